@@ -1,0 +1,214 @@
+"""A run on disk: its description, and checkpoints that hold all of its state.
+
+    RUN/recipe.json              every number, the classes, versions, the data set's digest
+    RUN/log.jsonl                one JSON object a line
+    RUN/checkpoints/step-…/      parameters.params, momentum.params, state.json
+    RUN/latest, RUN/best         symbolic links to checkpoints
+
+Arrays have the names and shapes of the fused net, whatever contexts the run used. A checkpoint appears
+under its name only when it is complete; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import recipe as recipes
+from .errors import FailedWork, WrongUse
+from .files import sha256, sync, write_text
+
+FORMAT_VERSION = 1
+KEPT = 2  # newest checkpoints kept beside the best one
+
+
+@dataclass
+class State:
+    """Where a run stands. Between epochs ``position`` is 0."""
+
+    seed: int
+    step: int = 0  # updates done
+    position: int = 0  # pictures of the present epoch already learned from
+    loss_sum: float = 0.0  # of those pictures
+    seconds: float = 0.0  # spent on them
+    epochs: list[dict] = field(default_factory=list)  # what log.jsonl says of each finished epoch
+    log_bytes: int = 0  # length of log.jsonl when this was saved
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.epochs)
+
+    @property
+    def errors(self) -> list[float]:
+        """Validation error of each finished epoch, top-1 per cent."""
+        return [epoch["validation_top1"] for epoch in self.epochs]
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run is: written once at its start. ``classes``: dicts with wnid and name, in label order."""
+
+    recipe: recipes.Recipe
+    classes: list[dict]
+    data: str  # data set folder as given
+    data_digest: str
+    versions: dict
+
+
+def write_description(run: Path, description: RunDescription) -> None:
+    """RUN/recipe.json, whole or not at all."""
+    content = {
+        "version": FORMAT_VERSION,
+        "recipe": recipes.to_dict(description.recipe),
+        "classes": description.classes,
+        "data": description.data,
+        "data_digest": description.data_digest,
+        "versions": description.versions,
+    }
+    write_text(run / "recipe.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_description(run: Path) -> RunDescription:
+    """RUN/recipe.json. Raises WrongUse if RUN is no run, FailedWork if the file is damaged or too new."""
+    file = run / "recipe.json"
+    if not file.exists():
+        raise WrongUse(f"{run} is not a run: it has no recipe.json; `alexnet-tools train` makes runs.")
+    content = _read_json(file)
+    try:
+        return RunDescription(
+            recipe=recipes.from_dict(content["recipe"]),
+            classes=[{"wnid": str(c["wnid"]), "name": str(c["name"])} for c in content["classes"]],
+            data=str(content["data"]),
+            data_digest=str(content["data_digest"]),
+            versions=dict(content["versions"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FailedWork(f"{file} is not the description of a run ({error}); start a new run.") from error
+
+
+def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) -> Path:
+    """Write a checkpoint and point RUN/latest, and RUN/best if it is the best, to it.
+
+    parameters, momentum: name → NDArray, in the fused net's form. Older checkpoints but the newest
+    ``KEPT`` and the best are removed afterwards. Raises FailedWork where the disk is full; the
+    checkpoints already there stay.
+    """
+    folder = run / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{state.step:08d}"
+    draft = Path(tempfile.mkdtemp(prefix=".step-", dir=folder))
+    try:
+        digests = {}
+        for name, arrays in (("parameters.params", parameters), ("momentum.params", momentum)):
+            _save_arrays(draft / name, arrays)
+            digests[name] = sha256(draft / name)
+        content = {"version": FORMAT_VERSION, "state": dataclasses.asdict(state), "sha256": digests}
+        write_text(draft / "state.json", json.dumps(content, indent=1) + "\n")
+        if target.exists():
+            os.rename(target, draft / "replaced")
+        os.rename(draft, target)
+        shutil.rmtree(target / "replaced", ignore_errors=True)
+        sync(folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise FailedWork(f"The checkpoint of step {state.step} cannot be written to {folder}: {error.strerror}.") from error
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    _point(run / "latest", target)
+    if best:
+        _point(run / "best", target)
+    _remove_old(run, folder)
+    return target
+
+
+def load(checkpoint: Path) -> tuple[State, dict, dict]:
+    """(state, parameters, momentum) of a checkpoint folder; arrays on cpu(0).
+
+    Raises FailedWork where a file is missing, cut or of a newer version.
+    """
+    from .backend import mx
+
+    content = _read_json(checkpoint / "state.json")
+    try:
+        state = State(**content["state"])
+        digests = dict(content["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FailedWork(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
+    arrays = []
+    for name in ("parameters.params", "momentum.params"):
+        file = checkpoint / name
+        if not file.exists():
+            raise FailedWork(f"{file} is missing; use another checkpoint of the run.")
+        if digests.get(name) != sha256(file):
+            raise FailedWork(f"{file} is damaged: its content is not what was saved; use another checkpoint of the run.")
+        arrays.append(mx.nd.load(str(file)))
+    return state, arrays[0], arrays[1]
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint folder that a path means: a run's latest one, or the folder itself."""
+    if (path / "state.json").exists():
+        return path.resolve()
+    read_description(path)
+    if not (path / "latest").exists():
+        raise FailedWork(f"{path} has no checkpoint yet; train it for at least an epoch.")
+    return (path / "latest").resolve()
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The run folder of a checkpoint folder."""
+    return checkpoint.parent.parent
+
+
+def newest_run(runs: Path) -> Path:
+    """The run below ``runs`` that saved last. Raises WrongUse where there is none."""
+    found = [link.parent for link in runs.glob("*/latest") if (link.parent / "recipe.json").exists()]
+    if not found:
+        raise WrongUse(f"There is no run with a checkpoint in {runs}; `alexnet-tools train` makes one.")
+    return max(found, key=lambda run: (run / "latest").lstat().st_mtime_ns)
+
+
+def _save_arrays(file: Path, arrays: dict) -> None:
+    from .backend import mx
+
+    mx.nd.save(str(file), arrays)
+    sync(file)
+    try:
+        found = mx.nd.load(str(file))  # MXNet does not tell when the disk was full
+    except mx.base.MXNetError:
+        found = {}
+    if set(found) != set(arrays):
+        raise OSError(28, "the file could not be written whole (no space left on the device?)", str(file))
+
+
+def _read_json(file: Path) -> dict:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        version = content["version"]
+        newer = version > FORMAT_VERSION
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FailedWork(f"{file} is missing, cut or not a file of this program.") from error
+    if newer:
+        raise FailedWork(f"{file} has version {version}; this program reads up to {FORMAT_VERSION}: update it.")
+    return content
+
+
+def _point(link: Path, target: Path) -> None:
+    draft = link.with_name(f".{link.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(os.path.relpath(target, link.parent))
+    os.replace(draft, link)
+
+
+def _remove_old(run: Path, folder: Path) -> None:
+    best = (run / "best").resolve()
+    for checkpoint in sorted(folder.glob("step-*"))[:-KEPT]:
+        if checkpoint.resolve() != best:
+            shutil.rmtree(checkpoint, ignore_errors=True)

@@ -1,0 +1,56 @@
+"""Names, dependencies and the entry point; each version limit carries its reason."""
+
+from setuptools import setup
+
+REQUIREMENTS = [
+    "numpy>=1.24,<2",  # MXNet 1.9.1 uses the C interface and names of NumPy 1
+    "opencv-python>=4.8,<4.12",  # 4.12 asks for NumPy 2
+    "gluoncv==0.10.5.post0",  # the last release; names and step schedule used here are stable in it
+    "click>=8.1",
+    "matplotlib>=3.7",
+    "pillow>=9.4",  # second reader for the pictures on which OpenCV is silent or wrong
+    "scipy>=1.9",  # loadmat reads the development kits
+    "setuptools>=64,<81; python_version >= '3.12'",  # MXNet imports distutils, which Python 3.12 dropped
+    "tqdm>=4.64",
+]
+
+MXNET_CPU = ["mxnet==1.9.1"]
+
+# The mxnet-cu112 wheel brings no CUDA of its own. These hold the library versions it was linked to,
+# and backend.py loads them before MXNet.
+MXNET_CUDA = [
+    "mxnet-cu112==1.9.1",
+    "nvidia-cuda-runtime-cu11==11.8.89",
+    "nvidia-cublas-cu11==11.11.3.6",
+    "nvidia-cudnn-cu11==8.9.6.50",
+    "nvidia-cufft-cu11==10.9.0.58",
+    "nvidia-curand-cu11==10.3.0.86",
+    "nvidia-cusolver-cu11==11.4.1.48",
+    "nvidia-cuda-nvrtc-cu11==11.8.89",
+    "nvidia-nvtx-cu11==11.8.86",
+    "nvidia-nccl-cu11==2.14.3",
+]
+
+setup(
+    name="gluon-alexnet",
+    version="0.1.0",
+    description="The AlexNet of 2012 on Apache MXNet: pack ImageNet, train on two columns, evaluate, deploy",
+    python_requires=">=3.9,<3.13",  # NumPy 1.26 has no wheel for 3.13
+    # recordio and tools install below gluon_alexnet: top-level packages of those names would
+    # shadow other people's.
+    packages=["gluon_alexnet", "gluon_alexnet.recordio", "gluon_alexnet.tools"],
+    package_dir={
+        "gluon_alexnet": "gluon_alexnet",
+        "gluon_alexnet.recordio": "recordio",
+        "gluon_alexnet.tools": "tools",
+    },
+    install_requires=REQUIREMENTS,
+    extras_require={
+        "cpu": MXNET_CPU,
+        "cu112": MXNET_CUDA,
+        "demo": ["scikit-learn>=1.2"],  # ships the 1,797 handwritten digits
+        "test": ["pytest>=7.4", "ruff>=0.9", "mypy>=1.11"],
+        "bench": ["torch==2.13.0"],
+    },
+    entry_points={"console_scripts": ["alexnet-tools = gluon_alexnet.tools.main:main"]},
+)

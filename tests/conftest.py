@@ -1,0 +1,35 @@
+"""Shared by all tests: a generator whose seed is printed when a test fails, and a net small enough for tests."""
+
+import os
+import zlib
+
+import numpy as np
+import pytest
+
+from gluon_alexnet import recipe
+
+
+@pytest.fixture
+def rng(request):
+    """A NumPy generator of its own for each test; TEST_SEED=… replays another seed."""
+    seed = int(os.environ.get("TEST_SEED", zlib.crc32(request.node.nodeid.encode())))
+    print(f"TEST_SEED={seed}")
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def small_recipe():
+    """All eight layers and both columns, but few kernels, 99-pixel crops and no dropout."""
+    network = recipe.Network(
+        input_size=99,
+        conv1=recipe.Convolution(kernels=8, size=11, stride=4, border=(0, 3), both_columns=True),
+        conv2=recipe.Convolution(kernels=12, size=5, border=(2, 2), bias=1.0, weight_deviation=0.05),
+        conv3=recipe.Convolution(kernels=16, size=3, border=(1, 1), both_columns=True, weight_deviation=0.1),
+        conv4=recipe.Convolution(kernels=16, size=3, border=(1, 1), bias=1.0, weight_deviation=0.1),
+        conv5=recipe.Convolution(kernels=12, size=3, border=(1, 1), bias=1.0, weight_deviation=0.1),
+        fc6=recipe.FullyConnected(neurons=20, weight_deviation=0.1),
+        fc7=recipe.FullyConnected(neurons=20, weight_deviation=0.1),
+        fc8_weight_deviation=0.1,
+        dropout=0.0,
+    )
+    return recipe.Recipe("small", network, learning=recipe.Learning(batch_size=8, epochs=2))

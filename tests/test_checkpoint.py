@@ -1,0 +1,100 @@
+"""Checkpoints come back whole or are refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gluon_alexnet import checkpoint, recipe
+from gluon_alexnet.backend import mx
+from gluon_alexnet.errors import FailedWork, WrongUse
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    classes = [{"wnid": "n01", "name": "tench"}, {"wnid": "n02", "name": "Zürich"}]
+    checkpoint.write_description(folder, checkpoint.RunDescription(recipe.PAPER, classes, "data", "d" * 64, {"mxnet": "1"}))
+    return folder
+
+
+def save(run, step, best=False, position=0):
+    state = checkpoint.State(seed=3, step=step, position=position, epochs=[{"validation_top1": 50.0}] * 2)
+    arrays = {"a": mx.nd.arange(6).reshape((2, 3)) + step, "b": mx.nd.array([1e-30, -0.0])}
+    return checkpoint.save(run, state, arrays, {"a": arrays["a"] * 2}, best)
+
+
+def test_what_was_saved_comes_back(run):
+    save(run, 7, position=64)
+    state, parameters, momentum = checkpoint.load(checkpoint.find_checkpoint(run))
+    assert (state.seed, state.step, state.position, state.epoch, state.errors) == (3, 7, 64, 2, [50.0, 50.0])
+    np.testing.assert_array_equal(parameters["a"].asnumpy(), np.arange(6).reshape(2, 3) + 7)
+    assert parameters["b"].asnumpy().tobytes() == np.array([1e-30, -0.0], np.float32).tobytes()
+    np.testing.assert_array_equal(momentum["a"].asnumpy(), 2 * (np.arange(6).reshape(2, 3) + 7))
+    description = checkpoint.read_description(run)
+    assert description.recipe == recipe.PAPER
+    assert [c["name"] for c in description.classes] == ["tench", "Zürich"]
+
+
+def test_the_newest_two_and_the_best_are_kept(run):
+    save(run, 1, best=True)
+    for step in (2, 3, 4):
+        save(run, step)
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-00000001", "step-00000003", "step-00000004"]
+    assert (run / "latest").resolve().name == "step-00000004"
+    assert checkpoint.find_checkpoint(run / "best").name == "step-00000001"
+
+
+def test_saving_the_same_step_again_replaces_it(run):
+    save(run, 1)
+    save(run, 1, position=5)
+    assert checkpoint.load(run / "latest")[0].position == 5
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+@pytest.mark.parametrize("name", ["parameters.params", "momentum.params", "state.json"])
+@pytest.mark.parametrize("damage", ["cut", "foreign", "missing"])
+def test_a_damaged_file_is_named(run, name, damage):
+    file = save(run, 1) / name
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(content[: len(content) // 2] if damage == "cut" else b"not what was saved")
+    with pytest.raises(FailedWork, match=name):
+        checkpoint.load(run / "checkpoints" / "step-00000001")
+
+
+def test_a_newer_checkpoint_is_refused(run):
+    file = save(run, 1) / "state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "version": 2}))
+    with pytest.raises(FailedWork, match=r"version 2; this program reads up to 1"):
+        checkpoint.load(run / "latest")
+
+
+def test_a_failed_save_leaves_the_old_checkpoint(run, monkeypatch):
+    save(run, 1)
+    monkeypatch.setattr(mx.nd, "save", lambda file, arrays: open(file, "wb").close())  # as on a full disk
+    with pytest.raises(FailedWork, match="step 2 cannot be written"):
+        save(run, 2)
+    assert checkpoint.load(run / "latest")[0].step == 1
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_what_is_no_run_is_said(tmp_path, run):
+    with pytest.raises(WrongUse, match=r"is not a run: it has no recipe\.json"):
+        checkpoint.find_checkpoint(tmp_path)
+    with pytest.raises(FailedWork, match="no checkpoint yet"):
+        checkpoint.find_checkpoint(run)
+    with pytest.raises(WrongUse, match="no run with a checkpoint"):
+        checkpoint.newest_run(tmp_path)
+    save(run, 1)
+    assert checkpoint.newest_run(tmp_path) == run
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1}', '{"version": "x"}'])
+def test_a_damaged_description_is_refused(run, content):
+    (run / "recipe.json").write_text(content)
+    with pytest.raises(FailedWork, match=r"recipe\.json"):
+        checkpoint.read_description(run)

@@ -1,0 +1,168 @@
+"""Response normalisation and dropout against the formulas of the paper (Sec. 3.3, 4.2), written out in NumPy."""
+
+import numpy as np
+import pytest
+
+from gluon_alexnet import recipe
+from gluon_alexnet.backend import mx
+from gluon_alexnet.layers import Dropout, ResponseNormalization
+
+
+def normalized(a, numbers, columns):
+    """b = a / (k + alpha * sum of a^2 over n neighbouring maps of the same column)^beta, float64, map by map."""
+    a = a.astype(np.float64)
+    maps = a.shape[1] // columns
+    alpha = numbers.alpha / numbers.n if numbers.alpha_divided_by_n else numbers.alpha
+    b = np.empty_like(a)
+    for i in range(a.shape[1]):
+        first = (i // maps) * maps
+        low, high = max(first, i - numbers.n // 2), min(first + maps - 1, i + numbers.n // 2)
+        total = (a[:, low : high + 1] ** 2).sum(axis=1)
+        b[:, i] = a[:, i] / (numbers.k + alpha * total) ** numbers.beta
+    return b
+
+
+def gradient(a, upstream, numbers, columns, step=1e-4):
+    """Central differences of sum(upstream * b), float64."""
+    result = np.empty(a.shape)
+    for place in np.ndindex(a.shape):
+        up, down = a.astype(np.float64), a.astype(np.float64)
+        up[place] += step
+        down[place] -= step
+        difference = normalized(up, numbers, columns) - normalized(down, numbers, columns)
+        result[place] = (upstream * difference).sum() / (2 * step)
+    return result
+
+
+CASES = [
+    pytest.param(recipe.ResponseNormalization(), 1, 12, id="printed"),
+    pytest.param(recipe.ResponseNormalization(), 2, 12, id="printed, two columns"),
+    pytest.param(recipe.ResponseNormalization(alpha_divided_by_n=True), 2, 12, id="alpha over n"),
+    pytest.param(recipe.ResponseNormalization(n=9), 2, 6, id="window wider than the column"),
+    pytest.param(recipe.ResponseNormalization(k=1.0, n=3, alpha=0.01, beta=0.5), 3, 12, id="other numbers"),
+]
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize(("numbers", "columns", "maps"), CASES)
+def test_normalization_is_the_formula(rng, numbers, columns, maps, hybridize):
+    layer = ResponseNormalization(numbers, columns, maps)
+    layer.hybridize(hybridize)
+    # Activities large enough that the sum matters beside k.
+    a = rng.normal(0, 60, (2, maps, 3, 4)).astype(np.float32)
+    np.testing.assert_allclose(layer(mx.nd.array(a)).asnumpy(), normalized(a, numbers, columns), rtol=2e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("numbers", "columns", "maps"), CASES)
+def test_the_gradient_of_the_normalization_is_that_of_the_formula(rng, numbers, columns, maps):
+    layer = ResponseNormalization(numbers, columns, maps)
+    a = rng.normal(0, 60, (1, maps, 2, 2)).astype(np.float32)
+    upstream = rng.normal(0, 1, a.shape).astype(np.float32)
+    x = mx.nd.array(a)
+    x.attach_grad()
+    with mx.autograd.record():
+        y = layer(x)
+    y.backward(mx.nd.array(upstream))
+    np.testing.assert_allclose(x.grad.asnumpy(), gradient(a, upstream, numbers, columns), rtol=1e-3, atol=1e-5)
+
+
+class LayerOne(mx.gluon.HybridBlock):
+    """Convolution, ReLU, normalisation and pooling as in the net; the normalisation is what is given."""
+
+    def __init__(self, normalization):
+        super().__init__(prefix="")
+        self.conv = mx.gluon.nn.Conv2D(48, 11, 4, in_channels=3)
+        self.normalization = normalization
+
+    def hybrid_forward(self, F, x):
+        return F.Pooling(self.normalization(F.relu(self.conv(x))), kernel=(3, 3), stride=(2, 2), pool_type="max")
+
+
+class Written(mx.gluon.HybridBlock):
+    """The printed formula in elementwise operators on 48 maps, differentiated by autograd."""
+
+    def __init__(self, columns):
+        super().__init__()
+        self.maps = 48 // columns
+
+    def hybrid_forward(self, F, a):
+        maps, outputs = F.split(a, num_outputs=48, axis=1), []
+        for i, value in enumerate(maps):
+            first = i // self.maps * self.maps
+            window = maps[max(first, i - 2) : min(first + self.maps, i + 3)]
+            outputs.append(value / (2 + 1e-4 * sum(other * other for other in window)) ** 0.75)
+        return F.concat(*outputs, dim=1)
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_gradient_is_right_between_relu_and_pooling(rng, columns, hybridize):
+    # oneDNN's own memory layouts meet here, and 48 maps are enough for it to use them.
+    image = rng.normal(0, 50, (2, 3, 99, 99)).astype(np.float32)
+    weight = rng.normal(0, 0.1, (48, 3, 11, 11)).astype(np.float32)
+    gradients, upstream = [], None
+    for normalization in (ResponseNormalization(recipe.ResponseNormalization(), columns, 48), Written(columns)):
+        layer = LayerOne(normalization)
+        layer.initialize()
+        layer.conv.weight.set_data(mx.nd.array(weight))
+        layer.hybridize(hybridize and not isinstance(normalization, Written))
+        x = mx.nd.array(image)
+        x.attach_grad()
+        with mx.autograd.record():
+            y = layer(x)
+        if upstream is None:
+            upstream = mx.nd.array(rng.normal(0, 1, y.shape))
+        y.backward(upstream)
+        gradients.append((x.grad.asnumpy(), layer.conv.weight.grad().asnumpy()))
+    for ours, written in zip(*gradients):
+        np.testing.assert_allclose(ours, written, rtol=0, atol=1e-5 * np.abs(written).max())
+
+
+def test_the_two_alphas_differ_and_a_column_does_not_see_the_other(rng):
+    a = mx.nd.array(rng.normal(0, 60, (1, 12, 2, 2)))
+    printed = ResponseNormalization(recipe.ResponseNormalization(), 2, 12)
+    divided = ResponseNormalization(recipe.ResponseNormalization(alpha_divided_by_n=True), 2, 12)
+    assert np.abs(printed(a).asnumpy() - divided(a).asnumpy()).max() > 0.1
+    changed = a.copy()
+    changed[:, 6:] *= 3
+    np.testing.assert_array_equal(printed(changed).asnumpy()[:, :6], printed(a).asnumpy()[:, :6])
+
+
+def test_dropout_masks_in_training_and_halves_in_test():
+    layer = Dropout(0.5)
+    x = mx.nd.full((100, 1000), 3.0)
+    assert (layer(x).asnumpy() == 1.5).all()
+    x.attach_grad()
+    mx.random.seed(1)
+    with mx.autograd.record():
+        y = layer(x)
+    y.backward()
+    values = y.asnumpy()
+    assert set(np.unique(values)) == {0.0, 3.0}  # not scaled up, as published
+    # 100,000 fair coins: five standard deviations are 0.0079
+    assert abs((values == 0).mean() - 0.5) < 0.0079
+    np.testing.assert_array_equal(x.grad.asnumpy(), values / 3)
+
+
+def test_dropout_masks_repeat_with_the_seed_and_differ_between_draws_and_contexts():
+    layer = Dropout(0.5)
+
+    def masks():
+        mx.random.seed(7)
+        with mx.autograd.record():
+            first, second = layer(mx.nd.ones((1000,))), layer(mx.nd.ones((1000,)))
+            other = layer(mx.nd.ones((1000,), ctx=mx.cpu(1)))
+        return [mask.asnumpy() for mask in (first, second, other)]
+
+    one, again = masks(), masks()
+    np.testing.assert_array_equal(one, again)
+    for left, right in ((0, 1), (0, 2), (1, 2)):
+        # 1,000 pairs of fair coins agree 500 times, with a standard deviation of 16
+        assert 400 < (one[left] == one[right]).sum() < 600
+
+
+def test_no_dropout_is_the_identity():
+    x = mx.nd.arange(6)
+    with mx.autograd.record():
+        y = Dropout(0.0)(x)
+    np.testing.assert_array_equal(y.asnumpy(), x.asnumpy())

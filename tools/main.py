@@ -1,0 +1,54 @@
+"""`alexnet-tools`: the group of commands, and the one place where errors become exit codes."""
+
+import importlib
+import sys
+
+import click
+
+from gluon_alexnet import __version__
+from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.recordio.dataset import DatasetError, SourceError
+
+# Commands are imported when they are called or when help is asked for; each file imports nothing
+# heavy at its top, so that `--help` stays quick.
+COMMANDS = ("pack", "train", "eval", "export", "doctor")
+
+
+class CommandLine(click.Group):
+    """A group that loads `tools/<name>.py` on demand and turns known errors into sentences."""
+
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"gluon_alexnet.tools.{name}").command
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (WrongUse, SourceError) as error:
+            raise _exit(error, 2) from error
+        except (FailedWork, DatasetError, OSError) as error:
+            raise _exit(error, 1) from error
+
+
+def _exit(error, code):
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        message = str(error)
+    exception = click.ClickException(message)
+    exception.exit_code = code
+    return exception
+
+
+@click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="alexnet-tools")
+def main():
+    """AlexNet of 2012 on MXNet: from ImageNet's pictures to a deployed model."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
