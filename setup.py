@@ -50,7 +50,6 @@ setup(
         "cu112": MXNET_CUDA,
         "demo": ["scikit-learn>=1.2"],  # ships the 1,797 handwritten digits
         "test": ["pytest>=7.4", "ruff>=0.9", "mypy>=1.11"],
-        "bench": ["torch==2.13.0"],
     },
     entry_points={"console_scripts": ["alexnet-tools = gluon_alexnet.tools.main:main"]},
 )

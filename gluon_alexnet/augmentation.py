@@ -81,9 +81,6 @@ def crop_views(pictures: np.ndarray, size: int, count: int) -> np.ndarray:
     return views
 
 
-
-
-
 def network_order(pictures: np.ndarray) -> np.ndarray:
     """uint8 (M, height, width, 3) → float32 (M, 3, height, width), grey levels 0 to 255."""
     return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)

@@ -214,7 +214,14 @@ def _restore_numpy_names() -> None:
     # MXNet 1.9.1 reads these names at import; NumPy 1.24 removed them.
     import numpy
 
-    for name, value in {"bool": bool, "int": int, "float": float, "complex": complex, "object": object, "str": str}.items():
+    for name, value in {
+        "bool": bool,
+        "int": int,
+        "float": float,
+        "complex": complex,
+        "object": object,
+        "str": str,
+    }.items():
         if name not in vars(numpy):
             setattr(numpy, name, value)
 

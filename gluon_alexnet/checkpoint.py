@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,7 +118,9 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
         sync(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise FailedWork(f"The checkpoint of step {state.step} cannot be written to {folder}: {error.strerror}.") from error
+        raise FailedWork(
+            f"The checkpoint of step {state.step} cannot be written to {folder}: {error.strerror}."
+        ) from error
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -147,9 +150,36 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
         if not file.exists():
             raise FailedWork(f"{file} is missing; use another checkpoint of the run.")
         if digests.get(name) != sha256(file):
-            raise FailedWork(f"{file} is damaged: its content is not what was saved; use another checkpoint of the run.")
+            raise FailedWork(
+                f"{file} is damaged: its content is not what was saved; use another checkpoint of the run."
+            )
         arrays.append(mx.nd.load(str(file)))
     return state, arrays[0], arrays[1]
+
+
+class Log:
+    """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again."""
+
+    def __init__(self, run: Path, state: State):
+        self._file = open(run / "log.jsonl", "ab")  # noqa: SIM115  closed by __exit__
+        self._file.truncate(state.log_bytes)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *failure) -> None:
+        self._file.close()
+
+    @property
+    def bytes(self) -> int:
+        """Length of the file."""
+        return self._file.tell()
+
+    def write(self, event: str, **values) -> None:
+        """Add one line: the event, the time, and the values."""
+        record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values}
+        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.flush()
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -77,9 +77,7 @@ def is_export(path: Path) -> bool:
     return all(file.exists() for file in _files(path)[::2])
 
 
-def export(
-    classifier: Classifier, path: Path, size: int, description: dict, pictures: np.ndarray, context
-) -> dict:
+def export(classifier: Classifier, path: Path, size: int, description: dict, pictures: np.ndarray, context) -> dict:
     """Write OUT-symbol.json, OUT-0000.params and OUT.json, once what was written has been read back and compared.
 
     pictures: uint8 (N, size, size, 3), real ones, at least one. Returns what OUT.json holds. Raises FailedWork
@@ -120,7 +118,7 @@ def export(
 
 
 def load_export(path: Path, context) -> Model:
-    """The net of OUT-symbol.json and OUT-0000.params. Raises FailedWork where a file is missing, cut or of another pair."""
+    """The net of an exported pair. Raises FailedWork where a file of it is missing, cut or of another pair."""
     description_file, symbol_file, parameter_file = _files(path)
     try:
         description = json.loads(description_file.read_text(encoding="utf-8"))
@@ -128,11 +126,15 @@ def load_export(path: Path, context) -> Model:
         version, classes = description["version"], list(description["classes"])
         foreign = description["format"] != FORMAT
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise FailedWork(f"{description_file} is not the description of an exported AlexNet; export the run again.") from error
+        raise FailedWork(
+            f"{description_file} is not the description of an exported AlexNet; export the run again."
+        ) from error
     if foreign:
         raise FailedWork(f"{description_file} is not the description of an exported AlexNet; export the run again.")
     if version > FORMAT_VERSION:
-        raise FailedWork(f"{description_file} has version {version}; this program reads up to {FORMAT_VERSION}: update it.")
+        raise FailedWork(
+            f"{description_file} has version {version}; this program reads up to {FORMAT_VERSION}: update it."
+        )
     for file, role in ((symbol_file, "symbol"), (parameter_file, "parameters")):
         if not file.exists():
             raise FailedWork(f"{file} is missing; an exported net is three files, export the run again.")
@@ -142,7 +144,8 @@ def load_export(path: Path, context) -> Model:
 
 
 def _files(path: Path) -> tuple[Path, Path, Path]:
-    return tuple(path.with_name(path.name + end) for end in (".json", "-symbol.json", "-0000.params"))
+    description, symbol, parameters = (path.with_name(path.name + e) for e in (".json", "-symbol.json", "-0000.params"))
+    return description, symbol, parameters
 
 
 def _symbol_block(path, context):

@@ -50,7 +50,9 @@ def evaluate(
         for index, probabilities in enumerate(view_probabilities(classify, pictures, size, views)):
             bad = ~np.isfinite(probabilities).all(axis=1)
             if bad.any():
-                raise FailedWork(f"The network's output for record {ids[bad][0]} is not a number; its weights are of no use.")
+                raise FailedWork(
+                    f"The network's output for record {ids[bad][0]} is not a number; its weights are of no use."
+                )
             ranks = label_ranks(probabilities, labels)
             wrong[index] += [(ranks >= 1).sum(), (ranks >= 5).sum()]
         images += len(pictures)

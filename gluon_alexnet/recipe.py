@@ -30,7 +30,9 @@ class Convolution:
     bias: float = 0.0  # initial bias (Sec. 5)
 
     def __post_init__(self):
-        _require(self.kernels > 0 and self.size > 0 and self.stride > 0, "kernels, size and stride must be positive", self)
+        _require(
+            self.kernels > 0 and self.size > 0 and self.stride > 0, "kernels, size and stride must be positive", self
+        )
         _require(len(self.border) == 2 and min(self.border) >= 0, "border must be two numbers, 0 or more", self)
         _require(self.weight_deviation > 0, "weight_deviation must be positive", self)
 
@@ -211,7 +213,10 @@ def _build(cls, content, where):
     types = typing.get_type_hints(cls)
     unknown, absent = sorted(set(content) - set(types)), sorted(set(types) - set(content))
     if unknown or absent:
-        raise WrongUse(f"{where}: " + "; ".join(f"{word} {names}" for word, names in (("unknown", unknown), ("missing", absent)) if names))
+        raise WrongUse(
+            f"{where}: "
+            + "; ".join(f"{word} {names}" for word, names in (("unknown", unknown), ("missing", absent)) if names)
+        )
     values = {name: _value(types[name], value, f"{where}.{name}") for name, value in content.items()}
     return cls(**values)
 

@@ -40,13 +40,19 @@ class Learner:
             self._net = ColumnParallel(network, classes, contexts)
             blocks = self._net.columns
         else:
-            raise WrongUse(f"A net of {network.columns} columns runs on 1 device or on {network.columns}, not on {len(contexts)}.")
+            raise WrongUse(
+                f"A net of {network.columns} columns runs on 1 device or on {network.columns}, not on {len(contexts)}."
+            )
         self._net.hybridize(static_alloc=True)
         self._blocks = blocks
         self._loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
         for block in blocks:
             block.collect_params(".*_bias").setattr("wd_mult", 0)  # Gluon decays biases otherwise
-        sgd = {"learning_rate": recipe.learning.rate, "momentum": recipe.learning.momentum, "wd": recipe.learning.weight_decay}
+        sgd = {
+            "learning_rate": recipe.learning.rate,
+            "momentum": recipe.learning.momentum,
+            "wd": recipe.learning.weight_decay,
+        }
         # A list keeps the order of collect_params; Trainer would sort a dict, and momentum goes by position.
         self._parameters = [list(block.collect_params().items()) for block in blocks]
         self._trainers = [
@@ -174,19 +180,20 @@ def train(
 
 def _epoch(learner, data, state, rate, stop, report):
     with report(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
+        began = time.monotonic()
         for crops, labels in batches:
-            began = time.monotonic()
             try:
                 loss = learner.step(crops, labels, rate, step_seed(state.seed, state.step))
             except FloatingPointError as error:
                 raise FailedWork(
-                    f"At step {state.step + 1} (epoch {state.epoch + 1}, rate {rate:g}) {error}: training stopped before "
-                    "that update and the last checkpoint is good; resume it with a smaller --lr."
+                    f"At step {state.step + 1} (epoch {state.epoch + 1}, rate {rate:g}) {error}: training stopped "
+                    "before that update and the last checkpoint is good; resume it with a smaller --lr."
                 ) from error
             state.step += 1
             state.position += len(labels)
             state.loss_sum += loss * len(labels)
-            state.seconds += time.monotonic() - began
+            began, last = time.monotonic(), began
+            state.seconds += began - last
             advance(len(labels), loss, rate)
             if stop() and state.position < data.images:
                 return False

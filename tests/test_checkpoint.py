@@ -15,7 +15,9 @@ def run(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     classes = [{"wnid": "n01", "name": "tench"}, {"wnid": "n02", "name": "Zürich"}]
-    checkpoint.write_description(folder, checkpoint.RunDescription(recipe.PAPER, classes, "data", "d" * 64, {"mxnet": "1"}))
+    checkpoint.write_description(
+        folder, checkpoint.RunDescription(recipe.PAPER, classes, "data", "d" * 64, {"mxnet": "1"})
+    )
     return folder
 
 
@@ -41,7 +43,11 @@ def test_the_newest_two_and_the_best_are_kept(run):
     save(run, 1, best=True)
     for step in (2, 3, 4):
         save(run, step)
-    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-00000001", "step-00000003", "step-00000004"]
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == [
+        "step-00000001",
+        "step-00000003",
+        "step-00000004",
+    ]
     assert (run / "latest").resolve().name == "step-00000004"
     assert checkpoint.find_checkpoint(run / "best").name == "step-00000001"
 

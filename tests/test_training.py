@@ -49,9 +49,13 @@ def test_updates_are_the_printed_rule(small_recipe, rng, contexts):
             velocity[name] = 0.9 * velocity[name] - decayed * rate * weights[name] - rate * gradients[name]
             weights[name] = weights[name] + velocity[name]
     for name, value in learner.parameters().items():
-        np.testing.assert_allclose(value.asnumpy(), weights[name], atol=2e-4 * np.abs(weights[name]).max(), err_msg=name)
+        np.testing.assert_allclose(
+            value.asnumpy(), weights[name], atol=2e-4 * np.abs(weights[name]).max(), err_msg=name
+        )
     for name, value in learner.momentum().items():
-        np.testing.assert_allclose(value.asnumpy(), velocity[name], atol=2e-3 * np.abs(velocity[name]).max(), err_msg=name)
+        np.testing.assert_allclose(
+            value.asnumpy(), velocity[name], atol=2e-3 * np.abs(velocity[name]).max(), err_msg=name
+        )
 
 
 def test_biases_do_not_decay_and_weights_do(small_recipe, rng):

@@ -48,7 +48,11 @@ def _try(build, gpus, backend, FailedWork):
         index = next((i for i, gpu in enumerate(gpus) if gpu.supported), 0) if kind == "gpu" else 0
         context = mx.Context(kind, index)
         total = mx.nd.Convolution(
-            mx.nd.ones((1, 1, 3, 3), ctx=context), mx.nd.ones((1, 1, 3, 3), ctx=context), kernel=(3, 3), num_filter=1, no_bias=True
+            mx.nd.ones((1, 1, 3, 3), ctx=context),
+            mx.nd.ones((1, 1, 3, 3), ctx=context),
+            kernel=(3, 3),
+            num_filter=1,
+            no_bias=True,
         ).asscalar()
         import cv2  # noqa: F401
     except FailedWork as error:
@@ -57,7 +61,10 @@ def _try(build, gpus, backend, FailedWork):
         return [f"{error}; install this package again"]
     except mx.base.MXNetError as error:
         return [str(error).splitlines()[0]]
-    _row("contexts", f"{context} computes" + (f"; gpu(0) to gpu({len(gpus) - 1})" if build == "cu112" and gpus else "; any cpu(N)"))
+    _row(
+        "contexts",
+        f"{context} computes" + (f"; gpu(0) to gpu({len(gpus) - 1})" if build == "cu112" and gpus else "; any cpu(N)"),
+    )
     return [] if total == 9 else [f"a convolution of ones on {context} gives {total}, not 9"]
 
 

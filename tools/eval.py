@@ -15,9 +15,13 @@ PICTURES_A_PASS = 16  # of ten views each: about 2 GB for the full net
 
 @click.command("eval")
 @devices
-@click.option("--ilsvrc", "year", type=click.Choice(["2010", "2012"]), help="Compare with the paper's row of that year.")
+@click.option(
+    "--ilsvrc", "year", type=click.Choice(["2010", "2012"]), help="Compare with the paper's row of that year."
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Data set folder.  [default: data/ilsvrc<year>, 2012]")
-@click.option("--model", type=click.Path(path_type=Path), help="Run, checkpoint or exported OUT.  [default: the newest run]")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Run, checkpoint or exported OUT.  [default: the newest run]"
+)
 @click.option("--split", default="val", show_default=True, help="Split to evaluate.")
 @click.option("--views", default="10,1", show_default=True, help="Ten views, the centre view, or both.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -85,7 +89,7 @@ def _print_table(net, folder, split, year, scores, seconds):
         click.echo(f"{name:<{width}}  {where:<9} {top1:>6} {top5:>6}")
     click.echo(f"{scores[0].images} pictures of {folder} ({split}), each counted once, in {seconds:.1f} s")
     if len(net.classes) <= 5:
-        click.echo(f"With {len(net.classes)} classes the five best guesses are all there are: top-5 error is 0 whatever the net says.")
+        click.echo(f"With {len(net.classes)} classes the five best guesses are all of them: top-5 error is always 0.")
 
 
 def _print_json(net, folder, split, year, scores, seconds):

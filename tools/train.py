@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import signal
 import time
 from contextlib import contextmanager
@@ -26,7 +25,9 @@ from .options import DATA_DEFAULT, RUNS, NumberList, devices, open_contexts
 @click.option("--batch-size", type=int, help="Pictures in an update.")
 @click.option("--lr", "rate", type=float, help="Initial learning rate.")
 @click.option("--lr-steps", "steps", type=NumberList(), help="Epochs after which the rate drops, e.g. 25,51,79.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of initial weights, order, crops, dropout.  [default: 0]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Of initial weights, order, crops, dropout.  [default: 0]"
+)
 def command(devices, data, recipe_name, run, resume, epochs, batch_size, rate, steps, seed):
     """Train a net: --gpus 0,1 puts one column on each of two GPUs.
 
@@ -36,7 +37,8 @@ def command(devices, data, recipe_name, run, resume, epochs, batch_size, rate, s
     Every epoch ends with the validation error (centre view), a checkpoint and a line in RUN/log.jsonl.
     Ctrl-C saves a checkpoint and stops; --resume goes on exactly there.
     """
-    from gluon_alexnet import checkpoint
+    from gluon_alexnet import backend, checkpoint
+    from gluon_alexnet.recordio.dataset import read_manifest
 
     changes = {"epochs": epochs, "batch_size": batch_size, "rate": rate, "rate_steps": steps}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -46,77 +48,82 @@ def command(devices, data, recipe_name, run, resume, epochs, batch_size, rate, s
         run = run or checkpoint.newest_run(RUNS)
         description = checkpoint.read_description(run)
         description = dataclasses.replace(description, recipe=_changed(description.recipe, changes))
-        data = data or Path(description.data)
+        contexts = open_contexts(devices, description.recipe.network.columns)
+        folder = data or Path(description.data)
+        manifest = read_manifest(folder)
+        _check_same_data(run, folder, manifest.digest, description.data_digest)
     else:
         recipe = _changed(RECIPES[recipe_name or "paper"], changes)
         run = run or RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe.name}"
         if (run / "recipe.json").exists():
             raise click.UsageError(f"{run} holds a run already; continue it with --resume or name another folder.")
-        description = None
-
-    _train(run, data or DATA_DEFAULT, recipe if description is None else description.recipe, description, devices, seed or 0)
+        contexts = open_contexts(devices, recipe.network.columns)
+        folder = data or DATA_DEFAULT
+        manifest = read_manifest(folder)
+        _check_batch(recipe.learning.batch_size, folder, manifest.split("train").images)
+        classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
+        description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
+    _train(run, folder, description, contexts, resume, seed or 0)
 
 
 def _changed(recipe, changes):
     return dataclasses.replace(recipe, learning=dataclasses.replace(recipe.learning, **changes))
 
 
-def _train(run, folder, recipe, description, devices, seed):
-    from gluon_alexnet import backend, checkpoint, figures, training
-    from gluon_alexnet.recordio.dataset import read_manifest
-
-    manifest = read_manifest(folder)
-    classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
-    images = manifest.split("train").images
-    if recipe.learning.batch_size > images:
+def _check_same_data(run, folder, digest, expected):
+    if digest != expected:
         raise click.UsageError(
-            f"The batch size is {recipe.learning.batch_size}, but {folder} has {images} training pictures; "
-            f"give --batch-size {images} or less."
+            f"{run} was trained on another data set than {folder} (digest {expected[:12]}…, not {digest[:12]}…); "
+            "name the right one with --data."
         )
-    contexts = open_contexts(devices, recipe.network.columns)
-    if description is None:
-        state = checkpoint.State(seed)
-        description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
-        parameters, momentum = None, {}
-    else:
-        if description.data_digest != manifest.digest:
-            raise click.UsageError(
-                f"{run} was trained on another data set than {folder} (digest {description.data_digest[:12]}…, not "
-                f"{manifest.digest[:12]}…); name the right one with --data."
-            )
+
+
+def _check_batch(batch_size, folder, images):
+    if batch_size > images:
+        raise click.UsageError(
+            f"The batch size is {batch_size}, but {folder} has {images} training pictures; give --batch-size {images} "
+            "or less."
+        )
+
+
+def _train(run, folder, description, contexts, resume, seed):
+    from gluon_alexnet import backend, checkpoint, figures, training
+
+    recipe, classes = description.recipe, len(description.classes)
+    learner = training.Learner(recipe, classes, contexts)
+    if resume:
         state, parameters, momentum = checkpoint.load(checkpoint.find_checkpoint(run))
-    data = _data(folder, recipe, state.seed)
-    learner = training.Learner(recipe, len(classes), contexts)
-    if parameters is None:
-        learner.initialize(len(classes), seed)
-    else:
         learner.restore(parameters, momentum)
+    else:
+        state = checkpoint.State(seed)
+        learner.initialize(classes, seed)
+    data = _data(folder, recipe, state.seed)
     run.mkdir(parents=True, exist_ok=True)
     checkpoint.write_description(run, description)
-    log = _Log(run / "log.jsonl", state)
-    log.write("start", step=state.step, epoch=state.epoch, contexts=[str(c) for c in contexts], **_numbers(recipe))
-    click.echo(f"{run}: {images} pictures, {len(classes)} classes, on {', '.join(map(str, contexts))}", err=True)
+    click.echo(f"{run}: {data.images} pictures, {classes} classes, on {', '.join(map(str, contexts))}", err=True)
+    with checkpoint.Log(run, state) as log, _signals() as received:
+        log.write("start", step=state.step, contexts=[str(c) for c in contexts], **dataclasses.asdict(recipe.learning))
 
-    def save(state, best):
-        if state.position == 0:
-            log.write("epoch", **state.epochs[-1])
-            click.echo(_line(state.epochs[-1]), err=True)
-        state.log_bytes = log.bytes
-        checkpoint.save(run, state, {**learner.parameters(), "mean": backend.mx.nd.array(data.mean)}, learner.momentum(), best)
+        def save(state, best):
+            if state.position == 0:
+                log.write("epoch", **state.epochs[-1])
+                click.echo(_line(state.epochs[-1]), err=True)
+            state.log_bytes = log.bytes
+            parameters = {**learner.parameters(), "mean": backend.mx.nd.array(data.mean)}
+            checkpoint.save(run, state, parameters, learner.momentum(), best)
 
-    with _signals() as received:
-        ended = training.train(learner, recipe, data, state, save, lambda: bool(received), _progress(images))
+        ended = training.train(learner, recipe, data, state, save, lambda: bool(received), _progress(data.images))
+    curves = run / "curves.png"
     if state.epochs:
-        figures.draw_curves(state.epochs, run / "curves.png")
+        figures.draw_curves(state.epochs, curves)
     if not ended:
         click.echo(
-            f"Stopped in epoch {state.epoch + 1} after {state.position} of {images} pictures; continue with: "
+            f"Stopped in epoch {state.epoch + 1} after {state.position} of {data.images} pictures; continue with: "
             f"alexnet-tools train --resume --run {run}",
             err=True,
         )
         raise SystemExit(128 + received[0])
-    last = state.epochs[-1]
-    click.echo(f"{run}: {len(state.epochs)} epochs, validation error {last['validation_top1']:.2f} %; curves in {run / 'curves.png'}")
+    click.echo(f"{run}: {len(state.epochs)} epochs, validation error {state.errors[-1]:.2f} %; curves in {curves}")
 
 
 def _data(folder, recipe, seed):
@@ -139,33 +146,12 @@ def _data(folder, recipe, seed):
     return Data(len(train), epoch, lambda: validation.batches(recipe.learning.batch_size), mean)
 
 
-class _Log:
-    """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again."""
-
-    def __init__(self, file, state):
-        self._file = open(file, "ab")  # noqa: SIM115  open for the whole run
-        self._file.truncate(state.log_bytes)
-
-    @property
-    def bytes(self):
-        return self._file.tell()
-
-    def write(self, event, **values):
-        record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values}
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
-
-
-def _numbers(recipe):
-    learning = recipe.learning
-    return {"epochs": learning.epochs, "rate": learning.rate, "rate_steps": list(learning.rate_steps)}
-
-
 def _line(epoch):
     speed = f", {epoch['images'] / epoch['seconds']:.1f} images/s" if epoch["seconds"] else ""
     return (
-        f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.4f}, validation error {epoch['validation_top1']:.2f} % "
-        f"(top-5 {epoch['validation_top5']:.2f} %, {epoch['validation_images']} pictures), rate {epoch['rate']:g}{speed}"
+        f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.4f}, validation error "
+        f"{epoch['validation_top1']:.2f} % (top-5 {epoch['validation_top5']:.2f} %, {epoch['validation_images']} "
+        f"pictures), rate {epoch['rate']:g}{speed}"
     )
 
 

@@ -1,0 +1,41 @@
+# make demo   pack, train, evaluate, export and predict on handwritten digits
+# make test   all checks; make test-slow adds the proofs that take minutes
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The CUDA build of MXNet where the NVIDIA driver is, the CPU build elsewhere.
+EXTRA ?= $(shell $(PYTHON) -c "import ctypes; ctypes.CDLL('libcuda.so.1')" 2>/dev/null && echo cu112 || echo cpu)
+
+.PHONY: demo test test-slow bench clean
+
+$(VENV)/made: setup.py pyproject.toml
+	@$(PYTHON) -c "import sys; ok = (3, 9) <= sys.version_info[:2] <= (3, 12); \
+	ok or sys.exit('MXNet needs Python 3.9 to 3.12 and $(PYTHON) is ' + sys.version.split()[0] + '; try: make PYTHON=python3.11 $(MAKECMDGOALS)')"
+	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || \
+	{ echo "$(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRA),demo,test]"
+	$(BIN)/alexnet-tools doctor
+	@touch $@
+
+demo: $(VENV)/made
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+test: $(VENV)/made
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -m "not slow"
+
+test-slow: $(VENV)/made
+	$(BIN)/pytest -q
+
+# PyTorch, the peer of the benchmarks, in an environment of its own: gluoncv changes where it finds PyTorch.
+bench: $(VENV)/made
+	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "numpy<2"
+	$(BIN)/python benchmarks/training.py --peer .venv-bench/bin/python
+
+clean:
+	rm -rf $(VENV) .venv-bench demo

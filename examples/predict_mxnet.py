@@ -1,0 +1,31 @@
+"""Classify pictures with an exported net and plain MXNet: python examples/predict_mxnet.py OUT PICTURE..."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+
+for name in ("bool", "int", "float", "complex", "object", "str"):  # MXNet 1.9.1 was written for NumPy before 1.24
+    vars(np).setdefault(name, getattr(__builtins__, name))
+
+import mxnet as mx  # noqa: E402
+
+out, files = sys.argv[1], sys.argv[2:]
+symbol, arguments, auxiliary = mx.model.load_checkpoint(out, 0)
+with open(f"{out}.json", encoding="utf-8") as stream:
+    description = json.load(stream)
+size = description["input"]["shape"][-1]
+
+for file in files:
+    picture = cv2.cvtColor(cv2.imread(file), cv2.COLOR_BGR2RGB)
+    scale = 256 / min(picture.shape[:2])  # shorter side to 256, then the centre
+    picture = cv2.resize(
+        picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    )
+    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
+    data = mx.nd.array(picture[top : top + size, left : left + size].transpose(2, 0, 1)[None])
+    net = symbol.bind(mx.cpu(), {**arguments, "data": data}, aux_states=auxiliary)
+    probabilities = net.forward()[0].asnumpy()[0]
+    best = np.argsort(-probabilities)[:5]
+    print(file, ", ".join(f"{description['classes'][i]['name']} {probabilities[i]:.3f}" for i in best))

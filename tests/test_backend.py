@@ -1,0 +1,120 @@
+"""What MXNet runs on: threads, devices, what is missing."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from gluon_alexnet import backend
+from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.tools.main import main
+
+OLD, TURING, ADA = backend.Gpu("K80", (3, 7)), backend.Gpu("T4", (7, 5)), backend.Gpu("RTX 4090", (8, 9))
+HOPPER = backend.Gpu("H100", (9, 0))
+
+
+def python(code, **environment):
+    import os
+
+    environment = {**{k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}, **environment}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    return done.stdout.strip()
+
+
+THREADS = "from gluon_alexnet.backend import mx; import os; print(os.environ['OMP_NUM_THREADS'])"
+
+
+def test_all_cores_are_used_and_a_user_s_number_wins():
+    assert python(THREADS) == str(backend.usable_cores())
+    assert python(THREADS, OMP_NUM_THREADS="3") == "3"
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import gluon_alexnet.backend, sys; print({'mxnet', 'numpy', 'cv2', 'gluoncv'} & set(sys.modules))"
+    assert python(code) == "set()"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "supported"), [(OLD, False), (TURING, True), (ADA, True), (HOPPER, False), (backend.Gpu("", (5, 2)), True)]
+)
+def test_which_gpus_the_wheel_has_code_for(gpu, supported):
+    assert gpu.supported == supported
+
+
+@pytest.mark.parametrize(
+    ("gpus", "indices", "sentence"),
+    [
+        ([], [0, 1], "shows no NVIDIA GPU .* use --cpus 0,1"),
+        ([TURING], [0, 1], "there is no GPU 1; this machine has 1 GPU, number 0"),
+        ([TURING, ADA], [0, 2], "there is no GPU 2; this machine has 2 GPUs, numbers 0 to 1"),
+        ([TURING, HOPPER], [0, 1], r"GPU 1 \(H100, compute capability 9\.0\) cannot run MXNet 1\.9\.1"),
+        ([TURING, TURING], [0, 0], "a device is named twice"),
+        ([TURING], [-1], "device numbers count from 0"),
+    ],
+)
+def test_gpus_that_cannot_be_used_are_said(monkeypatch, gpus, indices, sentence):
+    monkeypatch.setattr(backend, "gpus", lambda: gpus)
+    monkeypatch.setattr(backend, "build", lambda: "cu112")
+    with pytest.raises(WrongUse, match=sentence):
+        backend.contexts("gpu", indices)
+
+
+def test_gpus_with_the_cpu_build_are_said(monkeypatch):
+    monkeypatch.setattr(backend, "gpus", lambda: [TURING])
+    monkeypatch.setattr(backend, "build", lambda: "cpu")
+    with pytest.raises(WrongUse, match="is the CPU build; install the extra cu112"):
+        backend.contexts("gpu", [0])
+
+
+def test_cpus_are_contexts_of_their_own():
+    assert [str(context) for context in backend.contexts("cpu", [0, 1])] == ["cpu(0)", "cpu(1)"]
+    with pytest.raises(WrongUse, match="--cpus 0,0: a device is named twice"):
+        backend.contexts("cpu", [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("build", "gpus", "columns", "expected"),
+    [
+        ("cpu", [TURING], 2, ("cpu", [0])),
+        ("cu112", [], 2, ("cpu", [0])),
+        ("cu112", [HOPPER, TURING, ADA], 2, ("gpu", [1, 2])),
+        ("cu112", [ADA, TURING], 1, ("gpu", [0])),
+    ],
+)
+def test_devices_chosen_where_none_are_named(monkeypatch, build, gpus, columns, expected):
+    monkeypatch.setattr(backend, "gpus", lambda: gpus)
+    monkeypatch.setattr(backend, "build", lambda: build)
+    assert backend.default_devices(columns) == expected
+
+
+def test_a_missing_library_names_its_package(monkeypatch):
+    monkeypatch.setattr(backend, "SYSTEM_LIBRARIES", {"libc.so.6": "libc6", "libnone.so.1": "libnone1"})
+    assert backend.missing_libraries() == [("libnone.so.1", "libnone1")]
+    with pytest.raises(FailedWork, match=r"lacks libnone\.so\.1; on Debian or Ubuntu: apt-get install libnone1"):
+        backend._prepare()
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 1
+    assert "libnone.so.1 is missing: apt-get install libnone1" in result.output
+
+
+def test_the_cuda_build_without_a_driver_is_said(monkeypatch):
+    monkeypatch.setattr(backend, "CUDA_DRIVER", "libnone.so.1")
+    assert backend.gpus() == []
+    with pytest.raises(FailedWork, match="the NVIDIA driver"):
+        backend._load_cuda()
+
+
+def test_a_cuda_library_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(backend, "CUDA_DRIVER", "libc.so.6")
+    monkeypatch.setattr(backend, "CUDA_LIBRARIES", (("cuda_runtime", "libnone.so.1"),))
+    with pytest.raises(FailedWork, match=r"CUDA library libnone\.so\.1 cannot be loaded"):
+        backend._load_cuda()
+
+
+def test_doctor_says_that_training_works():
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 0, result.output
+    for name in ("Python", "numpy", "MXNet build", "cores", "GPUs", "contexts"):
+        assert name in result.output
+    assert result.output.splitlines()[-1].split() == ["training", "works"]
