@@ -1,0 +1,60 @@
+"""Progress of long work on stderr: a bar on a terminal, a plain line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+SECONDS_A_LINE = 30.0
+
+
+class progress:
+    """Context manager; `update(n, name=value, …)` counts n units and shows the values beside the count.
+
+    `initial` units were done earlier, by a run that this one continues.
+    """
+
+    def __init__(self, total: int, unit: str, label: str, initial: int = 0) -> None:
+        self._total, self._unit, self._label = total, unit, label
+        self._initial = self._done = initial
+        self._bar: tqdm | None = None
+
+    def __enter__(self) -> progress:
+        self._began = self._said = time.monotonic()
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=self._total,
+                initial=self._initial,
+                unit=f" {self._unit}",
+                desc=self._label,
+                dynamic_ncols=True,
+                smoothing=0.05,
+            )
+        return self
+
+    def update(self, n: int = 1, **postfix: Any) -> None:
+        """Count `n` units; `postfix` values are shown as they are, floats with four digits."""
+        self._done += n
+        if self._bar is not None:
+            self._bar.set_postfix(postfix, refresh=False)
+            self._bar.update(n)
+        elif time.monotonic() - self._said >= SECONDS_A_LINE:
+            self._said = time.monotonic()
+            print(self._line(postfix), file=sys.stderr, flush=True)
+
+    def __exit__(self, *failure: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _line(self, postfix):
+        rate = (self._done - self._initial) / (self._said - self._began)
+        left = (self._total - self._done) / rate if rate else float("inf")
+        values = "".join(
+            f", {name} {value:.4g}" if isinstance(value, float) else f", {name} {value}"
+            for name, value in postfix.items()
+        )
+        done = f"{self._label}: {self._done}/{self._total} {self._unit}"
+        return f"{done}, {rate:.1f} {self._unit}/s, {left:.0f} s left{values}"
