@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,6 +127,12 @@ def contexts(kind: str, indices: Sequence[int]):
         _check_gpus(given, indices)
     from .backend import mx
 
+    if kind == "gpu" and mx.context.num_gpus() <= max(indices):
+        # MXNet aborts the process where it meets this itself.
+        raise WrongUse(
+            f"{given}: the NVIDIA driver shows these GPUs, but MXNet's CUDA 11.2 sees {mx.context.num_gpus()}; "
+            "update the driver (450 or newer), or use --cpus."
+        )
     return [mx.Context(kind, index) for index in indices]
 
 
@@ -135,6 +142,19 @@ def default_devices(columns: int) -> tuple[str, list[int]]:
     if usable:
         return "gpu", usable[:columns]
     return "cpu", [0]
+
+
+def mxnet_sentence(error: Exception) -> str | None:
+    """What went wrong, in one line, if the error is MXNet's own; None if it is not."""
+    base = sys.modules.get("mxnet.base")
+    if base is None or not isinstance(error, base.MXNetError):
+        return None
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next(
+        (line for line in lines if "Check failed" in line or "rror:" in line), lines[-1] if lines else "no reason"
+    )
+    hint = "; a smaller --batch-size needs less memory" if "out of memory" in str(error) else ""
+    return f"MXNet failed: {reason}{hint}."
 
 
 def versions() -> dict[str, str]:

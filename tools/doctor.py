@@ -60,7 +60,7 @@ def _try(build, gpus, backend, FailedWork):
     except ImportError as error:
         return [f"{error}; install this package again"]
     except mx.base.MXNetError as error:
-        return [str(error).splitlines()[0]]
+        return [str(backend.mxnet_sentence(error))]
     _row(
         "contexts",
         f"{context} computes" + (f"; gpu(0) to gpu({len(gpus) - 1})" if build == "cu112" and gpus else "; any cpu(N)"),

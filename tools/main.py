@@ -6,6 +6,7 @@ import sys
 import click
 
 from gluon_alexnet import __version__
+from gluon_alexnet.backend import mxnet_sentence
 from gluon_alexnet.errors import FailedWork, WrongUse
 from gluon_alexnet.recordio.dataset import DatasetError, SourceError
 
@@ -32,6 +33,11 @@ class CommandLine(click.Group):
             raise _exit(error, 2) from error
         except (FailedWork, DatasetError, OSError) as error:
             raise _exit(error, 1) from error
+        except Exception as error:
+            sentence = mxnet_sentence(error)
+            if sentence is None:
+                raise
+            raise _exit(sentence, 1) from error
 
 
 def _exit(error, code):
