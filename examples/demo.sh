@@ -9,11 +9,11 @@ run() {
 }
 run python examples/digits.py demo/digits
 run alexnet-tools pack --train demo/digits/train --val demo/digits/val --data demo/data
-run alexnet-tools train --cpus 0,1 --recipe narrow --lr-steps 9,12 --data demo/data --run demo/run
+run alexnet-tools train --cpus 0,1 --recipe narrow --lr-steps 8 --data demo/data --run demo/run
 run alexnet-tools eval --data demo/data --model demo/run
 run alexnet-tools export demo/run demo/digits-net
 run alexnet-tools eval --data demo/data --model demo/digits-net
-run python examples/predict_mxnet.py demo/digits-net demo/digits/val/3/0*9.png
+run python examples/predict_mxnet.py demo/digits-net demo/digits/val/3/*49.png
 echo "curves: demo/run/curves.png"
 echo "exported: demo/digits-net-symbol.json demo/digits-net-0000.params demo/digits-net.json"
 echo "took $(($(date +%s) - began)) s"

@@ -1,6 +1,7 @@
 """Classify pictures with an exported net and plain MXNet: python examples/predict_mxnet.py OUT PICTURE..."""
 
 import json
+import os
 import sys
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 for name in ("bool", "int", "float", "complex", "object", "str"):  # MXNet 1.9.1 was written for NumPy before 1.24
     vars(np).setdefault(name, getattr(__builtins__, name))
 
+os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 import mxnet as mx  # noqa: E402
 
 out, files = sys.argv[1], sys.argv[2:]

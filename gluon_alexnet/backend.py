@@ -213,6 +213,8 @@ def _prepare() -> None:
         )
     # MXNet takes half of the cores where there is no hyper-threading; a user's own number wins.
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    # Each executor of a symbol would print a line about oneDNN that no user needs.
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     _restore_numpy_names()
     if build() == "cu112":
         _load_cuda()

@@ -12,7 +12,7 @@ def draw_curves(epochs: Sequence[dict], file: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
     from .backend import gluoncv
 
@@ -20,9 +20,10 @@ def draw_curves(epochs: Sequence[dict], file: Path) -> None:
     for epoch in epochs:
         history.update([epoch["validation_top1"] / 100, epoch["validation_top5"] / 100])
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    axes.set_xlabel("epochs before it")
+    axes.set_xlabel("epoch")
     axes.set_ylabel("error on the validation pictures (centre view)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place + 1:g}"))  # gluoncv counts from 0
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
     history.plot(save_path=str(file))

@@ -171,7 +171,7 @@ NARROW = Recipe(
         fc7=FullyConnected(neurons=512, weight_deviation=_NARROW_DEVIATION),
         fc8_weight_deviation=_NARROW_DEVIATION,
     ),
-    learning=Learning(batch_size=32, epochs=12),
+    learning=Learning(batch_size=32, epochs=10),
 )
 
 RECIPES = {recipe.name: recipe for recipe in (PAPER, NARROW)}
