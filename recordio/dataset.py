@@ -12,7 +12,7 @@ from typing import Any, Union
 SCHEMA_VERSION = 1
 
 SIZE = 256  # pixels, both sides of a packed picture (Sec. 2)
-ENCODING = "jpeg"
+ENCODINGS = ("jpeg", "raw")  # raw: the 256x256x3 bytes of RGB
 JPEG_QUALITY = 95
 FILTERS = {"down": "area", "up": "cubic"}
 IMAGES_A_SHARD = 2**15  # about 1 GB of JPEG; 15 million pictures stay below the usual 1,024 open files
@@ -21,6 +21,7 @@ SPLITS = ("train", "val", "test")
 MANIFEST = "dataset.json"
 STATISTICS = "statistics.npz"
 REJECTED = "rejected.tsv"
+UNLABELLED = -1  # label of a picture that has none, as in the test split of ILSVRC-2012
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -71,6 +72,7 @@ class Split:
     shards: tuple[Shard, ...]
     class_counts: tuple[int, ...]
     rejected: int
+    unlabelled: int = 0  # images whose label is -1: ILSVRC-2012 publishes none for its test pictures
 
     @property
     def images(self) -> int:
@@ -85,9 +87,10 @@ class Manifest:
     splits: tuple[Split, ...]
     seed: int
     statistics_sha256: str
+    plan_sha256: str = ""  # of the plan it was packed by; the same for the same sources and options
     schema_version: int = SCHEMA_VERSION
     size: int = SIZE
-    encoding: str = ENCODING
+    encoding: str = ENCODINGS[0]
     jpeg_quality: int = JPEG_QUALITY
     filters: dict[str, str] = field(default_factory=lambda: dict(FILTERS))
 
@@ -135,6 +138,10 @@ def read_manifest(folder: PathLike) -> Manifest:
     try:
         document = json.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
+        if path.with_name("part.json").exists():
+            raise DatasetError(
+                f"{folder}: one part of a data set; join all parts with `alexnet-tools merge`"
+            ) from error
         raise DatasetError(f"{path}: no data set here; make one with `alexnet-tools pack --data {folder}`") from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
@@ -182,11 +189,13 @@ def _manifest(document: dict[str, Any]) -> Manifest:
                 ),
                 class_counts=_counts(item, "class_counts"),
                 rejected=_get(item, "rejected", int),
+                unlabelled=_get(item, "unlabelled", int) if "unlabelled" in item else 0,
             )
             for item in _objects(document, "splits")
         ),
         seed=_get(document, "seed", int),
         statistics_sha256=_get(document, "statistics_sha256", str),
+        plan_sha256=_get(document, "plan_sha256", str) if "plan_sha256" in document else "",
         schema_version=_get(document, "schema_version", int),
         size=_get(document, "size", int),
         encoding=_get(document, "encoding", str),
@@ -200,8 +209,8 @@ def _check(manifest: Manifest) -> None:
         raise ValueError(f"schema version {manifest.schema_version}")
     if manifest.size != SIZE:
         raise ValueError(f"pictures of {manifest.size} pixels instead of {SIZE}")
-    if manifest.encoding != ENCODING:
-        raise ValueError(f"encoding {manifest.encoding!r} instead of {ENCODING!r}")
+    if manifest.encoding not in ENCODINGS:
+        raise ValueError(f"encoding {manifest.encoding!r} instead of {' or '.join(ENCODINGS)}")
     if not manifest.classes or not manifest.splits:
         raise ValueError("no classes or no splits")
     for split in manifest.splits:
@@ -213,7 +222,8 @@ def _check(manifest: Manifest) -> None:
                 raise ValueError(f"shard {number} of {split.name} is named {shard.name!r}")
             if shard.images < 0 or shard.bytes < 0:
                 raise ValueError(f"negative counts in shard {shard.name}")
-        if len(split.class_counts) != len(manifest.classes) or sum(split.class_counts) != split.images:
+        labelled = split.images - split.unlabelled
+        if len(split.class_counts) != len(manifest.classes) or sum(split.class_counts) != labelled:
             raise ValueError(f"the counts of the classes of {split.name} do not agree with its shards")
 
 

@@ -7,49 +7,57 @@ import os
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from .assembly import Report, completed, publish
 from .construction import Construction
 from .dataset import (
-    IMAGES_A_SHARD,
-    REJECTED,
+    ENCODINGS,
     SPLITS,
     ClassInfo,
     DatasetError,
-    Manifest,
     PathLike,
-    SourceError,
-    Split,
     shard_stem,
-    write_file,
 )
-from .pictures import PictureError, decode, decode_jpeg, encode_jpeg, shorter_side_256
-from .shards import PackedShard, ShardWriter, escape
+from .pictures import PictureError, decode, encode, packed_pixels, shorter_side_256
+from .plan import make_plan
+from .shards import ShardWriter, write_receipt
 from .shuffle import shuffled
 from .sources import Source
-from .statistics import Sums, write_statistics
+from .statistics import Sums
 
 # Pictures in work per worker: enough that a slow one does not stall the others, few enough for flat memory.
 _LOOK_AHEAD = 16
 # What is wrong with one file; any other error, such as a disk that fails, would reject all that follow.
 _UNREADABLE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 
-Progress = Callable[..., None]  # called with the number of pictures done since the last call, and rejected=all so far
+# First called with the pictures an earlier run had done, of=all, earlier=True; then with those done since the last call
+# and rejected=all rejected so far.
+Progress = Callable[..., None]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What :func:`pack` did."""
+class ShardJob:
+    """One shard to pack: which pictures, in their order, into which folder; all that another process needs."""
 
-    manifest: Manifest
-    packed: dict[str, int]  # pictures of each split
-    rejected: list[tuple[str, str, str]]  # (split, key, reason)
-    seconds: float
+    folder: str
+    split: str
+    number: int
+    shards: int
+    classes: int
+    encoding: str
+    on_bad: str
+    sources: list[Source]
+
+    @property
+    def stem(self) -> str:
+        return shard_stem(self.split, self.number, self.shards)
 
 
 def pack(
@@ -60,8 +68,12 @@ def pack(
     seed: int = 0,
     workers: int | None = None,
     shards: int | None = None,
+    encoding: str = ENCODINGS[0],
     on_bad: str = "skip",
     overwrite: bool = False,
+    resume: bool = False,
+    part: tuple[int, int] = (1, 1),
+    cluster: str | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Pack source lists into a data set folder; the same sources, seed and shards give the same bytes.
@@ -69,93 +81,111 @@ def pack(
     `splits` maps train, val and test to their pictures, whose labels are places in `classes`; train is required.
     `workers` is the number of threads (default: all cores), `shards` the number of shards of each split (default: one
     for each 32,768 pictures). Unreadable pictures are listed in `rejected.tsv`; `on_bad="fail"` stops at the first.
+    `part` = (i, n) packs the i-th of n parts, which :func:`merge` joins; `cluster` is the address of a Dask scheduler
+    whose workers, which must see sources and `out` under the same paths, do the work. `resume` goes on with a pack
+    that was killed or failed, and ends with the same bytes.
 
     Raises :class:`SourceError` when `out` cannot be used, :class:`DatasetError` when writing fails, when a whole split
-    is unreadable, or at the first bad picture with `on_bad="fail"`. Nothing is left behind then, and a data set that
-    is being overwritten stays whole.
+    is unreadable, or at the first bad picture with `on_bad="fail"`. Finished shards are kept for `resume` then,
+    otherwise nothing is left behind; a data set that is being overwritten stays whole.
     """
-    if "train" not in splits:
-        raise SourceError("a data set needs a training split")
     began = time.monotonic()
-    workers = workers or len(os.sched_getaffinity(0))
-    packed_splits, rejected, sums = [], [], Sums()
+    plan = make_plan(splits, classes, seed, shards, encoding, part)
+    construction = Construction(out, plan, overwrite, resume)
+    resumed = 0
     try:
-        with Construction(out, overwrite) as construction, _workers(workers) as pool:
-            for name in (name for name in SPLITS if name in splits):
-                parts = _pack_split(
-                    name, splits[name], len(classes), construction.folder, pool, workers, seed, shards, on_bad, progress
-                )
-                here = []
-                for part in parts:
-                    here.append(part)
-                    rejected += [(name, key, reason) for key, reason in part.rejected]
-                    if part.sums is not None:
-                        sums.merge(part.sums)
-                        part.sums = None
-                packed_splits.append(_joined(name, here))
-            statistics_sha256 = write_statistics(construction.folder, sums.statistics())
-            lines = ["split\tkey\treason\n", *("\t".join(map(escape, row)) + "\n" for row in rejected)]
-            write_file(construction.folder / REJECTED, "".join(lines).encode("utf-8", "surrogateescape"))
-            manifest = Manifest(tuple(classes), tuple(packed_splits), seed, statistics_sha256)
-            construction.publish(manifest)
+        with construction:
+            if construction.complete:
+                return completed(plan, out, time.monotonic() - began)
+            missing, total = [], 0
+            for split in plan.splits:
+                for number, stem in zip(plan.shards(split), plan.stems(split)):
+                    total += len(range(split.pictures)[plan.places(split, number)])
+                    done = construction.finished(stem)
+                    if done is None:
+                        missing.append((split, number))
+                    else:
+                        resumed += done.shard.images + len(done.rejected)
+            if progress is not None:
+                progress(resumed, of=total, earlier=True)
+            jobs = _jobs(missing, splits, plan, construction.folder, on_bad)
+            if cluster is None:
+                pack_shards(jobs, workers or len(os.sched_getaffinity(0)), progress)
+            else:
+                from .distributed import pack_on_cluster
+
+                pack_on_cluster(cluster, jobs, progress)
+            packed, rejected = publish(plan, construction)
     except OSError as error:
-        # Errors of the sources are told in the workers: this is the output.
-        raise DatasetError(f"{error.filename or out}: {error.strerror or error}; nothing was packed") from error
-    packed = {split.name: split.images for split in packed_splits}
-    return Report(manifest, packed, rejected, time.monotonic() - began)
+        # What is wrong with single pictures is told in the workers: this is a disk.
+        raise DatasetError(f"{error.filename or out}: {error.strerror or error}; {_left(construction)}") from error
+    except DatasetError as error:
+        raise (DatasetError(f"{error}; {_left(construction)}") if construction.kept else error) from error
+    return Report(packed, rejected, resumed, time.monotonic() - began)
 
 
-def _pack_split(name, sources, classes, folder, pool, workers, seed, shards, on_bad, progress) -> Iterator[PackedShard]:
-    count = len(sources)
-    # Streams from 2**63 on keep the order of the pack apart from the orders of epochs of the same seed.
-    order = shuffled(count, seed, 2**63 + SPLITS.index(name))
-    shards = min(shards or -(-count // IMAGES_A_SHARD), count)
+def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | None) -> None:
+    """Pack shards one after the other with a pool of threads, each with a receipt when it is whole."""
     rejected = 0
-    for number in range(shards):
-        mine = order[number * count // shards : (number + 1) * count // shards]
-        writer = ShardWriter(folder, shard_stem(name, number, shards), number, classes)
-        with writer:
-            sums = SumsPool() if name == "train" else None
-            for source, (image, reason) in _in_order(pool, workers * _LOOK_AHEAD, sources, mine, sums):
-                if image is not None:
-                    writer.add(source, image)
-                elif on_bad == "fail":
-                    raise DatasetError(f"{name}: {source.key}: {reason}; stopped at the first bad picture as asked")
-                else:
-                    rejected += 1
-                    writer.rejected.append((source.key, reason))
-                if progress is not None:
-                    progress(1, rejected=rejected)
-        yield writer.finished(sums.total() if sums else None)
+    with _workers(workers) as pool:
+        for job in jobs:
+            writer = ShardWriter(Path(job.folder), job.stem, job.number, job.classes)
+            sums = SumsPool() if job.split == "train" else None
+            with writer:
+                for source, (image, reason) in _in_order(pool, workers * _LOOK_AHEAD, job, sums):
+                    if image is not None:
+                        writer.add(source, image)
+                    elif job.on_bad == "fail":
+                        raise DatasetError(
+                            f"{job.split}: {source.key}: {reason}; stopped at the first bad picture as asked"
+                        )
+                    else:
+                        rejected += 1
+                        writer.rejected.append((source.key, reason))
+                    if progress is not None:
+                        progress(1, rejected=rejected)
+            packed = writer.finished(sums.total() if sums else None)
+            write_receipt(Path(job.folder) / (job.stem + ".receipt"), packed)
 
 
-def _in_order(pool, look_ahead, sources, order, sums):
-    """(source, result) for each number in `order`, in that order, with a bounded number of pictures in work."""
+def _jobs(missing, splits, plan, folder, on_bad) -> Iterator[ShardJob]:
+    order, of = np.empty(0, np.int64), ""
+    for split, number in missing:
+        if of != split.name:
+            # Streams from 2**63 on keep the order of the pack apart from the orders of epochs of the same seed.
+            order, of = shuffled(split.pictures, plan.seed, 2**63 + SPLITS.index(split.name)), split.name
+        mine = order[plan.places(split, number)]
+        sources = [splits[split.name][int(place)] for place in mine]
+        yield ShardJob(str(folder), split.name, number, split.shards, len(plan.classes), plan.encoding, on_bad, sources)
+
+
+def _in_order(pool, look_ahead, job, sums):
+    """(source, result) for each source of a job, in their order, with a bounded number of pictures in work."""
     running: deque[tuple[Source, Future]] = deque()
-    numbers = iter(order)
+    waiting = iter(job.sources)
     while True:
-        while len(running) < look_ahead and (number := next(numbers, None)) is not None:
-            source = sources[int(number)]
-            running.append((source, pool.submit(_picture, source, sums)))
+        while len(running) < look_ahead and (source := next(waiting, None)) is not None:
+            running.append((source, pool.submit(_picture, source, job.encoding, sums)))
         if not running:
             return
         source, future = running.popleft()
         yield source, future.result()
 
 
-def _picture(source, sums):
-    """(JPEG, None), or (None, reason) when the picture is unusable."""
+def _picture(source, encoding, sums):
+    """(image as recorded, None), or (None, reason) when the picture is unusable."""
     try:
-        image = encode_jpeg(shorter_side_256(decode(source.read())))
+        picture = decode(source.read())
+        image = encode(shorter_side_256(picture), encoding)
         if sums is not None:
-            sums.add(decode_jpeg(image))
+            sums.add(packed_pixels(image, encoding), picture.shape[:2])
         return image, None
     except PictureError as error:
         return None, str(error)
     except OSError as error:
         if error.errno in _UNREADABLE:
             return None, error.strerror
-        raise DatasetError(f"{source.key}: {error.strerror or error}; nothing was packed") from error
+        raise OSError(error.errno, error.strerror, source.key) from error
     except (MemoryError, cv2.error):
         return None, "too large for this machine's memory, or OpenCV cannot scale it"
 
@@ -166,13 +196,13 @@ class SumsPool:
     def __init__(self) -> None:
         self._free: list[Sums] = []
 
-    def add(self, image: np.ndarray) -> None:
-        """Add one picture, uint8 (256, 256, 3) RGB."""
+    def add(self, image: np.ndarray, source_size: tuple[int, int]) -> None:
+        """Add one picture, uint8 (256, 256, 3) RGB, made from a source picture of that height and width."""
         try:
             sums = self._free.pop()
         except IndexError:
             sums = Sums()
-        sums.add(image)
+        sums.add(image, source_size)
         self._free.append(sums)
 
     def total(self) -> Sums:
@@ -183,13 +213,10 @@ class SumsPool:
         return total
 
 
-def _joined(name, parts):
-    rejected = [row for part in parts for row in part.rejected]
-    if not sum(part.shard.images for part in parts):
-        first = "; ".join(f"{key}: {reason}" for key, reason in rejected[:3])
-        raise DatasetError(f"{name}: none of the {len(rejected)} pictures can be read ({first}); nothing was packed")
-    counts = np.sum([part.class_counts for part in parts], axis=0)
-    return Split(name, tuple(part.shard for part in parts), tuple(int(count) for count in counts), len(rejected))
+def _left(construction):
+    if construction.kept:
+        return "the finished shards are kept: add --resume to go on with them"
+    return "nothing was packed"
 
 
 class _workers:

@@ -8,6 +8,9 @@ that holds the magic word at a multiple of 4 is written in parts without it: kin
 from __future__ import annotations
 
 import struct
+from typing import Union
+
+Bytes = Union[bytes, memoryview]
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 MAX_PAYLOAD = 2**29 - 1
@@ -34,8 +37,11 @@ def frame(payload: bytes) -> bytes:
     return b"".join(pieces)
 
 
-def unframe(record: bytes) -> bytes:
-    """The payload of `record`, which must be one whole record and nothing else; :class:`RecordError` otherwise."""
+def unframe(record: Bytes) -> Bytes:
+    """The payload of `record`, which must be one whole record and nothing else; :class:`RecordError` otherwise.
+
+    Where the record has one part and is a memoryview, so is the payload: nothing is copied.
+    """
     parts = []
     position = 0
     while True:
@@ -56,7 +62,7 @@ def unframe(record: bytes) -> bytes:
             break
     if position != len(record):
         raise RecordError(f"the record takes {position} bytes instead of {len(record)}")
-    return MAGIC.join(parts)
+    return parts[0] if len(parts) == 1 else MAGIC.join(parts)
 
 
 def pack_image(label: int, position: int, shard: int, image: bytes) -> bytes:
@@ -64,12 +70,12 @@ def pack_image(label: int, position: int, shard: int, image: bytes) -> bytes:
     return _HEADER.pack(0, label, position, shard) + image
 
 
-def unpack_image(payload: bytes) -> tuple[int, int, int, bytes]:
+def unpack_image(payload: Bytes) -> tuple[int, int, int, Bytes]:
     """(label, position, shard, image) of :func:`pack_image`; :class:`RecordError` when the header is another one."""
     if len(payload) < _HEADER.size:
         raise RecordError("the record is shorter than its header")
     flag, label, position, shard = _HEADER.unpack_from(payload)
-    if flag != 0 or label < 0 or not label.is_integer():
+    if flag != 0 or label < -1 or not label.is_integer():  # -1: no label
         raise RecordError("the record's header is not one of a labelled image")
     return int(label), position, shard, payload[_HEADER.size :]
 

@@ -6,8 +6,10 @@ no bit of the result.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import io
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,22 +23,30 @@ _SHAPE = (SIZE, SIZE, 3)
 _PIXELS = SIZE * SIZE
 _FLUSH = 2**24  # images; 2**24 · 255 still fits 32 bits
 
+# Sides of the source pictures are counted in steps of an eighth of a doubling, from 16 pixels to 4,096.
+# A table of fixed size: those of parts of a data set add up.
+SIZE_EDGES = tuple(math.ceil(16 * 2 ** (step / 8)) for step in range(65))
+_SIZES = (len(SIZE_EDGES) - 1,) * 2
+
 
 class Sums:
     """Exact sums over pictures: `image` int64 (256, 256, 3) of the grey levels, `products` int64 (3, 3) of RGB · RGB.
 
-    Int64 holds the products of 2.1 · 10⁹ pictures.
+    `sizes` int64 (64, 64) counts the source pictures by height and width: bin k holds sides from SIZE_EDGES[k] on, the
+    first and the last bin what is smaller or larger. Int64 holds the products of 2.1 · 10⁹ pictures.
     """
 
     def __init__(self) -> None:
         self.images = 0
         self.image = np.zeros(_SHAPE, np.int64)
         self.products = np.zeros((3, 3), np.int64)
+        self.sizes = np.zeros(_SIZES, np.int64)
         self._recent = np.zeros(_SHAPE, np.uint32)  # adding bytes to 32 bits takes a third of the time of 64
         self._recent_images = 0
 
-    def add(self, image: np.ndarray) -> None:
-        """Add one picture, uint8 (256, 256, 3) RGB."""
+    def add(self, image: np.ndarray, source_size: tuple[int, int]) -> None:
+        """Add one picture, uint8 (256, 256, 3) RGB, made from a source picture of that height and width."""
+        self.sizes[_size_bin(source_size[0]), _size_bin(source_size[1])] += 1
         self._recent += image
         self._recent_images += 1
         self.images += 1
@@ -58,6 +68,7 @@ class Sums:
         self.images += other.images
         self.image += other.image
         self.products += other.products
+        self.sizes += other.sizes
 
     def flush(self) -> None:
         """Bring `image` up to date with the pictures added last."""
@@ -89,6 +100,7 @@ class Sums:
             axes=axes,
             sum_image=self.image.copy(),
             sum_products=self.products.copy(),
+            source_sizes=self.sizes.copy(),
         )
 
 
@@ -104,6 +116,16 @@ class Statistics:
     axes: np.ndarray  # float64 (3, 3), column k is the unit eigenvector of eigenvalue k, its largest component positive
     sum_image: np.ndarray  # int64 (256, 256, 3), what mean_image is the quotient of; kept to join parts exactly
     sum_products: np.ndarray  # int64 (3, 3), sums of RGB · RGB over all pixels; kept to join parts exactly
+    source_sizes: np.ndarray  # int64 (64, 64), source pictures by height and width in the bins of SIZE_EDGES
+
+    def sums(self) -> Sums:
+        """The sums that these statistics were taken from, to join them with those of other pictures."""
+        sums = Sums()
+        sums.images = self.images
+        sums.image += self.sum_image
+        sums.products += self.sum_products
+        sums.sizes += self.source_sizes
+        return sums
 
 
 def principal_axes(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +160,14 @@ def read_statistics(folder: PathLike) -> Statistics:
         raise DatasetError(f"{path}: {error.strerror or 'damaged'}; pack the data set again") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: cut or written by another program; pack the data set again") from error
-    shapes = dict(mean_image=_SHAPE, sum_image=_SHAPE, covariance=(3, 3), axes=(3, 3), sum_products=(3, 3))
+    shapes = dict(
+        mean_image=_SHAPE,
+        sum_image=_SHAPE,
+        covariance=(3, 3),
+        axes=(3, 3),
+        sum_products=(3, 3),
+        source_sizes=_SIZES,
+    )
     for name, array in found.items():
         shape = (3,) if name == "eigenvalues" else shapes.get(name, ())
         if array.shape != shape or array.dtype.kind not in "if" or not np.isfinite(array).all():
@@ -146,6 +175,10 @@ def read_statistics(folder: PathLike) -> Statistics:
     if hashlib.sha256(content).hexdigest() != expected:
         raise DatasetError(f"{path}: not the statistics of this data set; copy both again, or pack the data set again")
     return Statistics(**{**found, "images": int(found["images"]), "pixels": int(found["pixels"])})
+
+
+def _size_bin(side):
+    return min(max(bisect.bisect_right(SIZE_EDGES, side) - 1, 0), _SIZES[0] - 1)
 
 
 def _squares(*planes):

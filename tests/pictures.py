@@ -51,6 +51,11 @@ def packed(folder: Path, images: int = 4, **options) -> Path:
     return folder / "data"
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Name → bytes of the files in a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 def mxnet():
     """MXNet, which the tests use as another reader of what is packed."""
     with warnings.catch_warnings():

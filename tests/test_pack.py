@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gzip
 import os
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
+from challenge import tar_bytes
 from click.testing import CliRunner
-from pictures import class_tree, file_bytes, packed, photo, pixels_by_pillow, records_by_mxnet
+from pictures import ODD, class_tree, contents, file_bytes, packed, photo, pixels_by_pillow, records_by_mxnet
 
 from gluon_alexnet.recordio.dataset import DatasetError, SourceError, read_manifest
 from gluon_alexnet.recordio.pictures import shorter_side_256
@@ -27,10 +30,6 @@ def run(*arguments):
     result = CliRunner().invoke(main, ["pack", *map(str, arguments)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
     return result.exit_code, result.stdout, result.stderr
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture
@@ -136,6 +135,89 @@ def test_names_that_are_no_unicode(tmp_path, trees):
         assert os.fsdecode(b"ant/good-\xe9.jpg") in [reader.key(number) for number in range(len(reader))]
 
 
+def test_bad_files_of_every_kind(tmp_path, trees, monkeypatch):
+    """None of them stops the others; duplicates are kept, as in ImageNet itself."""
+    train, val = trees
+    good = file_bytes(photo(3, 300, 300), "PNG")
+    huge = bytearray(JPEG)
+    frame = huge.index(b"\xff\xc0") + 5
+    huge[frame : frame + 4] = (60_000).to_bytes(2, "big") * 2
+    files = {
+        "png named.JPEG": good,
+        "duplicate.JPEG": good,
+        "zipped.JPEG": gzip.compress(JPEG),
+        "empty.JPEG": b"",
+        "huge.JPEG": bytes(huge),
+        "cut.JPEG": JPEG[:-200],
+        "secret.JPEG": JPEG,
+    }
+    for name, content in files.items():
+        (train / "ant" / name).write_bytes(content)
+    (train / "ant" / "folder.JPEG").mkdir()
+    for path in ODD.glob("*.jpg"):
+        (train / "bee" / path.name).write_bytes(path.read_bytes())
+    real = Source.read
+
+    def read(source):  # permissions do not stop the administrator, as whom tests may run
+        if source.key.endswith("secret.JPEG"):
+            raise PermissionError(errno.EACCES, "Permission denied", source.path)
+        return real(source)
+
+    monkeypatch.setattr(Source, "read", read)
+    assert run("--train", train, "--val", val, "--data", tmp_path / "out")[0] == 0
+    rows = dict(line.split("\t")[1:] for line in (tmp_path / "out" / "rejected.tsv").read_text().splitlines()[1:])
+    reasons = {key[len("ant/") :]: reason for key, reason in rows.items() if key.startswith("ant/")}
+    assert reasons.keys() == {"empty.JPEG", "huge.JPEG", "cut.JPEG", "secret.JPEG"}
+    assert reasons["empty.JPEG"] == "empty file" and reasons["secret.JPEG"] == "Permission denied"
+    assert reasons["huge.JPEG"] == "its header says 60000x60000 pixels, the limit is 150 million"
+    with Reader(tmp_path / "out", "train") as reader:
+        found = {reader.key(number): reader.read(number)[0] for number in range(len(reader))}
+    assert (found["ant/duplicate.JPEG"] == found["ant/png named.JPEG"]).all()
+    assert "ant/zipped.JPEG" in found
+    assert len(found) + len(rows) == 12 + len(files) + len(list(ODD.glob("*.jpg")))
+
+
+def test_readable_names_of_ilsvrc_classes(tmp_path):
+    train = class_tree(tmp_path / "train", classes=("n02119789", "n01440764"), images=1)
+    assert run("--train", train, "--val", train, "--data", tmp_path / "out")[0] == 0
+    classes = read_manifest(tmp_path / "out").classes
+    assert [(info.wnid, info.name) for info in classes] == [("n01440764", "tench"), ("n02119789", "kit fox")]
+    class_tree(train, classes=("n99999999",), images=1)
+    assert run("--train", train, "--val", train, "--data", tmp_path / "other")[0] == 0
+    assert [info.name for info in read_manifest(tmp_path / "other").classes] == ["n01440764", "n02119789", "n99999999"]
+
+
+def test_half_of_the_training_pictures_for_validation(tmp_path):
+    train = class_tree(tmp_path / "train", images=5)
+    code, out, _ = run("--train", train, "--split-half", 3, "--data", tmp_path / "out")
+    assert code == 0
+    assert out.startswith("packed 9 train, 6 val; ")
+    manifest = read_manifest(tmp_path / "out")
+    assert [split.class_counts for split in manifest.splits] == [(3, 3, 3), (2, 2, 2)]
+    keys = []
+    for split in ("train", "val"):
+        with Reader(tmp_path / "out", split) as reader:
+            keys += [reader.key(number) for number in range(len(reader))]
+    assert sorted(keys) == sorted(str(path.relative_to(train)) for path in train.rglob("*.JPEG"))
+
+
+def test_fall_release_as_a_tar_of_tars(tmp_path):
+    tars = {
+        f"{wnid}.tar": tar_bytes({f"{wnid}_{i}.JPEG": file_bytes(photo(i), "JPEG") for i in range(4)})
+        for wnid in ("n00007846", "n00017222", "n00021265")
+    }
+    tars["n00021939.tar"] = tar_bytes({})
+    (tmp_path / "fall11_whole.tar").write_bytes(tar_bytes(tars))
+    arguments = ("--train", tmp_path / "fall11_whole.tar", "--split-half", 0, "--data", tmp_path / "out")
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "class folders without a picture: n00021939; fill or remove them" in err
+    code, out, _ = run(*arguments, "--allow-missing")
+    assert code == 0
+    assert out.startswith("packed 6 train, 6 val; ")
+    assert read_manifest(tmp_path / "out").split("train").class_counts == (2, 2, 2, 0)
+
+
 def test_failing_disk_is_not_a_matter_of_one_picture(tmp_path, trees, monkeypatch):
     def read(source):
         raise OSError(errno.EIO, "Input/output error")
@@ -194,7 +276,7 @@ def test_all_pictures_unreadable(tmp_path, trees):
     assert (code, out) == (1, "")
     assert err.startswith("Error: val: none of the 6 pictures can be read (")
     assert "not a picture in a format" in err
-    assert not (tmp_path / "made").exists()
+    assert [path.name for path in (tmp_path / "made" / "out").iterdir()] == ["packing.partial"]
 
 
 def test_another_data_set_is_kept_unless_asked(tmp_path, trees):
@@ -293,8 +375,9 @@ def test_interrupted_pack_leaves_nothing(tmp_path, overwrite):
         before = contents(packed(tmp_path / "first"))
         (tmp_path / "first" / "data").rename(tmp_path / "data")
 
-    def interrupt(n, rejected):
-        raise KeyboardInterrupt
+    def interrupt(count, rejected=None, **first):
+        if rejected is not None:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         packed(tmp_path, overwrite=overwrite, progress=interrupt)
@@ -303,14 +386,16 @@ def test_interrupted_pack_leaves_nothing(tmp_path, overwrite):
 
 def test_progress_counts_every_picture(tmp_path):
     seen = []
-    packed(tmp_path, progress=lambda n, rejected: seen.append(n))
-    assert sum(seen) == 3 * 4 + 3 * 2
+    packed(tmp_path, progress=lambda count, **values: seen.append((count, values)))
+    assert seen[0] == (0, {"of": 3 * 4 + 3 * 2, "earlier": True})
+    assert sum(count for count, _ in seen) == 3 * 4 + 3 * 2
+    assert seen[-1] == (1, {"rejected": 0})
 
 
 def test_help_has_an_example():
     code, out, _ = run("--help")
     assert code == 0
-    assert "alexnet-tools pack --train imagenet/train --val imagenet/val" in out
+    assert "Example: alexnet-tools pack --ilsvrc 2012 --source downloads" in out
 
 
 @pytest.mark.parametrize("option", [("--seed", -1), ("--workers", 0), ("--shards", 0), ("--on-bad", "guess")])
@@ -327,3 +412,13 @@ def test_a_data_set_needs_a_training_split(tmp_path):
         pack({}, [], tmp_path / "out")
     with pytest.raises(DatasetError, match="none of the 0 pictures"):
         pack({"train": []}, [], tmp_path / "out")
+
+
+def test_without_data_the_default_folder_is_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "val"):
+        (tmp_path / split / "one").mkdir(parents=True)
+        assert cv2.imwrite(str(tmp_path / split / "one" / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    result = CliRunner().invoke(main, ["pack", "--train", "train", "--val", "val"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "data" / "ilsvrc2012" / "dataset.json").exists()

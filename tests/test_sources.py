@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
+import tarfile
 import threading
+from array import array
 
+import numpy as np
 import pytest
 
+from gluon_alexnet.recordio.archives import members
 from gluon_alexnet.recordio.dataset import SourceError
 from gluon_alexnet.recordio.pictures import PictureError
-from gluon_alexnet.recordio.sources import FileList, class_folder
+from gluon_alexnet.recordio.sources import PictureList, Source, class_folder, split_half
 
 
 def touch(folder, *names):
@@ -123,11 +129,160 @@ def test_pipe_is_not_waited_for(tmp_path):
 
 
 def test_list_takes_little_memory():
-    pictures = FileList("train")
+    pictures = PictureList()
     for number in range(100_000):
-        pictures.append(f"n01440764/n01440764_{number}.JPEG", number % 1000)
-    held = sum(len(block) * block.itemsize for block in (pictures._ends, pictures._labels)) + len(pictures._keys)
-    assert held / len(pictures) < 50
-    assert pictures[99_999] == ("n01440764/n01440764_99999.JPEG", 999, "train/n01440764/n01440764_99999.JPEG")
+        key = f"n01440764/n01440764_{number}.JPEG"
+        pictures.append(Source(key, number % 1000, f"train/{key}"))
+    held = sum(len(block) * block.itemsize for block in vars(pictures).values() if isinstance(block, array))
+    assert held + len(pictures._keys) < 65 * len(pictures)
+    assert len(pictures._names) == 1
+    assert pictures[99_999] == Source("n01440764/n01440764_99999.JPEG", 999, "train/n01440764/n01440764_99999.JPEG")
     with pytest.raises(IndexError):
         pictures[100_000]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Source("n01/a.jpg", 3, "/data/train/n01/a.jpg"),
+        Source("a.jpg", 3, "/data/val/n01/a.jpg"),
+        Source("n01/a.jpg", 3, "/data/patches/a.jpg"),
+        Source("n01/a.jpg", 3, "/data/train.tar", 1024, 77),
+        Source("test.jpg", -1, "/data/test.tar", 2**40, 2**29 + 1),
+    ],
+)
+def test_list_gives_back_what_was_added(source):
+    pictures = PictureList()
+    pictures.append(Source("other", 0, "elsewhere/other"))
+    pictures.append(source)
+    assert pictures[1] == pictures[-1] == source
+    pictures.replace(0, *source[2:])
+    assert pictures[0] == Source("other", 0, *source[2:])
+
+
+# Tars
+
+
+def write_tar(path, files, **options):
+    with tarfile.open(path, "w", **options) as tar:
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_are_those_that_tarfile_finds(tmp_path, format, rng):
+    files = [(f"folder/{number:03d}.JPEG", rng.bytes(int(rng.integers(0, 1500)))) for number in range(60)]
+    if format != tarfile.USTAR_FORMAT:
+        files.insert(3, ("n01/" + "long" * 60 + ".JPEG", b"long"))
+        files.insert(5, ("Käfer 狗.JPEG", b"beetle"))
+    path = tmp_path / "x.tar"
+    write_tar(path, files, format=format)
+    whole = path.read_bytes()
+    assert [(m.name, whole[m.offset : m.offset + m.size]) for m in members(path)] == files
+
+
+def test_folders_links_and_pipes_in_a_tar_are_no_pictures(tmp_path):
+    with tarfile.open(tmp_path / "n00000001.tar", "w") as tar:
+        for kind, name in [
+            (tarfile.DIRTYPE, "x.JPEG"),
+            (tarfile.SYMTYPE, "link.JPEG"),
+            (tarfile.LNKTYPE, "hard.JPEG"),
+            (tarfile.FIFOTYPE, "pipe.JPEG"),
+        ]:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "a.JPEG"
+            tar.addfile(entry)
+        for name in ("a.JPEG", ".hidden.JPEG", "readme.txt"):
+            tar.addfile(tarfile.TarInfo(name))
+    found = class_folder(tmp_path)
+    assert [source.key for source in found.pictures] == ["n00000001/a.JPEG"]
+    assert found.ignored == 1
+
+
+def test_tar_of_tars_and_folder_of_tars_and_folders_are_the_same_list(tmp_path):
+    files = {f"n0000000{c}": [(f"n0000000{c}_{i}.JPEG", b"%d%d" % (c, i)) for i in (10, 2, 1)] for c in (3, 1, 2)}
+    inner = {wnid: write_tar(tmp_path / "inner", mine) for wnid, mine in files.items()}
+    write_tar(tmp_path / "all.tar", [(f"{wnid}.tar", content) for wnid, content in inner.items()])
+    (tmp_path / "tars").mkdir()
+    for wnid, content in inner.items():
+        (tmp_path / "tars" / f"{wnid}.tar").write_bytes(content)
+        for name, picture in files[wnid]:
+            touch(tmp_path / "folders", f"{wnid}/{name}")
+            (tmp_path / "folders" / wnid / name).write_bytes(picture)
+    expected = [(f"n0000000{c}/n0000000{c}_{i}.JPEG", c - 1, b"%d%d" % (c, i)) for c in (1, 2, 3) for i in (1, 10, 2)]
+    for place in ("all.tar", "tars", "folders"):
+        assert [(s.key, s.label, s.read()) for s in class_folder(tmp_path / place).pictures] == expected
+
+
+def test_of_members_with_one_name_the_last_counts(tmp_path):
+    write_tar(tmp_path / "n00000001.tar", [("a.JPEG", b"old"), ("./a.JPEG", b"new"), ("n00000001/b.JPEG", b"b")])
+    found = class_folder(tmp_path).pictures
+    assert [(s.key, s.read()) for s in found] == [("n00000001/a.JPEG", b"new"), ("n00000001/b.JPEG", b"b")]
+
+
+def test_class_as_folder_and_as_tar(tmp_path):
+    write_tar(tmp_path / "n00000001.tar", [("a.JPEG", b"a")])
+    touch(tmp_path, "n00000001/a.JPEG")
+    with pytest.raises(SourceError, match="the class n00000001 is there twice, for example as folder and as tar"):
+        class_folder(tmp_path)
+
+
+def test_tar_that_is_cut_after_it_was_listed(tmp_path):
+    content = write_tar(tmp_path / "n00000001.tar", [("a.JPEG", bytes(5000))])
+    source = class_folder(tmp_path).pictures[0]
+    (tmp_path / "n00000001.tar").write_bytes(content[:3000])
+    with pytest.raises(PictureError, match="its tar has been cut"):
+        source.read()
+
+
+def test_damaged_header_is_not_taken_for_the_end(tmp_path):
+    """Python's own tarfile stops there and says nothing."""
+    content = bytearray(write_tar(tmp_path / "n00000001.tar", [(f"{i}.JPEG", bytes(100)) for i in range(5)]))
+    content[2 * 1024 + 3] ^= 1
+    (tmp_path / "n00000001.tar").write_bytes(content)
+    with tarfile.open(tmp_path / "n00000001.tar") as tar:
+        assert len(tar.getmembers()) == 2
+    with pytest.raises(SourceError, match="damaged, or no tar, at byte 2048; download it again"):
+        class_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["all.tar.gz", "all.tgz", "all.tar"])
+def test_compressed_tar_of_tars(tmp_path, name):
+    write_tar(tmp_path / "plain", [("n00000001.tar", bytes(1024))])
+    (tmp_path / name).write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
+    with pytest.raises(SourceError, match="a compressed tar; decompress it first"):
+        class_folder(tmp_path / name)
+
+
+def test_progress_of_the_scan_counts_classes(tmp_path):
+    touch(tmp_path, "a/x.jpg", "b/x.jpg", "c/x.jpg")
+    seen = []
+    class_folder(tmp_path, progress=lambda count, of: seen.append((count, of)))
+    assert seen == [(1, 3)] * 3
+
+
+# Half and half
+
+
+def test_each_class_is_halved_and_an_odd_one_is_for_training(tmp_path):
+    counts = {"a": 7, "b": 1, "c": 40, "d": 2}
+    for wnid, count in counts.items():
+        touch(tmp_path, *(f"{wnid}/{number}.jpg" for number in range(count)))
+    pictures = class_folder(tmp_path).pictures
+    first, second = split_half(pictures, 5)
+    assert np.bincount([s.label for s in first]).tolist() == [4, 1, 20, 1]
+    assert np.bincount([s.label for s in second], minlength=4).tolist() == [3, 0, 20, 1]
+    assert sorted([*first, *second]) == sorted(pictures)
+    again, other = split_half(pictures, 5)[0], split_half(pictures, 6)[0]
+    assert list(first) == list(again) != list(other)
+
+
+def test_halves_are_drawn_and_not_cut(tmp_path):
+    touch(tmp_path, *(f"a/{number:04d}.jpg" for number in range(1000)))
+    first, second = split_half(class_folder(tmp_path).pictures, 0)
+    early = sum(source.key < "a/0500.jpg" for source in first)
+    assert 200 < early < 300  # 250 expected, standard deviation 8
+    assert len(first) == len(second) == 500

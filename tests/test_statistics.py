@@ -9,7 +9,7 @@ import pytest
 from pictures import packed, photo, pixels_by_pillow, records_by_mxnet
 
 from gluon_alexnet.recordio.dataset import DatasetError
-from gluon_alexnet.recordio.statistics import Statistics, Sums, principal_axes, read_statistics
+from gluon_alexnet.recordio.statistics import SIZE_EDGES, Statistics, Sums, principal_axes, read_statistics
 
 
 def picture(*rgb):
@@ -19,7 +19,7 @@ def picture(*rgb):
 def sums_of(*pictures):
     sums = Sums()
     for image in pictures:
-        sums.add(image)
+        sums.add(image, image.shape[:2])
     return sums
 
 
@@ -95,8 +95,30 @@ def test_short_sums_are_emptied_before_they_overflow():
         sums._recent += 255 * (2**24 - 1)
         sums._recent_images += 2**24 - 1
         sums.images += 2**24 - 1
-        sums.add(picture(255, 255, 255))
+        sums.add(picture(255, 255, 255), (256, 256))
     assert (sums.statistics().mean_image == 255).all()
+
+
+def test_sizes_of_the_sources_are_counted_and_add_up():
+    sums, other = Sums(), Sums()
+    for size in [(256, 300), (255, 300), (16, 4096), (1, 100_000)]:
+        sums.add(picture(0, 0, 0), size)
+    other.add(picture(0, 0, 0), (270, 300))
+    sums.merge(other)
+    sizes = sums.statistics().source_sizes
+    side = {name: index for index, name in enumerate(SIZE_EDGES)}
+    assert sizes.sum() == 5
+    assert sizes[side[256], 33] == 2  # 256 to 279 high, and 280 to 304 wide
+    assert sizes[side[256] - 1, 33] == 1
+    assert sizes[0, 63] == 2  # what is smaller or larger than all bins is in the outer ones
+    assert SIZE_EDGES[33:35] == (280, 305)
+
+
+def test_statistics_give_back_their_sums():
+    whole = sums_of(*[photo(seed, 256, 256) for seed in range(4)]).statistics()
+    first = sums_of(*[photo(seed, 256, 256) for seed in range(3)]).statistics().sums()
+    first.merge(sums_of(photo(3, 256, 256)))
+    assert identical(first.statistics(), whole)
 
 
 def test_statistics_of_nothing():

@@ -37,13 +37,35 @@ def devices(command):
     return command
 
 
+DAMAGED_SHOWN = 10  # records named at the end of a command
+
+on_damaged = click.option(
+    "--on-damaged",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="Stop at a damaged record, or leave it out and count it.",
+)
+
+
+def report_damaged(*readers):
+    """Say how many records the readers left out as damaged, and which."""
+    found = [sentence for reader in readers for sentence in reader.damaged.values()]
+    if found:
+        click.echo(f"Skipped {len(found)} damaged records:", err=True)
+        for sentence in found[:DAMAGED_SHOWN]:
+            click.echo(f"  {sentence}", err=True)
+        if len(found) > DAMAGED_SHOWN:
+            click.echo(f"  and {len(found) - DAMAGED_SHOWN} more; alexnet-tools verify names each", err=True)
+
+
 DATA_DEFAULT = Path("data/ilsvrc2012")
 RUNS = Path("runs")
 
 
-def folder_of_year(year: int | None) -> Path:
+def folder_of_year(year: int) -> Path:
     """Default data set folder of an ILSVRC year."""
-    return Path(f"data/ilsvrc{year}") if year else DATA_DEFAULT
+    return Path(f"data/ilsvrc{year}")
 
 
 def open_contexts(chosen, columns: int):
