@@ -28,13 +28,16 @@ test: $(VENV)/made
 	$(BIN)/mypy
 	$(BIN)/pytest -q -m "not slow"
 
-test-slow: $(VENV)/made
+# PyTorch, the peer of proofs and benchmarks, has an environment of its own: gluoncv changes where it finds PyTorch.
+.venv-bench/made:
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "numpy<2"
+	@touch $@
+
+test-slow: $(VENV)/made .venv-bench/made
 	$(BIN)/pytest -q
 
-# PyTorch, the peer of the benchmarks, in an environment of its own: gluoncv changes where it finds PyTorch.
-bench: $(VENV)/made
-	test -d .venv-bench || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "numpy<2"
+bench: $(VENV)/made .venv-bench/made
 	$(BIN)/python benchmarks/training.py --peer .venv-bench/bin/python
 
 clean:

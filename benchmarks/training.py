@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gluon_alexnet import recipe
+
 HERE = Path(__file__).parent
 
 
@@ -26,19 +28,20 @@ def ours(batch: int, steps: int, contexts: int) -> list[float]:
 
     import numpy as np
 
-    from gluon_alexnet import backend, recipe, training
+    from gluon_alexnet import backend, schedule, training
 
     learner = training.Learner(recipe.PAPER, 1000, backend.contexts("cpu", range(contexts)))
     learner.initialize(1000, seed=0)
+    rates = schedule.Rates(0.001, 0.001, 0.001, 0.001)
     crops = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     labels = np.arange(batch) % 1000
-    rates = []
+    images_a_second = []
     for step in range(steps + 1):
         began = time.perf_counter()
-        learner.step(crops, labels, 0.001, step)
+        learner.step(crops, labels, rates, step)
         backend.mx.nd.waitall()
-        rates.append(batch / (time.perf_counter() - began))
-    return rates[1:]  # the first step plans its memory
+        images_a_second.append(batch / (time.perf_counter() - began))
+    return images_a_second[1:]  # the first step plans its memory
 
 
 def main():
@@ -53,10 +56,11 @@ def main():
         print(json.dumps(ours(given.batch, given.steps, given.contexts)))
         return
     numbers = ["--batch", str(given.batch), "--steps", str(given.steps)]
+    network = json.dumps(recipe.to_dict(recipe.PAPER)["network"])
     sides = {
         "MXNet, one context": [sys.executable, __file__, *numbers, "--contexts", "1"],
         "MXNet, two columns": [sys.executable, __file__, *numbers, "--contexts", "2"],
-        "PyTorch": [given.peer, str(HERE / "peer_torch.py"), *numbers],
+        "PyTorch": [given.peer, str(HERE / "peer_torch.py"), *numbers, "--network", network],
     }
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(given.turns):

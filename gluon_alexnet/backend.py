@@ -75,6 +75,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def threads() -> int:
+    """Number of threads to compute with: the user's OMP_NUM_THREADS, or all usable cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # OpenMP knows lists, one number a nesting level
+    return int(given) if given.isdigit() and int(given) > 0 else usable_cores()
+
+
 def missing_libraries() -> list[tuple[str, str]]:
     """System libraries that the wheels need and that cannot be loaded, as (library, package)."""
     return [(library, package) for library, package in SYSTEM_LIBRARIES.items() if not _loadable(library)]
@@ -159,7 +165,7 @@ def mxnet_sentence(error: Exception) -> str | None:
 
 def versions() -> dict[str, str]:
     """Installed version of each library that a result depends on, by name."""
-    names = ("mxnet-cu112", "mxnet", "numpy", "opencv-python", "gluoncv")
+    names = ("mxnet-cu112", "mxnet", "numpy", "opencv-python", "gluoncv", "numba")
     found = {}
     for name in names:
         try:
@@ -212,7 +218,7 @@ def _prepare() -> None:
             f"The system lacks {', '.join(libraries)}; on Debian or Ubuntu: apt-get install {' '.join(packages)}"
         )
     # MXNet takes half of the cores where there is no hyper-threading; a user's own number wins.
-    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads()))
     # Each executor of a symbol would print a line about oneDNN that no user needs.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     _restore_numpy_names()

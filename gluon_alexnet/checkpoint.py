@@ -12,6 +12,8 @@ under its name only when it is complete; nothing is pickled.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -34,7 +36,8 @@ class State:
 
     seed: int
     step: int = 0  # updates done
-    position: int = 0  # pictures of the present epoch already learned from
+    position: int = 0  # pictures of the present epoch already gone through
+    skipped: int = 0  # those of them that were damaged and left out
     loss_sum: float = 0.0  # of those pictures
     seconds: float = 0.0  # spent on them
     epochs: list[dict] = field(default_factory=list)  # what log.jsonl says of each finished epoch
@@ -103,6 +106,10 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state.step:08d}"
+    for number in itertools.count(2):  # a step is saved again after its validation, and the first stays till then
+        if not target.exists():
+            break
+        target = folder / f"step-{state.step:08d}-{number}"
     draft = Path(tempfile.mkdtemp(prefix=".step-", dir=folder))
     try:
         digests = {}
@@ -111,10 +118,7 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
             digests[name] = sha256(draft / name)
         content = {"version": FORMAT_VERSION, "state": dataclasses.asdict(state), "sha256": digests}
         write_text(draft / "state.json", json.dumps(content, indent=1) + "\n")
-        if target.exists():
-            os.rename(target, draft / "replaced")
         os.rename(draft, target)
-        shutil.rmtree(target / "replaced", ignore_errors=True)
         sync(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
@@ -138,12 +142,7 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
     """
     from .backend import mx
 
-    content = _read_json(checkpoint / "state.json")
-    try:
-        state = State(**content["state"])
-        digests = dict(content["sha256"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise FailedWork(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
+    state, digests = _read_state(checkpoint)
     arrays = []
     for name in ("parameters.params", "momentum.params"):
         file = checkpoint / name
@@ -153,15 +152,24 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
             raise FailedWork(
                 f"{file} is damaged: its content is not what was saved; use another checkpoint of the run."
             )
-        arrays.append(mx.nd.load(str(file)))
+        found = mx.nd.load(str(file))
+        arrays.append(found or {})  # before the first update there is no momentum, and MXNet gives an empty list
     return state, arrays[0], arrays[1]
 
 
 class Log:
-    """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again."""
+    """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again.
+
+    Raises WrongUse where another process has the run's log open: two trainings would spoil each other's run.
+    """
 
     def __init__(self, run: Path, state: State):
         self._file = open(run / "log.jsonl", "ab")  # noqa: SIM115  closed by __exit__
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise WrongUse(f"{run} is being trained by another process; stop that one first.") from error
         self._file.truncate(state.log_bytes)
 
     def __enter__(self) -> Log:
@@ -180,6 +188,11 @@ class Log:
         record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values}
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
+
+
+def read_state(checkpoint: Path) -> State:
+    """The state alone of a checkpoint folder. Raises FailedWork where it is missing, cut or of a newer version."""
+    return _read_state(checkpoint)[0]
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -203,6 +216,14 @@ def newest_run(runs: Path) -> Path:
     if not found:
         raise WrongUse(f"There is no run with a checkpoint in {runs}; `alexnet-tools train` makes one.")
     return max(found, key=lambda run: (run / "latest").lstat().st_mtime_ns)
+
+
+def _read_state(checkpoint):
+    content = _read_json(checkpoint / "state.json")
+    try:
+        return State(**content["state"]), dict(content["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FailedWork(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
 
 
 def _save_arrays(file: Path, arrays: dict) -> None:

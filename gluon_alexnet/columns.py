@@ -11,18 +11,20 @@ from collections.abc import Sequence
 
 from . import recipe
 from .backend import mx
-from .network import Hidden, LowerLayers, UpperLayers, output_layer, upper_outputs
+from .geometry import convolution_outputs
+from .network import Hidden, LowerLayers, SixthLayer, UpperLayers, output_layer
 
 
 class Column(mx.gluon.Block):
     """The share of one context: its segments, each hybridized for itself."""
 
-    def __init__(self, network: recipe.Network, classes: int, last: bool, **kwargs):
+    def __init__(self, network: recipe.Network, classes: int, last: bool, fast: bool, **kwargs):
         super().__init__(prefix="", **kwargs)
         with self.name_scope():
-            self.lower = LowerLayers(network, columns=1)
+            self.lower = LowerLayers(network, columns=1, fast=fast)
             self.upper = UpperLayers(network, columns=1)
-            self.fc6 = Hidden("fc6", network, upper_outputs(network), columns=1)
+            self.sixth = SixthLayer(network, columns=1) if network.conv6 else None
+            self.fc6 = Hidden("fc6", network, convolution_outputs(network), columns=1)
             self.fc7 = Hidden("fc7", network, network.fc6.neurons, columns=1)
             # The softmax needs every class in one place, and any number of classes must do.
             self.fc8 = output_layer(network, classes) if last else None
@@ -31,23 +33,30 @@ class Column(mx.gluon.Block):
 class ColumnParallel(mx.gluon.Block):
     """AlexNet with column c on ``contexts[c]``; layer 8 is on ``contexts[0]``.
 
-    Input: (N, 3, 224, 224) on any context. Output: (N, classes) on ``contexts[0]``.
+    Input: (N, 3, 224, 224) on any context. Output: (N, classes) on ``contexts[0]``. fast: as in AlexNet.
     Raises ValueError unless there are as many contexts as columns.
     """
 
-    def __init__(self, network: recipe.Network, classes: int, contexts: Sequence, **kwargs):
+    def __init__(self, network: recipe.Network, classes: int, contexts: Sequence, fast: bool = False, **kwargs):
         super().__init__(prefix="", **kwargs)
         if len(contexts) != network.columns:
             raise ValueError(f"{network.columns} columns need {network.columns} contexts, not {len(contexts)}")
         self.contexts = list(contexts)
-        self.columns = [Column(network, classes, last=index == 0) for index in range(network.columns)]
+        self.columns = [Column(network, classes, index == 0, fast) for index in range(network.columns)]
         for index, (column, context) in enumerate(zip(self.columns, self.contexts)):
             self.register_child(column, f"column{index}")
             column.initialize(ctx=context)
+        above = [layer for name, layer in network.convolutions() if name in ("conv3", "conv4", "conv5")]
+        self._upper_reads_both = bool(above) and above[0].both_columns
+        self._sixth = network.conv6 is not None
 
     def forward(self, x):
         maps = [column.lower(x.as_in_context(context)) for column, context in zip(self.columns, self.contexts)]
-        maps = [column.upper(joined) for column, joined in zip(self.columns, self._exchange(maps))]
+        if self._upper_reads_both:
+            maps = self._exchange(maps)
+        maps = [column.upper(own) for column, own in zip(self.columns, maps)]
+        if self._sixth:
+            maps = [column.sixth(joined) for column, joined in zip(self.columns, self._exchange(maps))]
         activities = [column.fc6(joined) for column, joined in zip(self.columns, self._exchange(maps))]
         activities = [column.fc7(joined) for column, joined in zip(self.columns, self._exchange(activities))]
         return self.columns[0].fc8(self._gather(activities, self.contexts[0]))

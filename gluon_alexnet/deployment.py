@@ -33,11 +33,12 @@ class Classifier(mx.gluon.HybridBlock):
     Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: (N, classes), softmax.
     """
 
-    def __init__(self, network: recipe.Network, classes: int, mean, **kwargs):
+    def __init__(self, network: recipe.Network, classes: int, **kwargs):
         super().__init__(prefix="", **kwargs)
         with self.name_scope():
             self.net = AlexNet(network, classes)
-            self.mean = self.params.get_constant("mean", mean.expand_dims(0))
+            shape = (1, 3, network.input_size, network.input_size)
+            self.mean = self.params.get("mean", shape=shape, grad_req="null", init=mx.init.Zero())
 
     def hybrid_forward(self, F, x, mean):
         return F.softmax(self.net(F.broadcast_sub(x, mean)))
@@ -51,14 +52,15 @@ class Model:
     size: int
     classes: list[dict]
     source: str
+    variants: tuple[str, ...] = ()  # of the recipe it was trained with
 
 
 def build_classifier(network: recipe.Network, parameters: dict, context) -> Classifier:
     """The classifier with these parameters (those of :class:`AlexNet` and ``mean``), hybridized, on a context."""
     classes = parameters["fc8_bias"].shape[0]
-    classifier = Classifier(network, classes, parameters["mean"])
+    classifier = Classifier(network, classes)
     classifier.initialize(ctx=context)
-    set_parameters(classifier.net, parameters)
+    set_parameters(classifier, {**parameters, "mean": parameters["mean"].expand_dims(0)})
     classifier.hybridize(static_alloc=True)
     return classifier
 
@@ -124,6 +126,7 @@ def load_export(path: Path, context) -> Model:
         description = json.loads(description_file.read_text(encoding="utf-8"))
         digests, size = description["sha256"], int(description["input"]["shape"][-1])
         version, classes = description["version"], list(description["classes"])
+        variants = tuple(description["provenance"]["variants"])
         foreign = description["format"] != FORMAT
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FailedWork(
@@ -140,7 +143,7 @@ def load_export(path: Path, context) -> Model:
             raise FailedWork(f"{file} is missing; an exported net is three files, export the run again.")
         if digests.get(role) != sha256(file):
             raise FailedWork(f"{file} is damaged or does not belong to {description_file}; export the run again.")
-    return Model(classify_with(_symbol_block(path, context), context), size, classes, str(path))
+    return Model(classify_with(_symbol_block(path, context), context), size, classes, str(path), variants)
 
 
 def _files(path: Path) -> tuple[Path, Path, Path]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import recipe
 from .augmentation import crop_views
-from .errors import FailedWork
+from .errors import FailedWork, WrongUse
 
 
 @dataclass(frozen=True)
@@ -43,10 +42,13 @@ def evaluate(
 
     classify: uint8 (M, size, size, 3) → probabilities (M, classes). batches: of (pictures uint8
     (N, 256, 256, 3), labels (N,), ids (N,)). report: called with the number of pictures after each batch.
-    Raises FailedWork where a probability is not a number, or where there are no pictures.
+    Raises FailedWork where a probability is not a number, or where there are no pictures, WrongUse where they
+    have no labels (below 0).
     """
     images, wrong = 0, np.zeros((len(views), 2), np.int64)
     for pictures, labels, ids in batches:
+        if np.any(np.asarray(labels) < 0):
+            raise WrongUse("The pictures of this split have no public labels, so there is no error to measure.")
         for index, probabilities in enumerate(view_probabilities(classify, pictures, size, views)):
             bad = ~np.isfinite(probabilities).all(axis=1)
             if bad.any():
@@ -75,9 +77,3 @@ def label_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many classes come before the label, (N,); of equal probabilities the lower class comes first."""
     order = np.argsort(-probabilities, axis=1, kind="stable")
     return np.argmax(order == np.asarray(labels)[:, None], axis=1)
-
-
-def published(year: int, split: str) -> list[recipe.PublishedResult]:
-    """The paper's rows for one net on that split; where it has none there, its rows for that year."""
-    rows = [row for row in recipe.PUBLISHED_RESULTS if row.year == year]
-    return [row for row in rows if row.split == split] or rows

@@ -1,24 +1,23 @@
-"""Pictures of a run. They are drawn without a display."""
+"""Pictures of runs and nets (Fig. 3, Fig. 4 left, learning curves). They are drawn without a display."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+KERNELS_A_ROW = 16  # as in Fig. 3
 
 
-def draw_curves(epochs: Sequence[dict], file: Path) -> None:
-    """Validation errors of each epoch, top-1 and top-5, as a PNG. ``epochs``: those of a run's state."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
+    """Validation errors of each epoch as a PNG: run's name → epochs of its state. Solid lines top-1, dashed top-5."""
+    pyplot = _pyplot()
     from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
     from .backend import gluoncv
 
-    history = gluoncv.utils.TrainingHistory(["top-1 error", "top-5 error"])
-    for epoch in epochs:
-        history.update([epoch["validation_top1"] / 100, epoch["validation_top5"] / 100])
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     axes.set_xlabel("epoch")
     axes.set_ylabel("error on the validation pictures (centre view)")
@@ -26,5 +25,97 @@ def draw_curves(epochs: Sequence[dict], file: Path) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place + 1:g}"))  # gluoncv counts from 0
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
-    history.plot(save_path=str(file))
+    for number, (name, epochs) in enumerate(runs.items()):
+        prefix = f"{name}, " if len(runs) > 1 else ""
+        labels = [f"{prefix}top-1 error", f"{prefix}top-5 error"]
+        history = gluoncv.utils.TrainingHistory(labels)
+        for epoch in epochs:
+            history.update([epoch["validation_top1"] / 100, epoch["validation_top5"] / 100])
+        history.plot(colors=[f"C{number}"] * 2, save_path=str(file))
+        axes.lines[-1].set_linestyle("--")
+    axes.legend(fontsize="small")
+    figure.savefig(file, dpi=120)
     pyplot.close(figure)
+
+
+def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
+    """Fig. 3: the kernels of layer 1, float32 (K, 3, height, width), one column of the net above the other, as a PNG.
+
+    Each kernel has its own scale: grey is 0, and its largest weight is at one end of the colours.
+    """
+    pyplot = _pyplot()
+    scale = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    pictures = (0.5 + 0.5 * kernels / np.where(scale > 0, scale, 1)).transpose(0, 2, 3, 1)
+    share = len(kernels) // columns
+    rows = -(-share // KERNELS_A_ROW)
+    width = min(share, KERNELS_A_ROW)
+    figure, grid = pyplot.subplots(
+        columns, 1, figsize=(0.55 * width + 0.6, (0.55 * rows + 0.35) * columns), squeeze=False
+    )
+    for column, axes in enumerate(grid[:, 0]):
+        axes.imshow(_tiled(pictures[column * share : (column + 1) * share], rows, width), interpolation="nearest")
+        title = f"column {column + 1}: " if columns > 1 else ""
+        axes.set_title(f"{title}{share} kernels of {kernels.shape[2]}×{kernels.shape[3]}×3", fontsize=9)
+        axes.axis("off")
+    figure.tight_layout()
+    figure.savefig(file, dpi=150)
+    pyplot.close(figure)
+
+
+class Prediction(NamedTuple):
+    """One picture with its five best classes; ``label``: its true class by name, or None where nobody knows it."""
+
+    picture: np.ndarray  # uint8 (height, width, 3)
+    label: str | None
+    guesses: list[tuple[str, float]]  # (class name, probability), the best first
+
+
+def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
+    """Fig. 4 left: each picture, its true class beneath, the five best guesses as bars (the true one in red)."""
+    pyplot = _pyplot()
+    across = min(4, len(predictions))
+    down = -(-len(predictions) // across)
+    figure, grid = pyplot.subplots(
+        2 * down, across, figsize=(2.6 * across, 4.2 * down), squeeze=False, height_ratios=[1.6, 1] * down
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    for number, prediction in enumerate(predictions):
+        above, below = (grid[2 * (number // across) + part, number % across] for part in (0, 1))
+        above.imshow(prediction.picture)
+        above.set_title(_short(prediction.label or "label unknown"), fontsize=9, y=-0.14)
+        names = [_short(name) for name, _ in prediction.guesses][::-1]
+        colours = ["C3" if name == prediction.label else "C0" for name, _ in prediction.guesses][::-1]
+        below.barh(
+            range(len(names)), [probability for _, probability in prediction.guesses][::-1], color=colours, alpha=0.6
+        )
+        for place, name in enumerate(names):
+            below.text(0.02, place, name, va="center", fontsize=8)
+        below.set_xlim(0, 1)
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def _tiled(pictures, rows, width):
+    """(rows·(h+1)+1, width·(w+1)+1, 3): pictures in rows with a white line around each."""
+    _, height, breadth, _ = pictures.shape
+    sheet = np.ones((rows * (height + 1) + 1, width * (breadth + 1) + 1, 3))
+    for number, picture in enumerate(pictures):
+        top, left = (number // width) * (height + 1) + 1, (number % width) * (breadth + 1) + 1
+        sheet[top : top + height, left : left + breadth] = picture
+    return sheet
+
+
+def _short(name):
+    first = name.split(",")[0]
+    return first if len(first) <= 28 else first[:27] + "…"
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import recipe
+from . import fast_normalization, recipe
 from .backend import mx
 
 
@@ -10,10 +10,12 @@ class ResponseNormalization(mx.gluon.HybridBlock):
     """Local response normalisation across neighbouring maps of one column (Sec. 3.3).
 
     Input and output: (N, maps, height, width). The sum runs over the maps of a column, never across two.
+    fast: compute with :mod:`gluon_alexnet.fast_normalization`, for training on a CPU.
     """
 
-    def __init__(self, numbers: recipe.ResponseNormalization, columns: int, maps: int, **kwargs):
+    def __init__(self, numbers: recipe.ResponseNormalization, columns: int, maps: int, fast: bool = False, **kwargs):
         super().__init__(**kwargs)
+        self._fast = fast
         self._columns = columns
         self._maps = maps
         # MXNet's operator divides alpha by the window; the printed formula does not.
@@ -24,8 +26,33 @@ class ResponseNormalization(mx.gluon.HybridBlock):
         # A column becomes an image of its own, so that no window reaches into the other column. One column is
         # reshaped too: without it, MXNet 1.9.1 hybridized on a CPU gives a wrong gradient before a max-pooling.
         x = F.reshape(x, shape=(-1, self._maps // self._columns, 0, 0))
-        x = F.LRN(x, **self._operator)
+        if self._fast:
+            operator = self._operator
+            alpha = operator["alpha"] / operator["nsize"]
+            x = F.Custom(
+                x, op_type=fast_normalization.NAME, half=operator["nsize"] // 2, k=operator["knorm"], alpha=alpha
+            )
+        else:
+            x = F.LRN(x, **self._operator)
         return F.reshape(x, shape=(-1, self._maps, 0, 0))
+
+
+class MapNormalization(mx.gluon.HybridBlock):
+    """Normalisation over a square of neighbours in the same map, zeros beyond the border: the 2012 code's second one.
+
+    Input and output: (N, maps, height, width).
+    """
+
+    def __init__(self, numbers: recipe.MapNormalization, **kwargs):
+        super().__init__(**kwargs)
+        self._numbers = numbers
+
+    def hybrid_forward(self, F, x):
+        size, pad = self._numbers.size, self._numbers.size // 2
+        mean_square = F.Pooling(
+            F.square(x), kernel=(size, size), pad=(pad, pad), stride=(1, 1), pool_type="avg", count_include_pad=True
+        )
+        return x / (1 + self._numbers.alpha * mean_square) ** self._numbers.beta
 
 
 class Dropout(mx.gluon.HybridBlock):

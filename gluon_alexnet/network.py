@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from . import recipe
 from .backend import mx
-from .layers import Dropout, ResponseNormalization
+from .geometry import convolution_outputs
+from .layers import Dropout, MapNormalization, ResponseNormalization
 
 nn = mx.gluon.nn
 
@@ -17,25 +18,35 @@ nn = mx.gluon.nn
 class LowerLayers(mx.gluon.HybridBlock):
     """Layers 1 and 2: each column sees the image and then only itself."""
 
-    def __init__(self, network: recipe.Network, columns: int, **kwargs):
+    def __init__(self, network: recipe.Network, columns: int, fast: bool = False, **kwargs):
         super().__init__(prefix="", **kwargs)
-        self._border = network.conv1.border
-        held = columns / network.columns
+        self._network = network
         with self.name_scope():
-            self.conv1 = _convolution("conv1", network.conv1, 3, columns, held)
-            self.norm1 = ResponseNormalization(network.normalization, columns, int(network.conv1.kernels * held))
+            self.conv1 = _convolution("conv1", network, 3, columns)
+            self.norm1 = _normalization(network, network.conv1, columns, fast)
             self.pool1 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
-            self.conv2 = _convolution("conv2", network.conv2, int(network.conv1.kernels * held), columns, held)
-            self.norm2 = ResponseNormalization(network.normalization, columns, int(network.conv2.kernels * held))
+            self.conv2 = _convolution("conv2", network, network.conv1.kernels, columns)
+            self.norm2 = _normalization(network, network.conv2, columns, fast)
+            self.map_norm2 = MapNormalization(network.map_normalization) if network.map_normalization else None
             self.pool2 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
 
     def hybrid_forward(self, F, x):  # 3×224×224
-        before, after = self._border
+        before, after = self._network.conv1.border
         x = F.pad(x, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, before, after, before, after))
-        x = F.relu(self.conv1(x))  # 96×55×55
-        x = self.pool1(self.norm1(x))  # 96×27×27
-        x = F.relu(self.conv2(x))  # 256×27×27
-        return self.pool2(self.norm2(x))  # 256×13×13
+        x = self.conv1(x)  # 96×55×55
+        if self._network.relu_before_normalization:
+            x = _neuron(F, x, self._network)
+        if self.norm1 is not None:
+            x = self.norm1(x)
+        x = self.pool1(x)  # 96×27×27
+        if not self._network.relu_before_normalization:
+            x = _neuron(F, x, self._network)
+        x = _neuron(F, self.conv2(x), self._network)  # 256×27×27
+        if self.norm2 is not None:
+            x = self.norm2(x)
+        if self.map_norm2 is not None:
+            x = self.map_norm2(x)
+        return self.pool2(x)  # 256×13×13
 
 
 class UpperLayers(mx.gluon.HybridBlock):
@@ -43,18 +54,38 @@ class UpperLayers(mx.gluon.HybridBlock):
 
     def __init__(self, network: recipe.Network, columns: int, **kwargs):
         super().__init__(prefix="", **kwargs)
-        held = columns / network.columns
+        self._network = network
+        maps = {name: layer.kernels for name, layer in network.convolutions()}
+        below3 = maps["conv2"]
+        below4 = maps.get("conv3", below3)
+        below5 = maps.get("conv4", below4)
         with self.name_scope():
-            self.conv3 = _convolution("conv3", network.conv3, network.conv2.kernels, columns, held)
-            self.conv4 = _convolution("conv4", network.conv4, int(network.conv3.kernels * held), columns, held)
-            self.conv5 = _convolution("conv5", network.conv5, int(network.conv4.kernels * held), columns, held)
+            self.conv3 = _convolution("conv3", network, below3, columns) if network.conv3 else None
+            self.conv4 = _convolution("conv4", network, below4, columns) if network.conv4 else None
+            self.conv5 = _convolution("conv5", network, below5, columns) if network.conv5 else None
             self.pool5 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
 
     def hybrid_forward(self, F, x):  # 256×13×13, both columns
-        x = F.relu(self.conv3(x))  # 384×13×13
-        x = F.relu(self.conv4(x))  # 384×13×13
-        x = F.relu(self.conv5(x))  # 256×13×13
-        return F.flatten(self.pool5(x))  # 256×6×6 = 9216
+        if self.conv3 is not None:
+            x = _neuron(F, self.conv3(x), self._network)  # 384×13×13
+        if self.conv4 is not None:
+            x = _neuron(F, self.conv4(x), self._network)  # 384×13×13
+        if self.conv5 is not None:
+            x = _neuron(F, self.conv5(x), self._network)  # 256×13×13
+        return self.pool5(x)  # 256×6×6
+
+
+class SixthLayer(mx.gluon.HybridBlock):
+    """CNN*'s sixth convolutional layer, on top of the last pooling; it reads every column (Sec. 6)."""
+
+    def __init__(self, network: recipe.Network, columns: int, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        self._network = network
+        with self.name_scope():
+            self.conv6 = _convolution("conv6", network, network.convolutions()[-2][1].kernels, columns)
+
+    def hybrid_forward(self, F, x):  # 256×6×6, both columns
+        return _neuron(F, self.conv6(x), self._network)  # 256×6×6
 
 
 class Hidden(mx.gluon.HybridBlock):
@@ -62,6 +93,7 @@ class Hidden(mx.gluon.HybridBlock):
 
     def __init__(self, name: str, network: recipe.Network, inputs: int, columns: int, **kwargs):
         super().__init__(prefix="", **kwargs)
+        self._network = network
         layer = getattr(network, name)
         with self.name_scope():
             self.dense = nn.Dense(
@@ -74,7 +106,7 @@ class Hidden(mx.gluon.HybridBlock):
             self.dropout = Dropout(network.dropout)
 
     def hybrid_forward(self, F, x):
-        return self.dropout(F.relu(self.dense(x)))
+        return self.dropout(_neuron(F, self.dense(x), self._network))
 
 
 class AlexNet(mx.gluon.HybridBlock):
@@ -82,22 +114,25 @@ class AlexNet(mx.gluon.HybridBlock):
 
     network: its numbers; ``network.columns == 2`` is the paper's net, with convolutions in two groups.
     classes: outputs of layer 8. Input: (N, 3, 224, 224), RGB grey levels with the mean subtracted.
-    Output: (N, classes), before the softmax.
+    Output: (N, classes), before the softmax. fast: response normalisation for training on a CPU.
     """
 
-    def __init__(self, network: recipe.Network, classes: int, **kwargs):
+    def __init__(self, network: recipe.Network, classes: int, fast: bool = False, **kwargs):
         super().__init__(prefix="", **kwargs)
         columns = network.columns
         with self.name_scope():
-            self.lower = LowerLayers(network, columns)
+            self.lower = LowerLayers(network, columns, fast)
             self.upper = UpperLayers(network, columns)
-            self.fc6 = Hidden("fc6", network, upper_outputs(network), columns)
+            self.sixth = SixthLayer(network, columns) if network.conv6 else None
+            self.fc6 = Hidden("fc6", network, convolution_outputs(network), columns)
             self.fc7 = Hidden("fc7", network, network.fc6.neurons, columns)
             self.fc8 = output_layer(network, classes)
 
     def hybrid_forward(self, F, x):
-        x = self.upper(self.lower(x))  # 9216
-        x = self.fc7(self.fc6(x))  # 4096
+        x = self.upper(self.lower(x))  # 256×6×6
+        if self.sixth is not None:
+            x = self.sixth(x)
+        x = self.fc7(self.fc6(x))  # 9216 → 4096
         return self.fc8(x)  # 1000
 
 
@@ -110,15 +145,6 @@ def output_layer(network: recipe.Network, classes: int):
         bias_initializer=mx.init.Constant(network.fc8_bias),
         prefix="fc8_",
     )
-
-
-def upper_outputs(network: recipe.Network) -> int:
-    """Outputs of layer 5 after pooling, all columns: 256·6·6 = 9216 in the paper's net."""
-    size = _convolved(network.input_size, network.conv1)
-    size = _convolved(_pooled(size, network.pooling), network.conv2)
-    size = _convolved(_pooled(size, network.pooling), network.conv3)
-    size = _pooled(_convolved(_convolved(size, network.conv4), network.conv5), network.pooling)
-    return network.conv5.kernels * size * size
 
 
 def initial_parameters(network: recipe.Network, classes: int, seed: int) -> dict:
@@ -135,24 +161,28 @@ def set_parameters(block, values: dict) -> None:
         parameter.set_data(values[name])
 
 
-def _convolution(name, layer, inputs, columns, held):
+def _convolution(name, network, maps_below, columns):
+    """One layer; maps_below: those of all columns of the layer below."""
+    layer = getattr(network, name)
     return nn.Conv2D(
-        int(layer.kernels * held),
+        layer.kernels * columns // network.columns,
         layer.size,
         layer.stride,
         # Borders that differ between sides are padded before the convolution.
         layer.border[0] if layer.border[0] == layer.border[1] else 0,
         groups=1 if layer.both_columns else columns,
-        in_channels=inputs,
+        in_channels=maps_below if layer.both_columns else maps_below * columns // network.columns,
         weight_initializer=mx.init.Normal(layer.weight_deviation),
         bias_initializer=mx.init.Constant(layer.bias),
         prefix=f"{name}_",
     )
 
 
-def _convolved(size, layer):
-    return (size + sum(layer.border) - layer.size) // layer.stride + 1
+def _normalization(network, layer, columns, fast):
+    if network.normalization is None:
+        return None
+    return ResponseNormalization(network.normalization, columns, layer.kernels * columns // network.columns, fast)
 
 
-def _pooled(size, pooling):
-    return (size - pooling.size) // pooling.stride + 1
+def _neuron(F, x, network):
+    return F.Activation(x, act_type=network.neuron)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Optional
 
 from .errors import WrongUse
 
@@ -66,6 +67,19 @@ class ResponseNormalization:
 
 
 @dataclass(frozen=True)
+class MapNormalization:
+    """Normalisation over neighbours in the same map, x / (1 + alpha / size^2 * sum x^2)^beta; the 2012 code's only."""
+
+    size: int = 5  # height and width of the window, pixels; zeros beyond the border
+    alpha: float = 1e-3
+    beta: float = 0.75
+
+    def __post_init__(self):
+        _require(self.size > 0 and self.size % 2 == 1, "size must be odd and positive", self)
+        _require(self.alpha >= 0, "alpha must not be negative", self)
+
+
+@dataclass(frozen=True)
 class Pooling:
     """Overlapping max-pooling (Sec. 3.4)."""
 
@@ -78,30 +92,40 @@ class Pooling:
 
 @dataclass(frozen=True)
 class Network:
-    """The eight layers (Sec. 3.5, Fig. 2). The number of classes belongs to the data set."""
+    """The layers (Sec. 3.5, Fig. 2), eight in the paper's net. The number of classes belongs to the data set."""
 
     columns: int = 2  # GPUs the kernels are spread over (Sec. 3.2)
     input_size: int = 224  # height and width of the input, pixels
     # 224 gives 55 only if the last window overruns the image: by 3 pixels right and bottom in the 2012 code.
     conv1: Convolution = Convolution(kernels=96, size=11, stride=4, border=(0, 3), both_columns=True)
     conv2: Convolution = Convolution(kernels=256, size=5, border=(2, 2), bias=1.0)
-    conv3: Convolution = Convolution(kernels=384, size=3, border=(1, 1), both_columns=True)
-    conv4: Convolution = Convolution(kernels=384, size=3, border=(1, 1), bias=1.0)
-    conv5: Convolution = Convolution(kernels=256, size=3, border=(1, 1), bias=1.0)
+    # None leaves a layer out (Sec. 7).
+    conv3: Optional[Convolution] = Convolution(kernels=384, size=3, border=(1, 1), both_columns=True)
+    conv4: Optional[Convolution] = Convolution(kernels=384, size=3, border=(1, 1), bias=1.0)
+    conv5: Optional[Convolution] = Convolution(kernels=256, size=3, border=(1, 1), bias=1.0)
+    conv6: Optional[Convolution] = None  # the sixth layer of CNN*, on top of the last pooling (Sec. 6)
     fc6: FullyConnected = FullyConnected(neurons=4096)
     fc7: FullyConnected = FullyConnected(neurons=4096)
     fc8_weight_deviation: float = 0.01  # Sec. 5
     fc8_bias: float = 0.0  # Sec. 5
-    normalization: ResponseNormalization = ResponseNormalization()  # after layers 1 and 2
+    neuron: str = "relu"  # or "tanh" (Sec. 3.1)
+    normalization: Optional[ResponseNormalization] = ResponseNormalization()  # after layers 1 and 2
+    relu_before_normalization: bool = True  # in layer 1; the 2012 code has conv, LRN, pool, ReLU there
+    map_normalization: Optional[MapNormalization] = None  # in layer 2, after LRN
     pooling: Pooling = Pooling()  # after layers 1, 2 and 5
     dropout: float = 0.5  # probability that a hidden neuron of fc6, fc7 is set to zero (Sec. 4.2)
 
     def __post_init__(self):
         _require(self.columns > 0, "columns must be positive", self)
         _require(0 <= self.dropout < 1, "dropout must be 0 or more and below 1", self)
-        shared = [self.conv1.kernels, self.conv2.kernels, self.conv3.kernels, self.conv4.kernels, self.conv5.kernels]
-        shared += [self.fc6.neurons, self.fc7.neurons]
+        _require(self.neuron in ("relu", "tanh"), f"neuron must be relu or tanh, not {self.neuron!r}", self)
+        shared = [layer.kernels for _, layer in self.convolutions()] + [self.fc6.neurons, self.fc7.neurons]
         _require(not any(n % self.columns for n in shared), f"{self.columns} columns must divide each layer", self)
+
+    def convolutions(self) -> list[tuple[str, Convolution]]:
+        """The convolutional layers there are, with their names, from the first to the last."""
+        layers = [(name, getattr(self, name)) for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6")]
+        return [(name, layer) for name, layer in layers if layer is not None]
 
 
 @dataclass(frozen=True)
@@ -110,9 +134,13 @@ class Augmentation:
 
     mirror: bool = True  # horizontal reflection with probability 1/2
     colour_deviation: float = 0.1  # standard deviation of alpha, the factors of the colour shift
+    colour_divisor: float = 1.0  # what a shifted picture is divided by: 1.1 in the 2012 code
+    colour_epochs: Optional[int] = None  # epochs with the colour shift, from the first; None: all
 
     def __post_init__(self):
         _require(self.colour_deviation >= 0, "colour_deviation must not be negative", self)
+        _require(self.colour_divisor > 0, "colour_divisor must be positive", self)
+        _require(self.colour_epochs is None or self.colour_epochs > 0, "colour_epochs must be positive", self)
 
 
 @dataclass(frozen=True)
@@ -122,19 +150,26 @@ class Learning:
     batch_size: int = 128  # images
     momentum: float = 0.9
     weight_decay: float = 0.0005  # of weights; biases do not decay
-    rate: float = 0.01  # initial learning rate, all layers
+    rate: float = 0.01  # initial learning rate of all layers' weights
+    # "An equal learning rate for all layers": None is the weights' rate. In the 2012 code biases had one that stayed.
+    bias_rate: Optional[float] = None
     rate_divisor: float = 10.0  # what the rate is divided by when it drops
     rate_steps: tuple[int, ...] = ()  # epochs after which the rate drops, by hand; empty: on a plateau
     rate_drops: int = 3  # times the rate drops on a plateau before the end
     # "when the validation error rate stopped improving": the paper gives no number; these epochs are ours.
     patience: int = 5
+    conv1_slow_after: Optional[int] = None  # epochs after which conv1's weights have conv1_slow_rate
+    conv1_slow_rate: float = 1e-5
+    conv1_frozen_after: Optional[int] = None  # epochs after which conv1 learns no more
     epochs: int = 90  # roughly, says the paper
 
     def __post_init__(self):
         _require(self.batch_size > 0, "batch_size must be positive", self)
         _require(0 <= self.momentum < 1, "momentum must be 0 or more and below 1", self)
         _require(self.weight_decay >= 0, "weight_decay must not be negative", self)
-        _require(0 < self.rate < float("inf"), "rate must be a positive number", self)
+        for name in ("rate", "bias_rate", "conv1_slow_rate"):
+            value = getattr(self, name)
+            _require(value is None or 0 < value < float("inf"), f"{name} must be a positive number", self)
         _require(self.rate_divisor > 1, "rate_divisor must be above 1", self)
         _require(all(step > 0 for step in self.rate_steps), "rate_steps must be epochs, 1 or more", self)
         rising = all(a < b for a, b in zip(self.rate_steps, self.rate_steps[1:]))
@@ -151,9 +186,39 @@ class Recipe:
     network: Network = field(default_factory=Network)
     augmentation: Augmentation = field(default_factory=Augmentation)
     learning: Learning = field(default_factory=Learning)
+    variants: tuple[str, ...] = ()  # names of the changes of variants.py made to it
 
 
 PAPER = Recipe("paper")
+
+
+def _as_run(name, steps, conv1_slow_after, conv1_frozen_after, epochs):
+    """What the 2012 code did for net #145, the paper's net."""
+    network = PAPER.network
+    return Recipe(
+        name,
+        network=replace(
+            network,
+            conv3=replace(network.conv3, weight_deviation=0.03),
+            conv4=replace(network.conv4, weight_deviation=0.03),
+            conv5=replace(network.conv5, weight_deviation=0.03),
+            normalization=ResponseNormalization(alpha_divided_by_n=True),
+            relu_before_normalization=False,
+            map_normalization=MapNormalization(),
+        ),
+        augmentation=Augmentation(colour_divisor=1.1, colour_epochs=67),
+        learning=Learning(
+            bias_rate=0.02,
+            rate_steps=steps,
+            conv1_slow_after=conv1_slow_after,
+            conv1_frozen_after=conv1_frozen_after,
+            epochs=epochs,
+        ),
+    )
+
+
+AS_RUN = _as_run("as-run", (25, 51, 79), 67, 72, 91)  # on the data of ILSVRC-2012
+AS_RUN_2010 = _as_run("as-run-2010", (23, 51, 78), 68, 72, 93)
 
 # An eighth of every layer, for demonstrations on a CPU. The initial deviations grow by about the
 # square root of 8, because a neuron has 8 times fewer inputs; in conv1 it has as many as ever.
@@ -174,27 +239,14 @@ NARROW = Recipe(
     learning=Learning(batch_size=32, epochs=10),
 )
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER, NARROW)}
+SUMMARIES = {
+    "paper": "what the paper prints (NIPS 2012)",
+    "as-run": "what the 2012 code did for the paper's net, #145, on ILSVRC-2012",
+    "as-run-2010": "the same with its schedule on ILSVRC-2010",
+    "narrow": "an eighth of every layer, for demonstrations on a CPU",
+}
 
-
-@dataclass(frozen=True)
-class PublishedResult:
-    """A row of the paper's tables, in per cent error; None where the paper has no number."""
-
-    net: str
-    year: int  # of ILSVRC
-    split: str
-    top1: float | None
-    top5: float | None
-    source: str
-
-
-# Sec. 6, Tables 1 and 2: ten views. The centre view's row is the 2012 code's own diary (net #145).
-PUBLISHED_RESULTS = (
-    PublishedResult("1 CNN, 10 views", 2010, "test", 37.5, 17.0, "paper, Table 1"),
-    PublishedResult("1 CNN, centre view", 2010, "test", 39.02, 18.30, "diary of the 2012 code"),
-    PublishedResult("1 CNN, 10 views", 2012, "val", 40.7, 18.2, "paper, Table 2"),
-)
+RECIPES = {recipe.name: recipe for recipe in (PAPER, AS_RUN, AS_RUN_2010, NARROW)}
 
 
 def to_dict(recipe: Recipe) -> dict:
@@ -222,11 +274,14 @@ def _build(cls, content, where):
 
 
 def _value(kind, value, where):
+    if typing.get_origin(kind) is typing.Union:  # Optional
+        return None if value is None else _value(typing.get_args(kind)[0], value, where)
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, where)
     if typing.get_origin(kind) is tuple:
-        if not isinstance(value, (list, tuple)) or not all(isinstance(v, int) for v in value):
-            raise WrongUse(f"{where} must be a list of whole numbers, not {value!r}.")
+        item = typing.get_args(kind)[0]
+        if not isinstance(value, (list, tuple)) or not all(isinstance(v, item) for v in value):
+            raise WrongUse(f"{where} must be a list of {item.__name__}, not {value!r}.")
         return tuple(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from . import recipe
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates of one epoch."""
+
+    weights: float
+    biases: float
+    conv1_weights: float
+    conv1_biases: float
+
+    def of(self, parameter: str) -> float:
+        """Rate of a parameter by its name, such as conv1_bias."""
+        kind = "biases" if parameter.endswith("_bias") else "weights"
+        return getattr(self, f"conv1_{kind}" if parameter.startswith("conv1_") else kind)
+
+
+def rates(learning: recipe.Learning, errors: Sequence[float]) -> Rates:
+    """Rates of the next epoch, after the finished epochs whose validation errors these are."""
+    weights = rate(learning, errors)
+    biases = weights if learning.bias_rate is None else learning.bias_rate
+    epoch = len(errors)
+    if learning.conv1_frozen_after is not None and epoch >= learning.conv1_frozen_after:
+        return Rates(weights, biases, 0.0, 0.0)
+    slow = learning.conv1_slow_after is not None and epoch >= learning.conv1_slow_after
+    return Rates(weights, biases, learning.conv1_slow_rate if slow else weights, biases)
+
+
 def rate(learning: recipe.Learning, errors: Sequence[float]) -> float:
-    """Rate of the next epoch, after the finished epochs whose validation errors these are."""
+    """Rate of all layers' weights in the next epoch."""
     if learning.rate_steps:
         return stepped_rate(learning, len(errors))
     return learning.rate / learning.rate_divisor ** min(plateaus(learning, errors), learning.rate_drops)

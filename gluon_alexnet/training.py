@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import queue
 import threading
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import schedule
+from . import fast_normalization, schedule
 from .augmentation import network_order
 from .backend import mx
 from .checkpoint import State
@@ -20,7 +21,7 @@ from .columns import ColumnParallel, join, split
 from .errors import FailedWork, WrongUse
 from .evaluation import evaluate
 from .network import AlexNet, initial_parameters, set_parameters
-from .recipe import Recipe
+from .recipe import Network, Recipe
 
 
 class Learner:
@@ -32,12 +33,13 @@ class Learner:
     def __init__(self, recipe: Recipe, classes: int, contexts: Sequence):
         network = recipe.network
         self._network, self._contexts = network, list(contexts)
+        fast = normalization_obstacle(network, contexts) is None
         if len(contexts) == 1:
-            self._net = AlexNet(network, classes)
+            self._net = AlexNet(network, classes, fast)
             self._net.initialize(ctx=contexts[0])
             blocks = [self._net]
         elif len(contexts) == network.columns:
-            self._net = ColumnParallel(network, classes, contexts)
+            self._net = ColumnParallel(network, classes, contexts, fast)
             blocks = self._net.columns
         else:
             raise WrongUse(
@@ -64,7 +66,7 @@ class Learner:
         """The initial parameters of a seed, the same on one context and on two; momentum 0."""
         self.restore(initial_parameters(self._network, classes, seed), {})
 
-    def step(self, crops: np.ndarray, labels: np.ndarray, rate: float, seed: int) -> float:
+    def step(self, crops: np.ndarray, labels: np.ndarray, rates: schedule.Rates, seed: int) -> float:
         """One update on float32 (N, 3, size, size) and labels (N,); returns the mean loss before it.
 
         seed: of this step's dropout masks. Raises FloatingPointError, and updates nothing, where the loss or
@@ -80,8 +82,10 @@ class Learner:
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss is {value}")
         self._check_gradients()
-        for trainer in self._trainers:
-            trainer.set_learning_rate(rate)
+        for parameters, trainer in zip(self._parameters, self._trainers):
+            trainer.set_learning_rate(rates.weights)
+            for name, parameter in parameters:
+                parameter.lr_mult = rates.of(name) / rates.weights
             trainer.step(1)  # the loss is a mean already
         return value
 
@@ -125,16 +129,26 @@ class Learner:
                     updater.states_synced[place] = True
 
 
+def normalization_obstacle(network: Network, contexts: Sequence) -> str | None:
+    """Why training on these contexts takes MXNet's own response normalisation, in words; None where it does not."""
+    if network.normalization is None:
+        return "there is none"
+    if any(context.device_type != "cpu" for context in contexts):
+        return "MXNet's own is fast on a GPU"
+    return fast_normalization.obstacle(network.normalization)
+
+
 @dataclass(frozen=True)
 class Data:
     """What a run learns from and is measured on.
 
-    epoch(number, position): batches (crops, labels) of that epoch from that picture on.
+    epoch(number, position): batches (crops, labels, skipped) of that epoch from that picture on; skipped: how
+    many damaged pictures of the batch's share were left out, perhaps all of them.
     validation(): batches of (pictures uint8 (N, 256, 256, 3), labels, ids), each picture once.
     """
 
     images: int
-    epoch: Callable[[int, int], Iterable[tuple[np.ndarray, np.ndarray]]]
+    epoch: Callable[[int, int], Iterable[tuple[np.ndarray, np.ndarray, int]]]
     validation: Callable[[], Iterable]
     mean: np.ndarray
 
@@ -147,58 +161,72 @@ def train(
     save: Callable[[State, bool], None],
     stop: Callable[[], bool],
     report: Callable,
+    due: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train until the schedule ends; True if it did, False if ``stop`` said so before.
 
-    save(state, best): called after every epoch and when stopped. report(state): a context manager for each
-    epoch, giving a function of (pictures, loss, rate). ``state`` is brought forward in place. Raises
-    FailedWork, naming step and rate, where the loss is not a finite number.
+    save(state, best): called before and after every validation, when stopped, and after a step where ``due`` says
+    so. report(state): a context manager for each epoch, giving a function of (pictures, loss, rate). ``state`` is
+    brought forward in place. Raises FailedWork, naming step and rate, where the loss is not a finite number.
     """
     while not schedule.finished(recipe.learning, state.errors):
-        rate = schedule.rate(recipe.learning, state.errors)
-        if not _epoch(learner, data, state, rate, stop, report):
+        rates = schedule.rates(recipe.learning, state.errors)
+        if not _epoch(learner, data, state, rates, save, stop, report, due):
             save(state, False)
+            return False
+        save(state, False)  # what was learned outlasts a validation that is killed
+        if stop():
             return False
         error = evaluate(learner.classifier(data.mean), data.validation(), recipe.network.input_size, views=[1])[0]
         best = error.top1 < min(state.errors, default=math.inf)
         finished = {
             "epoch": state.epoch + 1,
             "step": state.step,
-            "images": state.position,
-            "rate": rate,
-            "training_loss": state.loss_sum / state.position,
+            "images": state.position - state.skipped,
+            "skipped": state.skipped,
+            "rate": rates.weights,
+            "rates": dataclasses.asdict(rates),
+            "training_loss": state.loss_sum / (state.position - state.skipped),
             "validation_images": error.images,
             "validation_top1": error.top1,
             "validation_top5": error.top5,
             "seconds": round(state.seconds, 1),
         }
         state.epochs.append(finished)
-        state.position, state.loss_sum, state.seconds = 0, 0.0, 0.0
+        state.position, state.skipped, state.loss_sum, state.seconds = 0, 0, 0.0, 0.0
         save(state, best)
     return True
 
 
-def _epoch(learner, data, state, rate, stop, report):
+def _epoch(learner, data, state, rates, save, stop, report, due):
     with report(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
         began = time.monotonic()
-        for crops, labels in batches:
+        for crops, labels, skipped in batches:
+            state.position += skipped
+            state.skipped += skipped
+            if not len(labels):
+                continue
             try:
-                loss = learner.step(crops, labels, rate, step_seed(state.seed, state.step))
+                loss = learner.step(crops, labels, rates, step_seed(state.seed, state.step))
             except FloatingPointError as error:
                 raise FailedWork(
-                    f"At step {state.step + 1} (epoch {state.epoch + 1}, rate {rate:g}) {error}: training stopped "
-                    "before that update and the last checkpoint is good; resume it with a smaller --lr."
+                    f"At step {state.step + 1} (epoch {state.epoch + 1}, rate {rates.weights:g}) {error}: training "
+                    "stopped before that update and the last checkpoint is good; resume it with a smaller --lr."
                 ) from error
             state.step += 1
             state.position += len(labels)
             state.loss_sum += loss * len(labels)
             began, last = time.monotonic(), began
             state.seconds += began - last
-            advance(len(labels), loss, rate)
-            if stop() and state.position < data.images:
+            advance(len(labels) + skipped, loss, rates.weights)
+            if due() and state.position < data.images:
+                save(state, False)
+            if stop() and state.position < data.images:  # a finished epoch is saved by the caller
                 return False
     if state.position != data.images:
         raise FailedWork(f"The epoch had {state.position} pictures where the data set has {data.images}.")
+    if state.position == state.skipped:
+        raise FailedWork("All pictures of the epoch are damaged: there is nothing to learn from.")
     return True
 
 

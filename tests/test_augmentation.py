@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gluon_alexnet import augmentation as augmentation_module
 from gluon_alexnet import recipe
 from gluon_alexnet.augmentation import TrainingAugmentation, central_patch, crop_views, network_order
 
@@ -53,9 +54,50 @@ def test_draws_depend_on_seed_epoch_and_record_only(pictures):
     assert len({tuple(other[3]) for other in others}) == 4
 
 
+def test_crops_do_not_depend_on_the_others_in_the_batch(rng):
+    ids = rng.permutation(2_000_000)[:37]
+    pictures = rng.integers(0, 256, (37, 256, 256, 3), dtype=np.uint8)
+    augment = augmentation(rng.uniform(100, 130, (3, 224, 224)).astype(np.float32), seed=3)
+    together = augment(pictures, ids, 6)
+    for place in range(37):
+        assert (augment(pictures[place : place + 1], ids[place : place + 1], 6)[0] == together[place]).all()
+
+
+def test_the_reader_s_threads_make_the_same_crops(pictures):
+    augment = augmentation(seed=8)
+    ids = np.array([4, 900, 31])
+    rendering = augment.of_epoch(5)
+    crops = np.empty((3, *rendering.shape), rendering.dtype)
+    for picture, drawn, crop in zip(pictures, rendering.draw(ids), crops):
+        rendering.render(picture, drawn, crop)
+    assert (crops == augment(pictures, ids, 5)).all()
+
+
+def test_colour_has_its_epochs_and_its_divisor(pictures):
+    ids = np.array([4, 900, 31])
+    mean = np.full((3, 224, 224), 100, np.float32)
+    plain = augmentation(mean, seed=8)(pictures, ids, 3)
+    divided = augmentation(mean, seed=8, colour_divisor=1.1, colour_epochs=4)
+    np.testing.assert_allclose(divided(pictures, ids, 3), plain / 1.1, atol=1e-4)
+    without = augmentation(mean, seed=8, colour_deviation=0.0)(pictures, ids, 4)
+    assert (divided(pictures, ids, 4) == without).all()  # after those epochs neither shift nor division
+
+
+def test_compiled_or_not_the_crops_are_the_same(rng):
+    planes = rng.integers(0, 256, (3, 50, 60), dtype=np.uint8)
+    mean = rng.uniform(100, 130, (3, 50, 60)).astype(np.float32)
+    shift, scale = rng.normal(0, 10, 3).astype(np.float32), np.float32(1 / 1.1)
+    compiled, plain = np.zeros((2, 3, 50, 60), np.float32)
+    augmentation_module._compiled_shift()(*planes, mean, shift, scale, compiled)
+    augmentation_module._shift(*planes, mean, shift, scale, plain)
+    assert (compiled == plain).all()
+    expected = (planes - mean.astype(np.float64) + shift[:, None, None].astype(np.float64)) / 1.1
+    np.testing.assert_allclose(plain, expected, atol=1e-4)
+
+
 def test_offsets_and_mirror_are_even():
     augment, count = augmentation(), 40_000
-    draws = [augment.draw(record, 0, 256) for record in range(count)]
+    draws = augment.of_epoch(0).draw(np.arange(count))
     for values in (np.array([d[0] for d in draws]), np.array([d[1] for d in draws])):
         counts = np.bincount(values, minlength=33)
         assert len(counts) == 33  # 0 to 32, both included
@@ -68,7 +110,7 @@ def test_offsets_and_mirror_are_even():
 
 def test_the_colour_shift_has_the_covariance_of_the_paper():
     augment, count = augmentation(), 100_000
-    shifts = np.array([augment.draw(record, 0, 256)[3] for record in range(count)], np.float64)
+    shifts = np.array([drawn[3] for drawn in augment.of_epoch(0).draw(np.arange(count))], np.float64)
     # alpha has deviation 0.1 and multiplies the deviation along each axis, sqrt(eigenvalue)
     expected = AXES @ np.diag(0.1**2 * EIGENVALUES) @ AXES.T
     along = shifts @ AXES

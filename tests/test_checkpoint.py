@@ -39,6 +39,11 @@ def test_what_was_saved_comes_back(run):
     assert [c["name"] for c in description.classes] == ["tench", "Zürich"]
 
 
+def test_a_run_without_momentum_yet_comes_back(run):
+    checkpoint.save(run, checkpoint.State(seed=0), {"a": mx.nd.ones((2,))}, {}, best=False)
+    assert checkpoint.load(run / "latest")[2] == {}
+
+
 def test_the_newest_two_and_the_best_are_kept(run):
     save(run, 1, best=True)
     for step in (2, 3, 4):
@@ -52,11 +57,12 @@ def test_the_newest_two_and_the_best_are_kept(run):
     assert checkpoint.find_checkpoint(run / "best").name == "step-00000001"
 
 
-def test_saving_the_same_step_again_replaces_it(run):
-    save(run, 1)
-    save(run, 1, position=5)
-    assert checkpoint.load(run / "latest")[0].position == 5
-    assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000001"]
+def test_saving_the_same_step_again_leaves_the_first_until_it_is_old(run):
+    for position in (0, 5, 6):
+        save(run, 1, position=position)
+        assert checkpoint.load(run / "latest")[0].position == position
+    save(run, 2)
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-00000001-3", "step-00000002"]
 
 
 @pytest.mark.parametrize("name", ["parameters.params", "momentum.params", "state.json"])

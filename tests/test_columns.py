@@ -9,6 +9,7 @@ from gluon_alexnet import recipe
 from gluon_alexnet.backend import mx
 from gluon_alexnet.columns import ColumnParallel, join, split
 from gluon_alexnet.network import initial_parameters
+from gluon_alexnet.schedule import Rates
 from gluon_alexnet.training import Learner
 
 CONTEXTS = [mx.cpu(0), mx.cpu(1)]
@@ -16,6 +17,10 @@ CONTEXTS = [mx.cpu(0), mx.cpu(1)]
 
 def no_dropout(one):
     return dataclasses.replace(one, network=dataclasses.replace(one.network, dropout=0.0))
+
+
+def flat(rate):
+    return Rates(rate, rate, rate, rate)
 
 
 def gradients(learner):
@@ -44,7 +49,7 @@ def updates(one, classes, batch, steps, rng, rate=0.01):
         outputs = learner._net(mx.nd.array(crops[0])).asnumpy()
         losses, first = [], None
         for crop, label in zip(crops, labels):
-            losses.append(learner.step(crop, label, rate, seed=1))
+            losses.append(learner.step(crop, label, flat(rate), seed=1))
             first = first or gradients(learner)
         after = {name: value.asnumpy() for name, value in learner.parameters().items()}
         momentum = {name: value.asnumpy() for name, value in learner.momentum().items()}

@@ -81,6 +81,11 @@ def test_eval_of_the_export_is_eval_of_the_run(place):
     assert [score["images"] for score in scores[0]] == [CLASSES * VAL] * 2
 
 
+def test_without_a_data_set_a_run_is_evaluated_on_its_own(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert f"{CLASSES * VAL} pictures of {place / 'data'} (val)" in run("eval", "--model", "run", "--views", 1)
+
+
 def test_views_and_split_are_the_user_s_choice(place):
     output = run("eval", "--data", place / "data", "--model", place / "run", "--views", 1, "--split", "train", "--json")
     document = json.loads(output)
@@ -100,6 +105,31 @@ def test_two_columns_train_and_their_run_exports_as_one_net(place, tmp_path):
     description = json.loads((tmp_path / "net.json").read_text())
     assert description["provenance"]["epochs"] == 2
     assert [c["wnid"] for c in description["classes"]] == [f"class{label}" for label in range(CLASSES)]
+
+
+def test_recipes_lists_what_can_be_trained_and_its_targets():
+    output = run("recipes")
+    for words in ("paper         60,965,224", "as-run", "one-gpu", "no-cross-link", "six-conv"):
+        assert words in output
+    assert "2012 val: 42.03/19.36 (no LRN; 2012 code's diary)" in output
+
+
+def test_a_variant_trains_and_eval_shows_its_own_target(place, tmp_path):
+    words = ["--data", place / "data", "--run", tmp_path / "run", *NARROW, "--epochs", 1]
+    run("train", *words, "--variant", "no-lrn", "--variant", "tanh")
+    run("export", tmp_path / "run", tmp_path / "net")
+    assert json.loads((tmp_path / "net.json").read_text())["provenance"]["variants"] == ["no-lrn", "tanh"]
+    shutil.rmtree(tmp_path / "run")
+    run("train", *words, "--variant", "no-lrn")
+    output = run("eval", "--data", place / "data", "--model", tmp_path / "run", "--ilsvrc", 2012, "--views", 1)
+    assert "42.03  19.36" in output
+
+
+def test_as_run_trains(place, tmp_path):
+    words = ["--data", place / "data", "--cpus", "0,1", "--batch-size", 30, "--epochs", 1]
+    run("train", *words, "--recipe", "as-run", "--run", tmp_path / "run")
+    (epoch,) = log(tmp_path / "run", "epoch")
+    assert epoch["rates"] == {"weights": 0.01, "biases": 0.02, "conv1_weights": 0.01, "conv1_biases": 0.02}
 
 
 def test_fewer_than_five_classes_are_explained(place, tmp_path):
@@ -156,6 +186,9 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_continues_bit_by_bit(place, tmp_
         (["--cpus", "0", "--gpus", "0"], "--gpus or --cpus, not both"),
         (["--cpus", "x"], "is not a list of whole numbers"),
         (["--recipe", "other"], "'other' is not one of"),
+        (["--variant", "other"], "There is no variant 'other'"),
+        (["--variant", "one-gpu", "--variant", "no-cross-link"], "the two contradict each other"),
+        (["--variant", "one-gpu", "--cpus", "0,1", "--batch-size", 8], "of 1 columns runs on 1 device"),
         (["--resume", "--seed", 1], "--resume keeps the run's recipe, seed and batch size"),
         (["--resume"], "is not a run"),
     ],
@@ -237,3 +270,71 @@ def test_a_diverging_run_stops_and_keeps_its_last_checkpoint(place, tmp_path):
     output = run("train", "--resume", "--run", copy, "--cpus", 0, "--epochs", 9, "--lr", 1e6, code=1)
     assert "training stopped before that update" in output
     assert json.loads(run("eval", "--data", place / "data", "--model", copy, "--json"))["images"] == CLASSES * VAL
+
+
+def test_plots_are_written_and_say_what_they_hold(place, tmp_path):
+    assert "12 kernels in layer 1; Fig. 3 shows the 96" in run(
+        "plot", "filters", place / "run", "--output", tmp_path / "f.png"
+    )
+    assert "(1 epochs)" in run("plot", "curves", place / "run", place / "run" / "best", "--output", tmp_path / "c.png")
+    picture = place / "pictures" / "val" / "class1" / "0.png"
+    output = run("plot", "predictions", place / "run", picture, picture, "--output", tmp_path / "p.png")
+    guesses = output.splitlines()[0].split(": ", 1)[1].split(", ")
+    assert len(guesses) == 5
+    assert {guess.split()[0] for guess in guesses} <= {f"class{label}" for label in range(CLASSES)}
+    for name in ("f.png", "c.png", "p.png"):
+        assert cv2.imread(str(tmp_path / name)) is not None
+
+
+def test_plots_of_what_is_no_run_or_no_picture_are_refused(place, tmp_path):
+    assert "is not a run" in run("plot", "filters", tmp_path, code=2)
+    junk = tmp_path / "junk.jpg"
+    junk.write_bytes(b"junk")
+    words = ["plot", "predictions", place / "run", junk, "--output", tmp_path / "p.png"]
+    assert "junk.jpg is no picture this program reads" in run(*words, code=1)
+    words[3] = tmp_path / "none.jpg"
+    assert "none.jpg: No such file" in run(*words, code=1)
+    assert not (tmp_path / "p.png").exists()
+
+
+def test_a_full_disk_keeps_the_old_checkpoint_and_training_goes_on(place, tmp_path, monkeypatch):
+    from gluon_alexnet.backend import mx
+
+    written, real = [], mx.nd.save
+
+    def save(file, arrays):
+        written.append(file)
+        if 3 <= len(written) <= 4:  # after the initial checkpoint's two files: the first of each of the next two
+            open(file, "wb").close()
+        else:
+            real(file, arrays)
+
+    monkeypatch.setattr(mx.nd, "save", save)
+    words = ["--data", place / "data", "--run", tmp_path / "run", *NARROW, "--epochs", 2]
+    output = run("train", *words)
+    assert output.count("Training goes on, and the checkpoints there stay") == 2
+    assert len(log(tmp_path / "run", "epoch")) == 2
+    run("eval", "--model", tmp_path / "run", "--views", 1)
+    del written[2:]
+    shutil.rmtree(tmp_path / "run")
+    monkeypatch.setattr(mx.nd, "save", lambda file, arrays: open(file, "wb").close())
+    assert "cannot be written" in run("train", *words[:-1], 1, code=1)
+
+
+def test_checkpoints_within_an_epoch(place, tmp_path):
+    words = ["--data", place / "data", "--run", tmp_path / "run", *NARROW, "--epochs", 1, "--batch-size", 4]
+    run("train", *words, "--checkpoint-minutes", 0.00001)
+    # 30 pictures are 8 updates; before and after the validation the last step is saved twice
+    kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["step-00000008", "step-00000008-2"]
+
+
+def test_a_run_that_is_being_trained_is_left_alone(place):
+    import fcntl
+
+    with open(place / "run" / "log.jsonl", "ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        before = (place / "run" / "log.jsonl").read_bytes()
+        said = run("train", "--resume", "--run", place / "run", "--cpus", 0, "--epochs", 2, code=2)
+        assert "is being trained by another process" in said
+        assert (place / "run" / "log.jsonl").read_bytes() == before

@@ -44,7 +44,7 @@ def classifier(small_recipe, rng):
 @pytest.fixture
 def exported(classifier, pictures, tmp_path):
     out = tmp_path / "deep" / "net"
-    deployment.export(classifier, out, 99, {"classes": CLASSES, "provenance": {}}, pictures, mx.cpu())
+    deployment.export(classifier, out, 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu())
     return out
 
 
@@ -55,6 +55,9 @@ def test_the_files_are_the_symbol_params_pair_and_a_description(exported):
     assert description["classes"] == CLASSES
     assert description["verified"]["pictures"] == 5
     symbol = json.loads(exported.with_name("net-symbol.json").read_text())
+    operators = {node["op"] for node in symbol["nodes"]}
+    assert "LRN" in operators
+    assert "Custom" not in operators  # others must be able to load it
     groups = {n["name"]: n["attrs"]["num_group"] for n in symbol["nodes"] if n["op"] == "Convolution"}
     assert groups == {"conv1_fwd": "1", "conv2_fwd": "2", "conv3_fwd": "1", "conv4_fwd": "2", "conv5_fwd": "2"}
 
@@ -96,7 +99,7 @@ def test_files_of_two_exports_do_not_mix(exported, small_recipe, pictures):
     parameters["mean"] = mx.nd.zeros((3, 99, 99))
     other = exported.with_name("other")
     classifier = deployment.build_classifier(small_recipe.network, parameters, mx.cpu())
-    deployment.export(classifier, other, 99, {"classes": CLASSES}, pictures, mx.cpu())
+    deployment.export(classifier, other, 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu())
     other.with_name("other-0000.params").replace(exported.with_name("net-0000.params"))
     with pytest.raises(FailedWork, match=r"net-0000\.params is damaged or does not belong to"):
         deployment.load_export(exported, mx.cpu())
@@ -105,5 +108,7 @@ def test_files_of_two_exports_do_not_mix(exported, small_recipe, pictures):
 def test_an_export_that_differs_is_not_written(classifier, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(deployment, "_by_module", lambda path, images, context: np.full((5, 7), 0.5))
     with pytest.raises(FailedWork, match="differs from the run by 0"):
-        deployment.export(classifier, tmp_path / "net", 99, {"classes": CLASSES}, pictures, mx.cpu())
+        deployment.export(
+            classifier, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu()
+        )
     assert list(tmp_path.iterdir()) == []

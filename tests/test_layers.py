@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gluon_alexnet import recipe
+from gluon_alexnet import fast_normalization, recipe
 from gluon_alexnet.backend import mx
 from gluon_alexnet.layers import Dropout, ResponseNormalization
 
@@ -43,19 +43,31 @@ CASES = [
 ]
 
 
+FAST = pytest.mark.parametrize("fast", [False, True], ids=["MXNet", "fast"])
+
+
+def layer_of(numbers, columns, maps, fast):
+    if fast and numbers.beta != 0.75:
+        assert "beta 0.75, not 0.5" in fast_normalization.obstacle(numbers)
+        fast = False
+    return ResponseNormalization(numbers, columns, maps, fast)
+
+
+@FAST
 @pytest.mark.parametrize("hybridize", [False, True])
 @pytest.mark.parametrize(("numbers", "columns", "maps"), CASES)
-def test_normalization_is_the_formula(rng, numbers, columns, maps, hybridize):
-    layer = ResponseNormalization(numbers, columns, maps)
+def test_normalization_is_the_formula(rng, numbers, columns, maps, hybridize, fast):
+    layer = layer_of(numbers, columns, maps, fast)
     layer.hybridize(hybridize)
     # Activities large enough that the sum matters beside k.
     a = rng.normal(0, 60, (2, maps, 3, 4)).astype(np.float32)
     np.testing.assert_allclose(layer(mx.nd.array(a)).asnumpy(), normalized(a, numbers, columns), rtol=2e-5, atol=1e-5)
 
 
+@FAST
 @pytest.mark.parametrize(("numbers", "columns", "maps"), CASES)
-def test_the_gradient_of_the_normalization_is_that_of_the_formula(rng, numbers, columns, maps):
-    layer = ResponseNormalization(numbers, columns, maps)
+def test_the_gradient_of_the_normalization_is_that_of_the_formula(rng, numbers, columns, maps, fast):
+    layer = layer_of(numbers, columns, maps, fast)
     a = rng.normal(0, 60, (1, maps, 2, 2)).astype(np.float32)
     upstream = rng.normal(0, 1, a.shape).astype(np.float32)
     x = mx.nd.array(a)
@@ -94,14 +106,15 @@ class Written(mx.gluon.HybridBlock):
         return F.concat(*outputs, dim=1)
 
 
+@FAST
 @pytest.mark.parametrize("hybridize", [False, True])
 @pytest.mark.parametrize("columns", [1, 2])
-def test_the_gradient_is_right_between_relu_and_pooling(rng, columns, hybridize):
+def test_the_gradient_is_right_between_relu_and_pooling(rng, columns, hybridize, fast):
     # oneDNN's own memory layouts meet here, and 48 maps are enough for it to use them.
     image = rng.normal(0, 50, (2, 3, 99, 99)).astype(np.float32)
     weight = rng.normal(0, 0.1, (48, 3, 11, 11)).astype(np.float32)
     gradients, upstream = [], None
-    for normalization in (ResponseNormalization(recipe.ResponseNormalization(), columns, 48), Written(columns)):
+    for normalization in (layer_of(recipe.ResponseNormalization(), columns, 48, fast), Written(columns)):
         layer = LayerOne(normalization)
         layer.initialize()
         layer.conv.weight.set_data(mx.nd.array(weight))
@@ -116,6 +129,26 @@ def test_the_gradient_is_right_between_relu_and_pooling(rng, columns, hybridize)
         gradients.append((x.grad.asnumpy(), layer.conv.weight.grad().asnumpy()))
     for ours, written in zip(*gradients):
         np.testing.assert_allclose(ours, written, rtol=0, atol=1e-5 * np.abs(written).max())
+
+
+def test_the_fast_gradient_adds_where_it_is_asked_to(rng):
+    layer = ResponseNormalization(recipe.ResponseNormalization(), 2, 12, fast=True)
+    x, upstream = mx.nd.array(rng.normal(0, 60, (3, 12, 4, 5))), mx.nd.array(rng.normal(0, 1, (3, 12, 4, 5)))
+    gradients = []
+    for request, times in (("write", 2), ("add", 2)):
+        x.attach_grad(grad_req=request)
+        for _ in range(times):
+            with mx.autograd.record():
+                y = layer(x)
+            y.backward(upstream)
+        gradients.append(x.grad.asnumpy())
+    np.testing.assert_allclose(gradients[1], 2 * gradients[0], rtol=1e-6)
+
+
+def test_without_numba_the_obstacle_is_said(monkeypatch):
+    assert fast_normalization.obstacle(recipe.ResponseNormalization()) is None
+    monkeypatch.setattr(fast_normalization, "_kernels", lambda: None)
+    assert fast_normalization.obstacle(recipe.ResponseNormalization()) == "Numba is not installed"
 
 
 def test_the_two_alphas_differ_and_a_column_does_not_see_the_other(rng):

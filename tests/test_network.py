@@ -5,7 +5,8 @@ import pytest
 
 from gluon_alexnet import recipe
 from gluon_alexnet.backend import mx
-from gluon_alexnet.network import AlexNet, LowerLayers, initial_parameters, set_parameters, upper_outputs
+from gluon_alexnet.geometry import convolution_outputs
+from gluon_alexnet.network import AlexNet, LowerLayers, initial_parameters, set_parameters
 
 PARAMETERS = {
     "conv1": 34_944,
@@ -73,7 +74,7 @@ def test_the_output_of_each_layer(parameters, hybridize):
         "fc7": (4096,),
         "fc8": (1000,),
     }
-    assert upper_outputs(recipe.PAPER.network) == 9216
+    assert convolution_outputs(recipe.PAPER.network) == 9216
 
 
 def test_the_kernels_of_layers_2_4_5_see_their_own_column_only(parameters):

@@ -50,7 +50,7 @@ def test_a_recipe_survives_json(one):
         (lambda c: c["learning"].update(rate="fast"), "rate must be of type float"),
         (lambda c: c["learning"].update(batch_size=True), "batch_size must be of type int"),
         (lambda c: c["network"].update(conv1=[1]), "must be an object"),
-        (lambda c: c["network"]["conv1"].update(border="00"), "border must be a list"),
+        (lambda c: c["network"]["conv1"].update(border="00"), "border must be a list of int"),
         (lambda c: c["learning"].update(rate=-1), "rate must be a positive number"),
     ],
 )

@@ -9,10 +9,15 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.checkpoint import State
 from gluon_alexnet.errors import FailedWork, WrongUse
 from gluon_alexnet.recipe import Learning
+from gluon_alexnet.schedule import Rates
 from gluon_alexnet.training import Data, Learner, prefetched, step_seed, train
 
 CLASSES = 5
 CONTEXTS = {"fused": [mx.cpu(0)], "two columns": [mx.cpu(0), mx.cpu(1)]}
+
+
+def flat(rate):
+    return Rates(rate, rate, rate, rate)
 
 
 def batch(rng, size, count=6):
@@ -43,7 +48,7 @@ def test_updates_are_the_printed_rule(small_recipe, rng, contexts):
     for step, rate in enumerate([0.01, 0.01, 0.001, 0.001, 0.02]):  # the rate changes on the way
         crops, labels = batch(rng, one.network.input_size)
         expected_loss, gradients = mean_gradients(one, weights, crops, labels)
-        assert learner.step(crops, labels, rate, step) == pytest.approx(expected_loss, rel=1e-4)
+        assert learner.step(crops, labels, flat(rate), step) == pytest.approx(expected_loss, rel=1e-4)
         for name in weights:
             decayed = 0.0 if name.endswith("_bias") else decay
             velocity[name] = 0.9 * velocity[name] - decayed * rate * weights[name] - rate * gradients[name]
@@ -65,7 +70,7 @@ def test_biases_do_not_decay_and_weights_do(small_recipe, rng):
     before = {name: value.asnumpy() for name, value in learner.parameters().items()}
     crops, labels = batch(rng, one.network.input_size)
     _, gradients = mean_gradients(one, before, crops, labels)
-    learner.step(crops, labels, 0.1, 0)
+    learner.step(crops, labels, flat(0.1), 0)
     for name, value in learner.parameters().items():
         decay = (before[name] - value.asnumpy() - 0.1 * gradients[name]) / 0.1
         expected = 0 if name.endswith("_bias") else 0.5 * before[name]
@@ -96,7 +101,7 @@ class Run:
             order = np.random.default_rng(number).permutation(self.images)
             for start in range(position, self.images, self.one.learning.batch_size):
                 part = order[start : start + self.one.learning.batch_size]
-                yield self.crops[part], self.labels[part]
+                yield self.crops[part], self.labels[part], 0
 
         size = self.one.network.input_size
         validation = [(self.pictures, np.arange(7) % CLASSES, np.arange(7))]
@@ -122,8 +127,7 @@ def test_a_stopped_and_resumed_run_ends_bit_by_bit_like_an_uninterrupted_one(sma
     whole = Run(one, contexts)
     assert whole.go()
     halved = Run(one, contexts)
-    steps = iter(range(1, 100))
-    assert not halved.go(stop=lambda: next(steps) == 4)  # in the second epoch: 20 pictures are batches of 8, 8, 4
+    assert not halved.go(stop=lambda: halved.state.step == 4)  # in the second epoch: 20 pictures are batches of 8, 8, 4
     state, parameters, momentum, _ = halved.saved[-1]
     assert (state.epoch, state.step, state.position) == (1, 4, 8)
     resumed = Run(one, contexts, seed=1234)
@@ -140,13 +144,28 @@ def test_a_stopped_and_resumed_run_ends_bit_by_bit_like_an_uninterrupted_one(sma
     assert [epoch["step"] for epoch in exact] == [3, 6]
 
 
+def test_a_run_stopped_before_its_validation_resumes_with_it(small_recipe):
+    whole, halved = Run(small_recipe, CONTEXTS["fused"]), Run(small_recipe, CONTEXTS["fused"])
+    assert whole.go()
+    assert not halved.go(stop=lambda: halved.state.step == 3)  # the third and last step of the first epoch
+    state, parameters, momentum, _ = halved.saved[-1]
+    assert (state.epoch, state.step, state.position) == (0, 3, 20)
+    halved.state = state
+    halved.learner.restore(parameters, momentum)
+    assert halved.go()
+    exact = [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in whole.state.epochs]
+    assert exact == [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in halved.state.epochs]
+
+
 def test_a_net_trained_on_two_contexts_goes_on_on_one(small_recipe):
     start = Run(small_recipe, CONTEXTS["two columns"])
     assert start.go()
     learner = Learner(small_recipe, CLASSES, [mx.cpu(0)])
     learner.restore(start.learner.parameters(), start.learner.momentum())
     crops, labels = start.crops[:8], start.labels[:8]
-    assert learner.step(crops, labels, 0.01, 1) == pytest.approx(start.learner.step(crops, labels, 0.01, 1), rel=1e-5)
+    assert learner.step(crops, labels, flat(0.01), 1) == pytest.approx(
+        start.learner.step(crops, labels, flat(0.01), 1), rel=1e-5
+    )
     after = start.learner.parameters()
     for name, value in learner.parameters().items():
         np.testing.assert_allclose(value.asnumpy(), after[name].asnumpy(), rtol=1e-4, atol=1e-6)

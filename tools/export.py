@@ -45,6 +45,7 @@ def command(run, out, devices, data):
             "provenance": {
                 "run": run.name,
                 "recipe": description.recipe.name,
+                "variants": list(description.recipe.variants),
                 "step": state.step,
                 "epochs": state.epoch,
                 "data_digest": description.data_digest,

@@ -12,7 +12,7 @@ from gluon_alexnet.recordio.dataset import DatasetError, SourceError
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
 # heavy at its top, so that `--help` stays quick.
-COMMANDS = ("pack", "train", "eval", "export", "doctor")
+COMMANDS = ("pack", "merge", "verify", "recipes", "train", "eval", "plot", "export", "stats", "doctor")
 
 
 class CommandLine(click.Group):

@@ -1,0 +1,57 @@
+"""Results to measure against: the paper's tables and the diary of the 2012 code (Sec. 3, 4, 6, 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """One number pair, per cent error; None where the source has no number. Ten views unless ``net`` says otherwise."""
+
+    net: str
+    variants: tuple[str, ...]  # the variant's names, as in variants.py; none for the full net
+    year: int  # of ILSVRC
+    split: str
+    top1: float | None
+    top5: float | None
+    source: str
+
+
+RESULTS = (
+    PublishedResult("1 CNN", (), 2010, "test", 37.5, 17.0, "paper, Table 1"),
+    PublishedResult("1 CNN", (), 2010, "test", 37.47, 17.00, "2012 code's diary"),
+    PublishedResult("1 CNN, centre view", (), 2010, "test", 39.02, 18.30, "2012 code's diary"),
+    PublishedResult("1 CNN", (), 2012, "val", 40.7, 18.2, "paper, Table 2"),
+    PublishedResult("1 CNN", (), 2012, "val", 40.66, 18.21, "2012 code's diary"),
+    PublishedResult("1 CNN*, pre-trained on Fall 2011", ("six-conv",), 2012, "val", 39.0, 16.6, "paper, Table 2"),
+    PublishedResult("1 CNN*, pre-trained on Fall 2011", ("six-conv",), 2012, "val", 38.99, 16.62, "2012 code's diary"),
+    PublishedResult("one-GPU net", ("one-gpu",), 2010, "test", 39.17, 18.23, "2012 code's diary"),
+    PublishedResult("no LRN", ("no-lrn",), 2012, "val", 42.03, 19.36, "2012 code's diary"),
+    PublishedResult("pooling 2×2", ("pool-2x2",), 2012, "val", 41.06, 18.51, "2012 code's diary"),
+    PublishedResult("no link between the columns", ("no-cross-link",), 2012, "val", 41.83, 19.33, "2012 code's diary"),
+)
+
+# What the paper says in words, as differences from the full net.
+DIFFERENCES = {
+    "one-gpu": "+1.7 top-1, +1.2 top-5 (Sec. 3.2)",
+    "no-lrn": "+1.4 top-1, +1.2 top-5 (Sec. 3.3)",
+    "pool-2x2": "+0.4 top-1, +0.3 top-5 (Sec. 3.4)",
+    "no-colour-shift": "more than +1 top-1 (Sec. 4.1)",
+    "without-conv3": "about +2 top-1 (Sec. 7)",
+    "without-conv4": "about +2 top-1 (Sec. 7)",
+    "without-conv5": "about +2 top-1 (Sec. 7)",
+}
+
+
+def results(year: int, split: str, variants: Sequence[str] = ()) -> list[PublishedResult]:
+    """Rows for the net with these variants on that split; where there is none for the split, those of the year.
+
+    A net nobody published is compared with the full one.
+    """
+    of_year = [row for row in RESULTS if row.year == year]
+    rows = [row for row in of_year if set(row.variants) == set(variants)] or [
+        row for row in of_year if not row.variants
+    ]
+    return [row for row in rows if row.split == split] or rows

@@ -1,0 +1,92 @@
+"""`alexnet-tools plot`: the paper's pictures of a net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import devices, open_contexts
+
+MODEL = click.Path(path_type=Path)
+OUTPUT = {"type": click.Path(path_type=Path, dir_okay=False), "help": "PNG file to write."}
+
+
+@click.group("plot")
+def command():
+    """Draw kernels (Fig. 3), predictions (Fig. 4 left) or the curves of runs.
+
+    \b
+    Example: alexnet-tools plot filters RUN
+    """
+
+
+@command.command("filters")
+@click.argument("run", type=MODEL)
+@click.option("--output", default="filters.png", show_default=True, **OUTPUT)
+def filters(run, output):
+    """Draw the kernels of layer 1, the columns apart, as in Fig. 3."""
+    from gluon_alexnet import checkpoint, figures
+
+    folder = checkpoint.find_checkpoint(run)
+    network = checkpoint.read_description(checkpoint.run_of(folder)).recipe.network
+    kernels = checkpoint.load(folder)[1]["conv1_weight"].asnumpy()
+    if len(kernels) != 96:
+        click.echo(f"{run} has {len(kernels)} kernels in layer 1; Fig. 3 shows the 96 of the full net.", err=True)
+    figures.draw_filters(kernels, network.columns, output)
+    click.echo(f"{output}: {len(kernels)} kernels")
+
+
+@command.command("curves")
+@click.argument("runs", type=MODEL, nargs=-1, required=True)
+@click.option("--output", default="curves.png", show_default=True, **OUTPUT)
+def curves(runs, output):
+    """Draw the validation errors of one or more runs over each other."""
+    from gluon_alexnet import checkpoint, figures
+
+    epochs = {}
+    for run in runs:
+        state = checkpoint.read_state(checkpoint.find_checkpoint(run))
+        if not state.epochs:
+            raise click.UsageError(f"{run} has not finished an epoch yet, so it has no curve.")
+        epochs[str(run)] = state.epochs
+    figures.draw_curves(epochs, output)
+    click.echo(f"{output}: {', '.join(f'{name} ({len(e)} epochs)' for name, e in epochs.items())}")
+
+
+@command.command("predictions")
+@click.argument("model", type=MODEL)
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@devices
+@click.option("--output", default="predictions.png", show_default=True, **OUTPUT)
+def predictions(model, images, devices, output):
+    """Draw pictures with the five best classes of ten views as bars, as in Fig. 4 left.
+
+    A picture's true class is known if it lies in a folder named like a class.
+    """
+    import numpy as np
+
+    from gluon_alexnet import figures
+    from gluon_alexnet.evaluation import view_probabilities
+    from gluon_alexnet.recordio.dataset import DatasetError
+    from gluon_alexnet.recordio.pictures import PictureError, decode, shorter_side_256
+
+    from .models import open_model
+
+    pictures = []
+    for image in images:
+        try:
+            pictures.append(shorter_side_256(decode(image.read_bytes())))
+        except PictureError as error:
+            raise DatasetError(f"{image} is no picture this program reads: {error}.") from error
+    net = open_model(model, open_contexts(devices, 1)[0])
+    names = {c["wnid"]: c["name"] for c in net.classes}
+    drawn = []
+    for image, picture in zip(images, pictures):
+        probabilities = view_probabilities(net.classify, picture[None], net.size, [10])[0][0]
+        best = np.argsort(-probabilities, kind="stable")[:5]
+        guesses = [(net.classes[index]["name"], float(probabilities[index])) for index in best]
+        drawn.append(figures.Prediction(picture, names.get(image.resolve().parent.name), guesses))
+    figures.draw_predictions(drawn, output)
+    for image, prediction in zip(images, drawn):
+        click.echo(f"{image}: {', '.join(f'{name} {probability:.3f}' for name, probability in prediction.guesses)}")
