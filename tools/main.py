@@ -29,6 +29,8 @@ class CommandLine(click.Group):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # whoever reads our output has gone; click ends quietly
         except (WrongUse, SourceError) as error:
             raise _exit(error, 2) from error
         except (FailedWork, DatasetError, OSError) as error:

@@ -14,7 +14,7 @@ OUTPUT = {"type": click.Path(path_type=Path, dir_okay=False), "help": "PNG file 
 
 @click.group("plot")
 def command():
-    """Draw kernels (Fig. 3), predictions (Fig. 4 left) or the curves of runs.
+    """Draw the paper's pictures: kernels, predictions, learning curves.
 
     \b
     Example: alexnet-tools plot filters RUN
@@ -89,4 +89,5 @@ def predictions(model, images, devices, output):
         drawn.append(figures.Prediction(picture, names.get(image.resolve().parent.name), guesses))
     figures.draw_predictions(drawn, output)
     for image, prediction in zip(images, drawn):
-        click.echo(f"{image}: {', '.join(f'{name} {probability:.3f}' for name, probability in prediction.guesses)}")
+        guesses = (f"{name.split(',')[0]} {probability:.3f}" for name, probability in prediction.guesses)
+        click.echo(f"{image}: {', '.join(guesses)}")
