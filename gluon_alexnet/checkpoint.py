@@ -229,13 +229,13 @@ def _read_state(checkpoint):
 def _save_arrays(file: Path, arrays: dict) -> None:
     from .backend import mx
 
-    mx.nd.save(str(file), arrays)
-    sync(file)
     try:
-        found = mx.nd.load(str(file))  # MXNet does not tell when the disk was full
+        mx.nd.save(str(file), arrays)
+        sync(file)
+        found = mx.nd.load(str(file))  # what MXNet could not flush when it closed the file, it does not tell
     except mx.base.MXNetError:
-        found = {}
-    if set(found) != set(arrays):
+        found = None
+    if found is None or set(found) != set(arrays):
         raise OSError(28, "the file could not be written whole (no space left on the device?)", str(file))
 
 

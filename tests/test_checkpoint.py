@@ -85,9 +85,18 @@ def test_a_newer_checkpoint_is_refused(run):
         checkpoint.load(run / "latest")
 
 
-def test_a_failed_save_leaves_the_old_checkpoint(run, monkeypatch):
+def raise_mxnet_error(file, arrays):
+    raise mx.base.MXNetError("FileStream.Write incomplete")
+
+
+@pytest.mark.parametrize(
+    "full_disk",
+    [raise_mxnet_error, lambda file, arrays: open(file, "wb").close()],
+    ids=["a write fails", "the flush at the end fails"],
+)
+def test_a_failed_save_leaves_the_old_checkpoint(run, monkeypatch, full_disk):
     save(run, 1)
-    monkeypatch.setattr(mx.nd, "save", lambda file, arrays: open(file, "wb").close())  # as on a full disk
+    monkeypatch.setattr(mx.nd, "save", full_disk)
     with pytest.raises(FailedWork, match="step 2 cannot be written"):
         save(run, 2)
     assert checkpoint.load(run / "latest")[0].step == 1
