@@ -67,11 +67,19 @@ def test_fused_and_two_columns_learn_the_same(small_recipe, rng):
 
 @pytest.mark.slow
 def test_fused_and_two_columns_learn_the_same_at_full_width(rng):
-    fused, columns = updates(no_dropout(recipe.PAPER), 1000, batch=4, steps=5, rng=rng, rate=0.001)
+    one = no_dropout(recipe.PAPER)
+    fused, columns = updates(one, 1000, batch=4, steps=5, rng=rng, rate=0.001)
     np.testing.assert_allclose(fused[0], columns[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(fused[1], columns[1], rtol=1e-5)
-    for one, other in zip(fused[2:], columns[2:]):
-        compare(one, other, rtol=1e-3)
+    compare(fused[2], columns[2], rtol=1e-4)
+    before = initial_parameters(one.network, 1000, seed=5)
+    for name, value in fused[3].items():
+        # As a whole: in five steps some maxima flip in the last bit, k of N by sqrt(2k/N) of the gradient. Each update is
+        # rounded to the float32 numbers around the parameter, on both sides.
+        change = np.linalg.norm(value - before[name].asnumpy())
+        rounding = 5 * np.finfo(np.float32).eps * np.linalg.norm(value)
+        assert np.linalg.norm(value - columns[3][name]) <= 0.03 * change + rounding, name
+        assert np.linalg.norm(fused[4][name] - columns[4][name]) <= 0.03 * np.linalg.norm(fused[4][name]), name
 
 
 def test_five_updates_change_every_parameter(small_recipe, rng):
