@@ -74,7 +74,7 @@ def test_fused_and_two_columns_learn_the_same_at_full_width(rng):
     compare(fused[2], columns[2], rtol=1e-4)
     before = initial_parameters(one.network, 1000, seed=5)
     for name, value in fused[3].items():
-        # As a whole: in five steps k of N maxima flip in the last bit, which is sqrt(2k/N) of the gradient. Each update is
+        # As a whole: in five steps k of N maxima flip in the last bit, sqrt(2k/N) of the gradient. Each update is
         # rounded to the float32 numbers around the parameter, on both sides.
         change = np.linalg.norm(value - before[name].asnumpy())
         rounding = 5 * np.finfo(np.float32).eps * np.linalg.norm(value)
