@@ -2,22 +2,12 @@
 
 import numpy as np
 import pytest
+from paper import PARAMETERS
 
 from gluon_alexnet import recipe
 from gluon_alexnet.backend import mx
 from gluon_alexnet.geometry import convolution_outputs
 from gluon_alexnet.network import AlexNet, LowerLayers, initial_parameters, set_parameters
-
-PARAMETERS = {
-    "conv1": 34_944,
-    "conv2": 307_456,
-    "conv3": 885_120,
-    "conv4": 663_936,
-    "conv5": 442_624,
-    "fc6": 37_752_832,
-    "fc7": 16_781_312,
-    "fc8": 4_097_000,
-}
 
 
 @pytest.fixture(scope="module")

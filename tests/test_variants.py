@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from paper import PARAMETERS
 
 from gluon_alexnet import deployment, published, recipe, schedule, variants
 from gluon_alexnet.backend import mx
@@ -138,22 +139,12 @@ COUNTS = {
     "without-conv5": {"conv5": None, "fc6": 4096 * (384 * 36 + 1)},
     "six-conv": {"conv6": 256 * (9 * 256 + 1)},
 }
-PAPER = {
-    "conv1": 34_944,
-    "conv2": 307_456,
-    "conv3": 885_120,
-    "conv4": 663_936,
-    "conv5": 442_624,
-    "fc6": 37_752_832,
-    "fc7": 16_781_312,
-    "fc8": 4_097_000,
-}
 
 
 @pytest.mark.parametrize("name", ["", *NAMES])
 def test_parameter_counts_by_hand(name):
     one = variants.apply(recipe.PAPER, [name] if name else [])
-    expected = {layer: count for layer, count in {**PAPER, **COUNTS.get(name, {})}.items() if count is not None}
+    expected = {layer: count for layer, count in {**PARAMETERS, **COUNTS.get(name, {})}.items() if count is not None}
     assert parameter_count(one.network, 1000) == expected
 
 
