@@ -12,19 +12,31 @@ from gluon_alexnet.recordio.dataset import DatasetError, SourceError
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
 # heavy at its top, so that `--help` stays quick.
-COMMANDS = ("pack", "merge", "verify", "recipes", "train", "eval", "plot", "export", "stats", "doctor")
+GROUPS = {
+    "Data": ("pack", "merge", "verify", "stats"),
+    "Training": ("recipes", "train", "doctor"),
+    "Results": ("eval", "plot"),
+    "Deployment": ("export",),
+}
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
 
 class CommandLine(click.Group):
-    """A group that loads `tools/<name>.py` on demand and turns known errors into sentences."""
+    """A group that loads `tools/<name>.py` on demand, lists by purpose, and turns known errors into sentences."""
 
     def list_commands(self, ctx):
         return list(COMMANDS)
 
+    def format_commands(self, ctx, formatter):
+        for title, names in GROUPS.items():
+            commands = {name: self.get_command(ctx, name) for name in names}
+            with formatter.section(title):
+                formatter.write_dl([(name, command.get_short_help_str(70)) for name, command in commands.items()])
+
     def get_command(self, ctx, name):
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"gluon_alexnet.tools.{name}").command
+        return importlib.import_module(f"gluon_alexnet.tools.{name.replace('-', '_')}").command
 
     def invoke(self, ctx):
         try:
