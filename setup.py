@@ -13,6 +13,7 @@ REQUIREMENTS = [
     "simplejpeg>=1.9",  # libjpeg-turbo in a wheel: reads the records' JPEGs a quarter faster than OpenCV
     "scipy>=1.9",  # loadmat reads the development kits
     "setuptools>=64,<81; python_version >= '3.12'",  # MXNet imports distutils, which Python 3.12 dropped
+    "tensorboardX>=2.6",  # event files for TensorBoard without TensorBoard
     "tqdm>=4.64",
 ]
 
@@ -52,7 +53,7 @@ setup(
         "cu112": MXNET_CUDA,
         "dask": ["dask>=2023.5", "distributed>=2023.5"],  # `dask scheduler` and `dask worker` as commands
         "demo": ["scikit-learn>=1.2"],  # ships the 1,797 handwritten digits
-        "test": ["pytest>=7.4", "ruff>=0.9", "mypy>=1.11", "dask>=2023.5", "distributed>=2023.5"],
+        "test": ["pytest>=7.4", "ruff>=0.9", "mypy>=1.11", "tensorboard>=2.11", "dask>=2023.5", "distributed>=2023.5"],
     },
     entry_points={"console_scripts": ["alexnet-tools = gluon_alexnet.tools.main:main"]},
 )

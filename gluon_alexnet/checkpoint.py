@@ -4,6 +4,7 @@
     RUN/log.jsonl                one JSON object a line
     RUN/checkpoints/step-…/      parameters.params, momentum.params, state.json
     RUN/latest, RUN/best         symbolic links to checkpoints
+    RUN/rate.json                a learning rate that `alexnet-tools lr` asks for, until it is taken
 
 Arrays have the names and shapes of the fused net, whatever contexts the run used. A checkpoint appears
 under its name only when it is complete; nothing is pickled.
@@ -25,9 +26,11 @@ from pathlib import Path
 from . import recipe as recipes
 from .errors import FailedWork, WrongUse
 from .files import sha256, sync, write_text
+from .schedule import ByHand
 
 FORMAT_VERSION = 1
 KEPT = 2  # newest checkpoints kept beside the best one
+RECENT_UPDATES = 100  # what the recent loss is a running mean over
 
 
 @dataclass
@@ -40,8 +43,17 @@ class State:
     skipped: int = 0  # those of them that were damaged and left out
     loss_sum: float = 0.0  # of those pictures
     seconds: float = 0.0  # spent on them
+    recent_loss: float = 0.0  # mean loss of the last hundred updates or so
+    by_hand: ByHand | None = None  # a rate set while the run went on
     epochs: list[dict] = field(default_factory=list)  # what log.jsonl says of each finished epoch
     log_bytes: int = 0  # length of log.jsonl when this was saved
+
+    def count(self, loss: float, images: int) -> None:
+        """One more update, on so many pictures."""
+        self.step += 1
+        self.position += images
+        self.loss_sum += loss * images
+        self.recent_loss += (loss - self.recent_loss) / min(self.step, RECENT_UPDATES)
 
     @property
     def epoch(self) -> int:
@@ -63,6 +75,7 @@ class RunDescription:
     data: str  # data set folder as given
     data_digest: str
     versions: dict
+    initialized_from: dict | None = None  # the net it was made of, and what was taken from it
 
 
 def write_description(run: Path, description: RunDescription) -> None:
@@ -74,6 +87,7 @@ def write_description(run: Path, description: RunDescription) -> None:
         "data": description.data,
         "data_digest": description.data_digest,
         "versions": description.versions,
+        "initialized_from": description.initialized_from,
     }
     write_text(run / "recipe.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
@@ -91,6 +105,7 @@ def read_description(run: Path) -> RunDescription:
             data=str(content["data"]),
             data_digest=str(content["data_digest"]),
             versions=dict(content["versions"]),
+            initialized_from=content["initialized_from"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FailedWork(f"{file} is not the description of a run ({error}); start a new run.") from error
@@ -157,6 +172,42 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
     return state, arrays[0], arrays[1]
 
 
+def is_running(run: Path) -> bool:
+    """Whether a process is training this run at the moment."""
+    try:
+        with open(run / "log.jsonl", "rb") as log:
+            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def ask_rate(run: Path, rate: float, by: str) -> Path:
+    """Ask the process that trains this run for a learning rate; returns the file that is gone once it is taken."""
+    file = run / "rate.json"
+    write_text(file, json.dumps({"version": FORMAT_VERSION, "rate": rate, "by": by}) + "\n")
+    return file
+
+
+def asked_rate(run: Path) -> tuple[float, str] | None:
+    """(rate, who asked) of :func:`ask_rate`, or None. Raises FailedWork where the file is damaged."""
+    file = run / "rate.json"
+    if not file.exists():
+        return None
+    content = _read_json(file)
+    rate, by = content.get("rate"), content.get("by")
+    if not isinstance(rate, float) or not 0 < rate < float("inf") or not isinstance(by, str):
+        raise FailedWork(f"{file} asks for no learning rate; `alexnet-tools lr` does.")
+    return rate, by
+
+
+def rate_taken(run: Path) -> None:
+    """Remove what :func:`ask_rate` wrote."""
+    (run / "rate.json").unlink(missing_ok=True)
+
+
 class Log:
     """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again.
 
@@ -221,7 +272,9 @@ def newest_run(runs: Path) -> Path:
 def _read_state(checkpoint):
     content = _read_json(checkpoint / "state.json")
     try:
-        return State(**content["state"]), dict(content["sha256"])
+        by_hand = content["state"].pop("by_hand")
+        state = State(**content["state"], by_hand=None if by_hand is None else ByHand(**by_hand))
+        return state, dict(content["sha256"])
     except (KeyError, TypeError, ValueError) as error:
         raise FailedWork(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
 

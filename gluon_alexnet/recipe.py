@@ -144,6 +144,29 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class LayerRates:
+    """What the learning rate of each layer is multiplied by, weights and biases alike; 0 freezes it.
+
+    All 1 in the paper ("an equal learning rate for all layers"). The 2012 diary's nets that were made of other nets
+    had conv1 at a tenth and a new layer 8 at ten times the rate.
+    """
+
+    conv1: float = 1.0
+    conv2: float = 1.0
+    conv3: float = 1.0
+    conv4: float = 1.0
+    conv5: float = 1.0
+    conv6: float = 1.0
+    fc6: float = 1.0
+    fc7: float = 1.0
+    fc8: float = 1.0
+
+    def __post_init__(self):
+        for layer, factor in dataclasses.asdict(self).items():
+            _require(0 <= factor < float("inf"), f"the factor of {layer} must be a number, 0 or more", self)
+
+
+@dataclass(frozen=True)
 class Learning:
     """Stochastic gradient descent (Sec. 5): v <- momentum v - decay rate w - rate g; w <- w + v."""
 
@@ -161,7 +184,10 @@ class Learning:
     conv1_slow_after: Optional[int] = None  # epochs after which conv1's weights have conv1_slow_rate
     conv1_slow_rate: float = 1e-5
     conv1_frozen_after: Optional[int] = None  # epochs after which conv1 learns no more
+    layer_rates: LayerRates = LayerRates()
     epochs: int = 90  # roughly, says the paper
+    # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw one in 3 runs of 8.
+    stalled_after: int = 2000
 
     def __post_init__(self):
         _require(self.batch_size > 0, "batch_size must be positive", self)
@@ -175,7 +201,7 @@ class Learning:
         rising = all(a < b for a, b in zip(self.rate_steps, self.rate_steps[1:]))
         _require(rising, f"rate_steps must rise from step to step, not {','.join(map(str, self.rate_steps))}", self)
         _require(self.rate_drops >= 0 and self.patience > 0, "rate_drops and patience must not be negative", self)
-        _require(self.epochs > 0, "epochs must be positive", self)
+        _require(self.epochs > 0 and self.stalled_after > 0, "epochs and stalled_after must be positive", self)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import recipe
+
+CHANCE_MARGIN = 0.01  # a loss less than this share below chance is at chance
 
 
 @dataclass(frozen=True)
@@ -16,22 +19,38 @@ class Rates:
     biases: float
     conv1_weights: float
     conv1_biases: float
+    layers: recipe.LayerRates = field(default_factory=recipe.LayerRates)  # what each layer's rate is multiplied by
 
     def of(self, parameter: str) -> float:
         """Rate of a parameter by its name, such as conv1_bias."""
         kind = "biases" if parameter.endswith("_bias") else "weights"
-        return getattr(self, f"conv1_{kind}" if parameter.startswith("conv1_") else kind)
+        layer = parameter.rpartition("_")[0]
+        return getattr(self, f"conv1_{kind}" if layer == "conv1" else kind) * getattr(self.layers, layer)
 
 
-def rates(learning: recipe.Learning, errors: Sequence[float]) -> Rates:
-    """Rates of the next epoch, after the finished epochs whose validation errors these are."""
+@dataclass(frozen=True)
+class ByHand:
+    """A rate that was set while the run went on. It falls when the schedule's does, by the same factors."""
+
+    rate: float
+    scheduled: float  # what the schedule said at that moment
+    by: str  # who set it
+
+
+def rates(learning: recipe.Learning, errors: Sequence[float], by_hand: ByHand | None = None) -> Rates:
+    """Rates of the next epoch, after the finished epochs whose validation errors these are.
+
+    by_hand replaces the rate of the weights, and that of biases which have none of their own.
+    """
     weights = rate(learning, errors)
+    if by_hand is not None:
+        weights = by_hand.rate * (weights / by_hand.scheduled)
     biases = weights if learning.bias_rate is None else learning.bias_rate
-    epoch = len(errors)
+    epoch, layers = len(errors), learning.layer_rates
     if learning.conv1_frozen_after is not None and epoch >= learning.conv1_frozen_after:
-        return Rates(weights, biases, 0.0, 0.0)
+        return Rates(weights, biases, 0.0, 0.0, layers)
     slow = learning.conv1_slow_after is not None and epoch >= learning.conv1_slow_after
-    return Rates(weights, biases, learning.conv1_slow_rate if slow else weights, biases)
+    return Rates(weights, biases, learning.conv1_slow_rate if slow else weights, biases, layers)
 
 
 def rate(learning: recipe.Learning, errors: Sequence[float]) -> float:
@@ -74,3 +93,12 @@ def plateaus(learning: recipe.Learning, errors: Sequence[float]) -> int:
         if waited == learning.patience:
             count, waited = count + 1, 0
     return count
+
+
+def stalled(learning: recipe.Learning, step: int, loss: float, classes: int) -> bool:
+    """Whether a start is to be called stalled after this many updates: the mean loss is still that of guessing.
+
+    Looked at after ``stalled_after`` updates, twice, four times as many, and so on.
+    """
+    times, rest = divmod(step, learning.stalled_after)
+    return rest == 0 and times & (times - 1) == 0 and times > 0 and loss > (1 - CHANCE_MARGIN) * math.log(classes)

@@ -32,6 +32,7 @@ class Learner:
 
     def __init__(self, recipe: Recipe, classes: int, contexts: Sequence):
         network = recipe.network
+        self.classes = classes
         self._network, self._contexts = network, list(contexts)
         fast = normalization_obstacle(network, contexts) is None
         if len(contexts) == 1:
@@ -153,39 +154,66 @@ class Data:
     mean: np.ndarray
 
 
-def train(
-    learner: Learner,
-    recipe: Recipe,
-    data: Data,
-    state: State,
-    save: Callable[[State, bool], None],
-    stop: Callable[[], bool],
-    report: Callable,
-    due: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Train until the schedule ends; True if it did, False if ``stop`` said so before.
+class Supervisor:
+    """What goes on around a training; `train` calls these, and a subclass does what is wanted."""
 
-    save(state, best): called before and after every validation, when stopped, and after a step where ``due`` says
-    so. report(state): a context manager for each epoch, giving a function of (pictures, loss, rate). ``state`` is
-    brought forward in place. Raises FailedWork, naming step and rate, where the loss is not a finite number.
+    def save(self, state: State, best: bool) -> None:
+        """Keep the learner and the state: before and after each validation, and whenever it is asked for below."""
+
+    def due(self) -> bool:
+        """Whether to save after this step, too."""
+        return False
+
+    def stop(self) -> bool:
+        """Whether to save and stop after this step."""
+        return False
+
+    def rate_asked(self) -> tuple[float, str] | None:
+        """A learning rate that somebody wants from now on, and who; ``save`` comes next."""
+        return None
+
+    def rate_changed(self, state: State, rates: schedule.Rates, by: str) -> None:
+        """The rate is another one from the next step on."""
+
+    def stalled(self, state: State) -> None:
+        """The loss is still at chance after as many updates as should have moved it."""
+
+    @contextlib.contextmanager
+    def epoch(self, state: State) -> Iterator[Callable[[int, float, float], None]]:
+        """Around each epoch; gives a function of (pictures, loss, rate) for each step."""
+        yield lambda pictures, loss, rate: None
+
+    def epoch_done(self, state: State) -> None:
+        """The last of ``state.epochs`` is new; it is saved next."""
+
+
+def train(learner: Learner, recipe: Recipe, data: Data, state: State, supervisor: Supervisor) -> bool:
+    """Train until the schedule ends; True if it did, False if the supervisor stopped it.
+
+    ``state`` is brought forward in place. Raises FailedWork, naming step and rate, where the loss is not a finite
+    number.
     """
-    while not schedule.finished(recipe.learning, state.errors):
-        rates = schedule.rates(recipe.learning, state.errors)
-        if not _epoch(learner, data, state, rates, save, stop, report, due):
-            save(state, False)
+    learning = recipe.learning
+    while not schedule.finished(learning, state.errors):
+        rates = schedule.rates(learning, state.errors, state.by_hand)
+        if state.position == 0 and state.epochs and rates.weights != state.epochs[-1]["rate"]:
+            supervisor.rate_changed(state, rates, "steps" if learning.rate_steps else "plateau")
+        if not _epoch(learner, learning, data, state, supervisor):
+            supervisor.save(state, False)
             return False
-        save(state, False)  # what was learned outlasts a validation that is killed
-        if stop():
+        supervisor.save(state, False)  # what was learned outlasts a validation that is killed
+        if supervisor.stop():
             return False
         error = evaluate(learner.classifier(data.mean), data.validation(), recipe.network.input_size, views=[1])[0]
         best = error.top1 < min(state.errors, default=math.inf)
+        rates = schedule.rates(learning, state.errors, state.by_hand)
         finished = {
             "epoch": state.epoch + 1,
             "step": state.step,
             "images": state.position - state.skipped,
             "skipped": state.skipped,
             "rate": rates.weights,
-            "rates": dataclasses.asdict(rates),
+            "rates": {name: rate for name, rate in dataclasses.asdict(rates).items() if name != "layers"},
             "training_loss": state.loss_sum / (state.position - state.skipped),
             "validation_images": error.images,
             "validation_top1": error.top1,
@@ -194,12 +222,14 @@ def train(
         }
         state.epochs.append(finished)
         state.position, state.skipped, state.loss_sum, state.seconds = 0, 0, 0.0, 0.0
-        save(state, best)
+        supervisor.epoch_done(state)
+        supervisor.save(state, best)
     return True
 
 
-def _epoch(learner, data, state, rates, save, stop, report, due):
-    with report(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
+def _epoch(learner, learning, data, state, supervisor):
+    rates = schedule.rates(learning, state.errors, state.by_hand)
+    with supervisor.epoch(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
         began = time.monotonic()
         for crops, labels, skipped in batches:
             state.position += skipped
@@ -213,15 +243,21 @@ def _epoch(learner, data, state, rates, save, stop, report, due):
                     f"At step {state.step + 1} (epoch {state.epoch + 1}, rate {rates.weights:g}) {error}: training "
                     "stopped before that update and the last checkpoint is good; resume it with a smaller --lr."
                 ) from error
-            state.step += 1
-            state.position += len(labels)
-            state.loss_sum += loss * len(labels)
+            state.count(loss, len(labels))
             began, last = time.monotonic(), began
             state.seconds += began - last
             advance(len(labels) + skipped, loss, rates.weights)
-            if due() and state.position < data.images:
-                save(state, False)
-            if stop() and state.position < data.images:  # a finished epoch is saved by the caller
+            if schedule.stalled(learning, state.step, state.recent_loss, learner.classes):
+                supervisor.stalled(state)
+            asked = supervisor.rate_asked()
+            if asked is not None:
+                state.by_hand = schedule.ByHand(asked[0], schedule.rate(learning, state.errors), asked[1])
+                rates = schedule.rates(learning, state.errors, state.by_hand)
+                supervisor.rate_changed(state, rates, asked[1])
+                supervisor.save(state, False)  # a kill after this does not bring the old rate back
+            elif supervisor.due() and state.position < data.images:
+                supervisor.save(state, False)
+            if supervisor.stop() and state.position < data.images:  # a finished epoch is saved by the caller
                 return False
     if state.position != data.images:
         raise FailedWork(f"The epoch had {state.position} pictures where the data set has {data.images}.")

@@ -1,9 +1,11 @@
 """The rate: tables of (what happened, rate), worked out by hand."""
 
+import math
+
 import pytest
 
 from gluon_alexnet import schedule
-from gluon_alexnet.recipe import Learning
+from gluon_alexnet.recipe import LayerRates, Learning
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,47 @@ def test_training_ends_after_the_last_epoch():
     falling = [3.0, 2.0, 1.0]
     assert schedule.finished(Learning(epochs=3), falling)
     assert not schedule.finished(Learning(epochs=4), falling)
+
+
+def test_a_rate_set_by_hand_falls_with_the_schedule():
+    learning = Learning(rate_steps=(2, 4))
+    by_hand = schedule.ByHand(rate=0.003, scheduled=0.001, by="me")  # set in epoch 3
+    found = [schedule.rates(learning, [9.0] * epoch, by_hand).weights for epoch in (2, 3, 4)]
+    assert found == pytest.approx([0.003, 0.003, 0.0003])
+    assert found[0] == 0.003  # to the bit
+    assert schedule.rates(learning, [9.0] * 3, by_hand).biases == 0.003
+    own = Learning(bias_rate=0.02, rate_steps=(2, 4))
+    assert schedule.rates(own, [9.0] * 3, by_hand).biases == 0.02
+
+
+def test_rates_of_layers():
+    learning = Learning(bias_rate=0.02, layer_rates=LayerRates(conv1=0.1, fc8=10, conv2=0))
+    rates = schedule.rates(learning, [])
+    expected = {
+        "conv1_weight": 0.001,
+        "conv1_bias": 0.002,
+        "conv2_weight": 0,
+        "conv2_bias": 0,
+        "fc7_weight": 0.01,
+        "fc8_weight": 0.1,
+        "fc8_bias": 0.2,
+    }
+    assert {name: rates.of(name) for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("step", "loss", "stalled"),
+    [
+        (1999, 6.91, False),
+        (2000, 6.91, True),
+        (2000, 6.85, True),
+        (2000, 6.80, False),
+        (2000, 50.0, True),
+        (4000, 6.91, True),
+        (6000, 6.91, False),
+        (8000, 6.91, True),
+    ],
+)
+def test_a_loss_at_chance_after_two_thousand_updates_is_a_stalled_start(step, loss, stalled):
+    assert math.log(1000) == pytest.approx(6.908, abs=1e-3)
+    assert schedule.stalled(Learning(), step, loss, 1000) is stalled

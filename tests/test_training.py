@@ -10,7 +10,7 @@ from gluon_alexnet.checkpoint import State
 from gluon_alexnet.errors import FailedWork, WrongUse
 from gluon_alexnet.recipe import Learning
 from gluon_alexnet.schedule import Rates
-from gluon_alexnet.training import Data, Learner, prefetched, step_seed, train
+from gluon_alexnet.training import Data, Learner, Supervisor, prefetched, step_seed, train
 
 CLASSES = 5
 CONTEXTS = {"fused": [mx.cpu(0)], "two columns": [mx.cpu(0), mx.cpu(1)]}
@@ -86,7 +86,7 @@ class Run:
     """A run on made pictures, with its saves kept in memory."""
 
     def __init__(self, one, contexts, images=20, seed=9):
-        self.one, self.images, self.saved, self.contexts = one, images, [], contexts
+        self.one, self.images, self.saved, self.said = one, images, [], []
         self.learner = Learner(one, CLASSES, contexts)
         self.learner.initialize(CLASSES, seed)
         self.state = State(seed)
@@ -107,18 +107,30 @@ class Run:
         validation = [(self.pictures, np.arange(7) % CLASSES, np.arange(7))]
         return Data(self.images, epoch, lambda: validation, np.zeros((3, size, size), np.float32))
 
+    def go(self, stop=lambda: False, rates=()):
+        return train(self.learner, self.one, self.data(), self.state, Notes(self, stop, rates))
+
+
+class Notes(Supervisor):
+    """Keeps what a training saves and says; ``rates``: (step after which somebody asks, rate)."""
+
+    def __init__(self, run, stop, rates):
+        self.run, self.stop, self.rates = run, stop, dict(rates)
+
     def save(self, state, best):
-        parameters, momentum = self.learner.parameters(), self.learner.momentum()
-        self.saved.append((dataclasses.replace(state, epochs=list(state.epochs)), parameters, momentum, best))
+        parameters, momentum = self.run.learner.parameters(), self.run.learner.momentum()
+        kept = dataclasses.replace(state, epochs=list(state.epochs))
+        self.run.saved.append((kept, parameters, momentum, best))
 
-    def go(self, stop=lambda: False):
-        from contextlib import contextmanager
+    def rate_asked(self):
+        rate = self.rates.pop(self.run.state.step, None)
+        return None if rate is None else (rate, "me")
 
-        @contextmanager
-        def report(state):
-            yield lambda count, loss, rate: None
+    def rate_changed(self, state, rates, by):
+        self.run.said.append((state.step, rates.weights, by))
 
-        return train(self.learner, self.one, self.data(), self.state, self.save, stop, report)
+    def stalled(self, state):
+        self.run.said.append((state.step, "stalled", state.recent_loss))
 
 
 @pytest.mark.parametrize("contexts", CONTEXTS.values(), ids=CONTEXTS)
@@ -188,6 +200,51 @@ def test_a_number_that_is_none_stops_before_the_update(small_recipe, contexts, p
     for name, value in run.learner.parameters().items():
         np.testing.assert_array_equal(value.asnumpy(), before[name])
     assert run.saved == []
+
+
+def test_a_rate_set_by_hand_is_the_rate_of_the_next_step_and_survives_resuming(small_recipe):
+    """20 pictures in batches of 8 are 3 steps an epoch; the step list divides the rate after the first epoch."""
+    one = dataclasses.replace(small_recipe, learning=dataclasses.replace(small_recipe.learning, rate_steps=(1,)))
+    whole = Run(one, CONTEXTS["fused"])
+    assert whole.go(rates={2: 0.004})
+    assert [(step, pytest.approx(rate), by) for step, rate, by in whole.said] == [
+        (2, 0.004, "me"),
+        (3, 0.0004, "steps"),
+    ]
+    assert [epoch["rate"] for epoch in whole.state.epochs] == pytest.approx([0.004, 0.0004])
+    by_step = {state.step: (state, values) for state, values, _, _ in reversed(whole.saved)}
+    start, halved = by_step[2][1], Run(one, CONTEXTS["fused"])
+    assert not halved.go(rates={2: 0.004}, stop=lambda: halved.state.step == 2)
+    state, parameters, momentum, _ = halved.saved[-1]
+    resumed = Run(one, CONTEXTS["fused"], seed=77)
+    resumed.state = state
+    resumed.learner.restore(parameters, momentum)
+    assert resumed.go()
+    for name, value in whole.saved[-1][1].items():
+        assert value.asnumpy().tobytes() == resumed.saved[-1][1][name].asnumpy().tobytes(), name
+    # The third step by the printed rule, with the rate that was asked for.
+    crops, labels, _ = list(whole.data().epoch(0, 0))[2]
+    _, gradients = mean_gradients(one, {name: v.asnumpy() for name, v in start.items()}, crops, labels)
+    for name, gradient in gradients.items():
+        weight, velocity = start[name].asnumpy(), momentum[name].asnumpy()
+        decay = 0 if name.endswith("_bias") else 0.0005
+        expected = weight + 0.9 * velocity - 0.004 * (decay * weight + gradient)
+        np.testing.assert_allclose(by_step[3][1][name].asnumpy(), expected, atol=1e-5 * np.abs(expected).max() + 1e-7)
+
+
+def test_a_stalled_start_is_noticed_and_a_good_one_is_not(small_recipe):
+    """At a rate of nearly 0 the loss stays that of the first guess; a net that learns these pictures by heart does not."""
+    learning = dataclasses.replace(small_recipe.learning, stalled_after=20, epochs=27, patience=99)
+    stuck = dataclasses.replace(small_recipe, learning=dataclasses.replace(learning, rate=1e-12))
+    run = Run(stuck, CONTEXTS["fused"])
+    run.labels[:] = np.arange(20) % CLASSES
+    assert run.go()
+    assert [said[:2] for said in run.said] == [(20, "stalled"), (40, "stalled"), (80, "stalled")]
+    assert run.said[0][2] >= 0.99 * np.log(CLASSES)
+    run = Run(dataclasses.replace(small_recipe, learning=learning), CONTEXTS["fused"])
+    run.labels[:] = np.arange(20) % 2
+    assert run.go()
+    assert run.said == []
 
 
 def test_an_epoch_that_lacks_pictures_is_noticed(small_recipe):

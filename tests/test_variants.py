@@ -69,9 +69,9 @@ def test_as_run_differs_from_the_paper_in_the_fields_of_its_table_and_in_no_othe
 )
 def test_the_rates_of_each_epoch(one, epoch, rates):
     found = schedule.rates(recipe.RECIPES[one].learning, [50.0] * epoch)
-    assert dataclasses.astuple(found) == pytest.approx(rates)
+    assert dataclasses.astuple(found)[:4] == pytest.approx(rates)
     assert [found.of(n) for n in ("fc6_weight", "fc6_bias", "conv1_weight", "conv1_bias")] == list(
-        dataclasses.astuple(found)
+        dataclasses.astuple(found)[:4]
     )
 
 

@@ -14,7 +14,7 @@ from gluon_alexnet.recordio.dataset import DatasetError, SourceError
 # heavy at its top, so that `--help` stays quick.
 GROUPS = {
     "Data": ("pack", "merge", "verify", "stats"),
-    "Training": ("recipes", "train", "doctor"),
+    "Training": ("recipes", "train", "lr", "doctor"),
     "Results": ("eval", "plot"),
     "Deployment": ("export",),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
+
+LAYERS_OF = {"conv": (1, 6), "fc": (6, 8)}  # numbers of the first and the last layer of a kind
 
 
 class NumberList(click.ParamType):
@@ -19,6 +22,47 @@ class NumberList(click.ParamType):
             return tuple(int(part) for part in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of whole numbers such as 0,1.", param, ctx)
+
+
+class Layers(click.ParamType):
+    """Names of layers and ranges of them: conv1-5,fc6."""
+
+    name = "LAYERS"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        named = []
+        for part in value.split(","):
+            found = re.fullmatch(r"(conv|fc)(\d)(?:-(\d))?", part)
+            if found is None:
+                self.fail(f"{part!r} is no layer, nor a range of layers such as conv1-5.", param, ctx)
+            kind, first, last = found[1], int(found[2]), int(found[3] or found[2])
+            if not LAYERS_OF[kind][0] <= first <= last <= LAYERS_OF[kind][1]:
+                self.fail(f"{part!r}: there are conv1 to conv6 and fc6 to fc8.", param, ctx)
+            named += [f"{kind}{number}" for number in range(first, last + 1)]
+        return tuple(dict.fromkeys(named))
+
+
+class LayerFactors(click.ParamType):
+    """Layers with a number each: conv1=0.1,fc8=10."""
+
+    name = "LAYER=N,…"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, dict):
+            return value
+        factors = {}
+        for part in value.split(","):
+            layers, equals, factor = part.partition("=")
+            try:
+                number = float(factor)
+            except ValueError:
+                number = -1.0
+            if not equals or not 0 <= number < float("inf"):
+                self.fail(f"{part!r} is not a layer with a number, 0 or more, such as conv1=0.1.", param, ctx)
+            factors.update(dict.fromkeys(Layers().convert(layers, param, ctx), number))
+        return factors
 
 
 def devices(command):
@@ -57,6 +101,16 @@ def report_damaged(*readers):
             click.echo(f"  {sentence}", err=True)
         if len(found) > DAMAGED_SHOWN:
             click.echo(f"  and {len(found) - DAMAGED_SHOWN} more; alexnet-tools verify names each", err=True)
+
+
+def report_shared(split: str, images: int, shared: int | None):
+    """Say how many images of a split are in train, too, if any: they are no test of a net."""
+    if shared:
+        click.echo(
+            f"{shared} of the {images} pictures of {split} are in train, too: a net has seen them, and its error on "
+            f"{split} looks better than it is. alexnet-tools verify names them.",
+            err=True,
+        )
 
 
 DATA_DEFAULT = Path("data/ilsvrc2012")

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from gluon_alexnet.recipe import RECIPES
+from gluon_alexnet.recipe import RECIPES, LayerRates
 
-from .options import DATA_DEFAULT, RUNS, NumberList, devices, on_damaged, open_contexts, report_damaged
+from .options import (
+    DATA_DEFAULT,
+    RUNS,
+    LayerFactors,
+    Layers,
+    NumberList,
+    devices,
+    on_damaged,
+    open_contexts,
+    report_damaged,
+)
 
 
 @click.command("train")
@@ -27,6 +35,13 @@ from .options import DATA_DEFAULT, RUNS, NumberList, devices, on_damaged, open_c
 @click.option("--lr", "rate", type=float, help="Initial learning rate.")
 @click.option("--lr-steps", "steps", type=NumberList(), help="Epochs after which the rate drops, e.g. 25,51,79.")
 @click.option(
+    "--plateau", type=click.IntRange(1), help="Epochs without a better validation error until it drops, three times."
+)
+@click.option("--layer-rates", type=LayerFactors(), help="Factors of layers' rates, e.g. conv1=0.1,fc8=10; 0 freezes.")
+@click.option("--init-from", type=click.Path(path_type=Path), help="Begin with the layers of this run or exported net.")
+@click.option("--layers", type=Layers(), help="Layers taken from it, e.g. conv1-5.  [default: all that fit]")
+@click.option("--match-classes", is_flag=True, help="Take layer 8 of it, too, for classes of the same wnid.")
+@click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Of initial weights, order, crops, dropout.  [default: 0]"
 )
 @click.option(
@@ -36,6 +51,7 @@ from .options import DATA_DEFAULT, RUNS, NumberList, devices, on_damaged, open_c
     show_default=True,
     help="Save within an epoch, too, this often.",
 )
+@click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to RUN/tensorboard.")
 @on_damaged
 def command(
     devices,
@@ -48,8 +64,14 @@ def command(
     batch_size,
     rate,
     steps,
+    plateau,
+    layer_rates,
+    init_from,
+    layers,
+    match_classes,
     seed,
     checkpoint_minutes,
+    tensorboard,
     on_damaged,
 ):
     """Train a net: --gpus 0,1 puts one column on each of two GPUs.
@@ -63,11 +85,23 @@ def command(
     from gluon_alexnet import backend, checkpoint, variants
     from gluon_alexnet.recordio.dataset import read_manifest
 
-    changes = {"epochs": epochs, "batch_size": batch_size, "rate": rate, "rate_steps": steps}
+    if plateau is not None and steps is not None:
+        raise click.UsageError("Give --lr-steps or --plateau, not both.")
+    if init_from is None and (layers or match_classes):
+        raise click.UsageError(
+            "--layers and --match-classes say what to take of another net; name it with --init-from."
+        )
+    changes = {"epochs": epochs, "batch_size": batch_size, "rate": rate, "rate_steps": steps, "patience": plateau}
     changes = {name: value for name, value in changes.items() if value is not None}
+    if plateau is not None:
+        changes["rate_steps"] = ()
+    if layer_rates is not None:
+        changes["layer_rates"] = LayerRates(**layer_rates)
     if resume:
-        if recipe_name or variant_names or seed is not None or batch_size is not None:
-            raise click.UsageError("--resume keeps the run's recipe, seed and batch size; leave those options out.")
+        if recipe_name or variant_names or seed is not None or batch_size is not None or init_from:
+            raise click.UsageError(
+                "--resume keeps the run's recipe, seed, batch size and first parameters; leave those options out."
+            )
         run = run or checkpoint.newest_run(RUNS)
         description = checkpoint.read_description(run)
         description = dataclasses.replace(description, recipe=_changed(description.recipe, changes))
@@ -86,7 +120,20 @@ def command(
         _check_batch(recipe.learning.batch_size, folder, manifest.split("train").images)
         classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
         description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
-    _train(run, folder, description, contexts, resume, seed or 0, checkpoint_minutes, on_damaged)
+    init = None if init_from is None else (init_from, layers, match_classes)
+    _train(
+        run,
+        folder,
+        description,
+        contexts,
+        resume,
+        rate is not None,
+        seed or 0,
+        init,
+        checkpoint_minutes,
+        on_damaged,
+        tensorboard,
+    )
 
 
 def _changed(recipe, changes):
@@ -109,39 +156,43 @@ def _check_batch(batch_size, folder, images):
         )
 
 
-def _train(run, folder, description, contexts, resume, seed, checkpoint_minutes, on_damaged):
+def _train(
+    run, folder, description, contexts, resume, new_rate, seed, init, checkpoint_minutes, on_damaged, tensorboard
+):
     from gluon_alexnet import backend, checkpoint, figures, training
+
+    from . import supervision
 
     recipe, classes = description.recipe, len(description.classes)
     learner = training.Learner(recipe, classes, contexts)
     if resume:
         state, parameters, momentum = checkpoint.load(checkpoint.find_checkpoint(run))
+        if new_rate:
+            state.by_hand = None  # the rate given now is the one that counts
         learner.restore(parameters, momentum)
     else:
         state = checkpoint.State(seed)
-        learner.initialize(classes, seed)
+        description = _begin(learner, description, seed, init)
     data, readers = _data(folder, recipe, state.seed, on_damaged)
     run.mkdir(parents=True, exist_ok=True)
-    with checkpoint.Log(run, state) as log, _signals() as received:
+    with checkpoint.Log(run, state) as log, supervision.signals() as received:
         checkpoint.write_description(run, description)
         _say_if_slow(recipe.network, contexts)
         click.echo(f"{run}: {data.images} pictures, {classes} classes, on {', '.join(map(str, contexts))}", err=True)
         log.write("start", step=state.step, contexts=[str(c) for c in contexts], **dataclasses.asdict(recipe.learning))
-        saver = _Saver(run, learner, log, backend.mx.nd.array(data.mean), checkpoint_minutes)
-        if not resume:
-            saver.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
-
-        def save(state, best):
-            if state.position == 0:
-                log.write("epoch", **state.epochs[-1])
-                click.echo(_line(state.epochs[-1]), err=True)
-            saver.save(state, best)
-
-        ended = training.train(
-            learner, recipe, data, state, save, lambda: bool(received), _progress(data.images), saver.due
+        board = supervision.Board(run, state.step) if tensorboard else supervision.NoBoard()
+        mean = backend.mx.nd.array(data.mean)
+        supervisor = supervision.RunSupervisor(
+            run, learner, log, mean, data.images, checkpoint_minutes, received, board
         )
-    if saver.failure is not None:
-        raise saver.failure
+        if not resume:
+            supervisor.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
+        try:
+            ended = training.train(learner, recipe, data, state, supervisor)
+        finally:
+            board.close()
+    if supervisor.failure is not None:
+        raise supervisor.failure
     report_damaged(*readers)
     curves = run / "curves.png"
     if state.epochs:
@@ -156,30 +207,22 @@ def _train(run, folder, description, contexts, resume, seed, checkpoint_minutes,
     click.echo(f"{run}: {len(state.epochs)} epochs, validation error {state.errors[-1]:.2f} %; curves in {curves}")
 
 
-class _Saver:
-    """Writes checkpoints. Where the disk is full training goes on with the old ones; ``failure`` is the last one's."""
+def _begin(learner, description, seed, init):
+    """Give the learner its first parameters; the run's description with where they are from."""
+    from gluon_alexnet import transfer
+    from gluon_alexnet.network import initial_parameters
 
-    def __init__(self, run, learner, log, mean, minutes):
-        self.failure = None
-        self._run, self._learner, self._log, self._mean = run, learner, log, mean
-        self._seconds, self._saved = 60 * minutes, time.monotonic()
-
-    def due(self):
-        return time.monotonic() - self._saved >= self._seconds
-
-    def save(self, state, best):
-        from gluon_alexnet import checkpoint
-        from gluon_alexnet.errors import FailedWork
-
-        self._saved = time.monotonic()
-        state.log_bytes = self._log.bytes
-        parameters = {**self._learner.parameters(), "mean": self._mean}
-        try:
-            checkpoint.save(self._run, state, parameters, self._learner.momentum(), best)
-            self.failure = None
-        except FailedWork as error:
-            self.failure = error
-            click.echo(f"{error} Training goes on, and the checkpoints there stay.", err=True)
+    classes = description.classes
+    if init is None:
+        learner.initialize(len(classes), seed)
+        return description
+    path, layers, match = init
+    initial = initial_parameters(description.recipe.network, len(classes), seed)
+    parameters, taken = transfer.transfer(initial, classes, path, layers, match)
+    learner.restore(parameters, {})
+    matched = f", and {taken.matched_classes} of {len(classes)} classes of fc8" if match else ""
+    click.echo(f"{', '.join(taken.layers)} of {path}{matched}; the other layers are new", err=True)
+    return dataclasses.replace(description, initialized_from=transfer.to_dict(taken))
 
 
 def _say_if_slow(network, contexts):
@@ -215,43 +258,3 @@ def _data(folder, recipe, seed, on_damaged):
         return (batch for batch in validation.batches(batch_size) if len(batch.ids))
 
     return Data(len(train), epoch, validate, mean), (train, validation)
-
-
-def _line(epoch):
-    speed = f", {epoch['images'] / epoch['seconds']:.1f} images/s" if epoch["seconds"] else ""
-    skipped = f", {epoch['skipped']} damaged pictures skipped" if epoch.get("skipped") else ""
-    return (
-        f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.4f}, validation error "
-        f"{epoch['validation_top1']:.2f} % (top-5 {epoch['validation_top5']:.2f} %, {epoch['validation_images']} "
-        f"pictures), rate {epoch['rate']:g}{speed}{skipped}"
-    )
-
-
-def _progress(images):
-    from .progress import progress
-
-    @contextmanager
-    def report(state):
-        with progress(images, "images", f"epoch {state.epoch + 1}", initial=state.position) as bar:
-            yield lambda count, loss, rate: bar.update(count, loss=f"{loss:.4f}", rate=f"{rate:g}")
-
-    return report
-
-
-@contextmanager
-def _signals():
-    """The numbers of SIGINT and SIGTERM received; a second one stops at once."""
-    received: list[int] = []
-
-    def receive(number, frame):
-        if received:
-            raise SystemExit(128 + number)
-        received.append(number)
-        click.echo("Saving a checkpoint and stopping; once more stops at once.", err=True)
-
-    previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
