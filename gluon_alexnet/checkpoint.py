@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import itertools
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from pathlib import Path
 from . import recipe as recipes
 from .errors import FailedWork, WrongUse
 from .files import sha256, sync, write_text
+from .geometry import parameter_shapes
 from .schedule import ByHand
 
 FORMAT_VERSION = 1
@@ -120,11 +120,10 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
     """
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"step-{state.step:08d}"
-    for number in itertools.count(2):  # a step is saved again after its validation, and the first stays till then
-        if not target.exists():
-            break
-        target = folder / f"step-{state.step:08d}-{number}"
+    # A step may be saved again (after its validation, say), and what there is of it stays till then.
+    saves = [number for step, number in map(_order, folder.glob("step-*")) if step == state.step]
+    again = f"-{max(saves) + 1}" if saves else ""
+    target = folder / f"step-{state.step:08d}{again}"
     draft = Path(tempfile.mkdtemp(prefix=".step-", dir=folder))
     try:
         digests = {}
@@ -170,6 +169,19 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
         found = mx.nd.load(str(file))
         arrays.append(found or {})  # before the first update there is no momentum, and MXNet gives an empty list
     return state, arrays[0], arrays[1]
+
+
+def load_run(path: Path) -> tuple[RunDescription, State, dict, dict]:
+    """(description, state, parameters, momentum) of a run's latest checkpoint, or of a checkpoint folder.
+
+    Raises WrongUse where the path is neither, and FailedWork as :func:`load` does or where the arrays are not those of
+    the net that the run describes.
+    """
+    folder = find_checkpoint(path)
+    description = read_description(run_of(folder))
+    state, parameters, momentum = load(folder)
+    _check_shapes(folder, description, parameters, momentum)
+    return description, state, parameters, momentum
 
 
 def is_running(run: Path) -> bool:
@@ -279,6 +291,19 @@ def _read_state(checkpoint):
         raise FailedWork(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
 
 
+def _check_shapes(checkpoint, description, parameters, momentum):
+    network = description.recipe.network
+    expected = parameter_shapes(network, len(description.classes))
+    found = {name: array.shape for name, array in parameters.items() if name != "mean"}
+    if found == expected and all(expected.get(name) == array.shape for name, array in momentum.items()):
+        return
+    odd = next((name for name in {**expected, **found} if found.get(name) != expected.get(name)), "momentum")
+    raise FailedWork(
+        f"{checkpoint} is of another net than {run_of(checkpoint) / 'recipe.json'} describes ({odd} differs); "
+        "use the run's own checkpoint."
+    )
+
+
 def _save_arrays(file: Path, arrays: dict) -> None:
     from .backend import mx
 
@@ -311,8 +336,14 @@ def _point(link: Path, target: Path) -> None:
     os.replace(draft, link)
 
 
+def _order(checkpoint: Path) -> tuple[int, int]:
+    """(step, how often it had been saved) from a checkpoint's name, step-00000128 or step-00000128-2."""
+    _, step, *again = checkpoint.name.split("-")
+    return int(step), int(again[0]) if again else 1
+
+
 def _remove_old(run: Path, folder: Path) -> None:
     best = (run / "best").resolve()
-    for checkpoint in sorted(folder.glob("step-*"))[:-KEPT]:
+    for checkpoint in sorted(folder.glob("step-*"), key=_order)[:-KEPT]:
         if checkpoint.resolve() != best:
             shutil.rmtree(checkpoint, ignore_errors=True)

@@ -31,8 +31,8 @@ def read_net(path: Path) -> tuple[dict, list[dict]]:
         classes = deployment.load_export(path, mx.cpu()).classes  # also holds the files against their digests
         stored = mx.nd.load(f"{path}-0000.params")
         return {name.partition(":")[2]: value for name, value in stored.items()}, classes
-    folder = checkpoint.find_checkpoint(path)
-    return checkpoint.load(folder)[1], checkpoint.read_description(checkpoint.run_of(folder)).classes
+    description, _, parameters, _ = checkpoint.load_run(path)
+    return parameters, description.classes
 
 
 def transfer(

@@ -1,5 +1,6 @@
 """Checkpoints come back whole or are refused."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from gluon_alexnet import checkpoint, recipe
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.network import initial_parameters
 
 
 @pytest.fixture
@@ -42,6 +44,14 @@ def test_what_was_saved_comes_back(run):
 def test_a_run_without_momentum_yet_comes_back(run):
     checkpoint.save(run, checkpoint.State(seed=0), {"a": mx.nd.ones((2,))}, {}, best=False)
     assert checkpoint.load(run / "latest")[2] == {}
+
+
+def test_a_step_that_is_saved_many_times_keeps_its_newest(run):
+    for loss in range(12):
+        state = checkpoint.State(seed=0, step=5, loss_sum=float(loss))
+        checkpoint.save(run, state, {"a": mx.nd.ones((2,))}, {}, best=False)
+        assert checkpoint.read_state(checkpoint.find_checkpoint(run)).loss_sum == loss
+        assert len(list((run / "checkpoints").iterdir())) == min(loss + 1, 2)
 
 
 def test_the_newest_two_and_the_best_are_kept(run):
@@ -119,3 +129,21 @@ def test_a_damaged_description_is_refused(run, content):
     (run / "recipe.json").write_text(content)
     with pytest.raises(FailedWork, match=r"recipe\.json"):
         checkpoint.read_description(run)
+
+
+def test_a_checkpoint_of_another_net_is_refused(tmp_path, small_recipe):
+    """The checkpoint of a net of four classes in the folder of a run of three, and one with a layer too few."""
+    classes = [{"wnid": name, "name": name} for name in "abc"]
+    checkpoint.write_description(tmp_path, checkpoint.RunDescription(small_recipe, classes, "data", "d", {}))
+    network = small_recipe.network
+    for values, momentum, named in (
+        (initial_parameters(network, 4, seed=0), {}, "fc8_weight"),
+        (initial_parameters(dataclasses.replace(network, conv3=None), 3, seed=0), {}, "conv3_weight"),
+        (initial_parameters(network, 3, seed=0), {"fc8_bias": mx.nd.zeros(4)}, "momentum"),
+    ):
+        checkpoint.save(tmp_path, checkpoint.State(seed=0), values, momentum, best=False)
+        with pytest.raises(FailedWork, match=rf"is of another net than .*recipe.json describes \({named} differs\)"):
+            checkpoint.load_run(tmp_path)
+    good = initial_parameters(network, 3, seed=0)
+    checkpoint.save(tmp_path, checkpoint.State(seed=0), good, {"fc8_bias": good["fc8_bias"]}, best=False)
+    assert set(checkpoint.load_run(tmp_path)[2]) == set(good)

@@ -10,10 +10,12 @@ import click
 
 @click.command("doctor")
 def command():
-    """Print what training would run on; exit code 1 if it could not work.
+    """Print what training would run on, and what it lacks.
 
     \b
     Example: alexnet-tools doctor
+
+    Exit code 1 if training could not work.
     """
     from gluon_alexnet import backend
     from gluon_alexnet.errors import FailedWork

@@ -9,7 +9,7 @@ CLASSES = 1000  # of ILSVRC; fc8's size, and so the counts, depend on it
 
 @click.command("recipes")
 def command():
-    """List recipes and variants: what they change, their parameters, the errors to compare with.
+    """List recipes and variants, with the errors to compare with.
 
     \b
     Example: alexnet-tools recipes
@@ -30,9 +30,9 @@ def command():
         if variant.name in published.DIFFERENCES:
             click.echo(f"{'':<28} paper: {published.DIFFERENCES[variant.name]}")
         for row in published.RESULTS:
-            if row.variants == (variant.name,):
+            if row.variants == (variant.name,) and row.nets == 1:
                 click.echo(f"{'':<28} {row.year} {row.split}: {row.top1:.2f}/{row.top5:.2f} ({row.net}; {row.source})")
     click.echo("\nfull net")
     for row in published.RESULTS:
-        if not row.variants:
+        if row.variants == () and row.nets == 1:
             click.echo(f"{'':<28} {row.year} {row.split}: {row.top1:.2f}/{row.top5:.2f} ({row.net}; {row.source})")

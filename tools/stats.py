@@ -15,7 +15,7 @@ from .options import DATA_DEFAULT
 )
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw mean, axes, classes and source sizes as a PNG.")
 def command(data, figure):
-    """Show a data set's numbers: images, mean, colour axes, sizes of the sources.
+    """Show a data set's counts, mean, colour axes and sizes.
 
     \b
     Example: alexnet-tools stats --data data/ilsvrc2012 --figure stats.png

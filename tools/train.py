@@ -74,7 +74,7 @@ def command(
     tensorboard,
     on_damaged,
 ):
-    """Train a net: --gpus 0,1 puts one column on each of two GPUs.
+    """Train a net, e.g. one column on each of two GPUs.
 
     \b
     Example: alexnet-tools train --gpus 0,1 --lr-steps 25,51,79
@@ -100,7 +100,7 @@ def command(
     if resume:
         if recipe_name or variant_names or seed is not None or batch_size is not None or init_from:
             raise click.UsageError(
-                "--resume keeps the run's recipe, seed, batch size and first parameters; leave those options out."
+                "--resume keeps the run's recipe, seed and batch size, and its net; leave those options out."
             )
         run = run or checkpoint.newest_run(RUNS)
         description = checkpoint.read_description(run)
@@ -166,7 +166,7 @@ def _train(
     recipe, classes = description.recipe, len(description.classes)
     learner = training.Learner(recipe, classes, contexts)
     if resume:
-        state, parameters, momentum = checkpoint.load(checkpoint.find_checkpoint(run))
+        _, state, parameters, momentum = checkpoint.load_run(run)
         if new_rate:
             state.by_hand = None  # the rate given now is the one that counts
         learner.restore(parameters, momentum)
