@@ -28,7 +28,7 @@ from .files import sha256, sync, write_text
 from .geometry import parameter_shapes
 from .schedule import ByHand
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no layer rates, no rate set by hand, and no net to begin with
 KEPT = 2  # newest checkpoints kept beside the best one
 RECENT_UPDATES = 100  # what the recent loss is a running mean over
 
@@ -100,12 +100,12 @@ def read_description(run: Path) -> RunDescription:
     content = _read_json(file)
     try:
         return RunDescription(
-            recipe=recipes.from_dict(content["recipe"]),
+            recipe=recipes.from_dict(content["recipe"], older=content["version"] < FORMAT_VERSION),
             classes=[{"wnid": str(c["wnid"]), "name": str(c["name"])} for c in content["classes"]],
             data=str(content["data"]),
             data_digest=str(content["data_digest"]),
             versions=dict(content["versions"]),
-            initialized_from=content["initialized_from"],
+            initialized_from=content["initialized_from"] if content["version"] > 1 else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FailedWork(f"{file} is not the description of a run ({error}); start a new run.") from error
@@ -284,7 +284,7 @@ def newest_run(runs: Path) -> Path:
 def _read_state(checkpoint):
     content = _read_json(checkpoint / "state.json")
     try:
-        by_hand = content["state"].pop("by_hand")
+        by_hand = content["state"].pop("by_hand") if content["version"] > 1 else None
         state = State(**content["state"], by_hand=None if by_hand is None else ByHand(**by_hand))
         return state, dict(content["sha256"])
     except (KeyError, TypeError, ValueError) as error:

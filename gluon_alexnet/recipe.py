@@ -186,7 +186,7 @@ class Learning:
     conv1_frozen_after: Optional[int] = None  # epochs after which conv1 learns no more
     layer_rates: LayerRates = LayerRates()
     epochs: int = 90  # roughly, says the paper
-    # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw one in 3 runs of 8.
+    # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw it in 3 runs of 8.
     stalled_after: int = 2000
 
     def __post_init__(self):
@@ -201,7 +201,8 @@ class Learning:
         rising = all(a < b for a, b in zip(self.rate_steps, self.rate_steps[1:]))
         _require(rising, f"rate_steps must rise from step to step, not {','.join(map(str, self.rate_steps))}", self)
         _require(self.rate_drops >= 0 and self.patience > 0, "rate_drops and patience must not be negative", self)
-        _require(self.epochs > 0 and self.stalled_after > 0, "epochs and stalled_after must be positive", self)
+        _require(self.epochs > 0, "epochs must be positive", self)
+        _require(self.stalled_after > 0, "stalled_after must be positive", self)
 
 
 @dataclass(frozen=True)
@@ -280,30 +281,34 @@ def to_dict(recipe: Recipe) -> dict:
     return dataclasses.asdict(recipe)
 
 
-def from_dict(content: dict) -> Recipe:
-    """The recipe that :func:`to_dict` wrote. Raises WrongUse where a field is missing, unknown or out of range."""
-    return _build(Recipe, content, "recipe")
+def from_dict(content: dict, older: bool = False) -> Recipe:
+    """The recipe that :func:`to_dict` wrote. Raises WrongUse where a field is missing, unknown or out of range.
+
+    older: written by an earlier version; fields that it did not know have their default values.
+    """
+    return _build(Recipe, content, "recipe", older)
 
 
-def _build(cls, content, where):
+def _build(cls, content, where, older):
     if not isinstance(content, dict):
         raise WrongUse(f"{where} must be an object with the fields of a {cls.__name__}.")
     types = typing.get_type_hints(cls)
-    unknown, absent = sorted(set(content) - set(types)), sorted(set(types) - set(content))
+    unknown = sorted(set(content) - set(types))
+    absent = [] if older else sorted(set(types) - set(content))
     if unknown or absent:
         raise WrongUse(
             f"{where}: "
             + "; ".join(f"{word} {names}" for word, names in (("unknown", unknown), ("missing", absent)) if names)
         )
-    values = {name: _value(types[name], value, f"{where}.{name}") for name, value in content.items()}
+    values = {name: _value(types[name], value, f"{where}.{name}", older) for name, value in content.items()}
     return cls(**values)
 
 
-def _value(kind, value, where):
+def _value(kind, value, where, older):
     if typing.get_origin(kind) is typing.Union:  # Optional
-        return None if value is None else _value(typing.get_args(kind)[0], value, where)
+        return None if value is None else _value(typing.get_args(kind)[0], value, where, older)
     if dataclasses.is_dataclass(kind):
-        return _build(kind, value, where)
+        return _build(kind, value, where, older)
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, item) for v in value):
@@ -314,3 +319,23 @@ def _value(kind, value, where):
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise WrongUse(f"{where} must be of type {kind.__name__}, not {value!r}.")
     return value
+
+
+@dataclass(frozen=True)
+class AutoEncoder:
+    """The net that makes short binary codes of fc7's activities (Sec. 6.1). The paper gives no number: all are ours."""
+
+    hidden: int = 1024  # ReLU neurons between activities and code, and as many behind it
+    noise: float = 1.0  # standard deviation of what is added to the input of a code neuron in learning
+    batch_size: int = 128  # vectors
+    rate: float = 0.001  # of Adam; falls linearly to 0
+    updates: int = 2000  # however many vectors there are
+    sample: int = 1000  # vectors kept out of learning, at most a tenth of all; the codes are judged on them
+
+    def __post_init__(self):
+        counts = (self.hidden, self.batch_size, self.updates, self.sample)
+        _require(min(counts) > 0, "hidden, batch_size, updates and sample must be positive", self)
+        _require(self.noise >= 0 and self.rate > 0, "noise must not be negative, and rate must be positive", self)
+
+
+AUTO_ENCODER = AutoEncoder()

@@ -90,8 +90,8 @@ def test_a_damaged_file_is_named(run, name, damage):
 
 def test_a_newer_checkpoint_is_refused(run):
     file = save(run, 1) / "state.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "version": 2}))
-    with pytest.raises(FailedWork, match=r"version 2; this program reads up to 1"):
+    file.write_text(json.dumps({**json.loads(file.read_text()), "version": 99}))
+    with pytest.raises(FailedWork, match=r"version 99; this program reads up to 2"):
         checkpoint.load(run / "latest")
 
 
@@ -147,3 +147,21 @@ def test_a_checkpoint_of_another_net_is_refused(tmp_path, small_recipe):
     good = initial_parameters(network, 3, seed=0)
     checkpoint.save(tmp_path, checkpoint.State(seed=0), good, {"fc8_bias": good["fc8_bias"]}, best=False)
     assert set(checkpoint.load_run(tmp_path)[2]) == set(good)
+
+
+def test_runs_of_the_first_version_are_read(run):
+    save(run, 7)
+    description = json.loads((run / "recipe.json").read_text())
+    learning = description["recipe"]["learning"]
+    for content, field in ((description, "initialized_from"), (learning, "layer_rates"), (learning, "stalled_after")):
+        del content[field]
+    (run / "recipe.json").write_text(json.dumps({**description, "version": 1}))
+    state = json.loads((run / "latest" / "state.json").read_text())
+    for field in ("by_hand", "recent_loss"):
+        del state["state"][field]
+    (run / "latest" / "state.json").write_text(json.dumps({**state, "version": 1}))
+    assert checkpoint.read_description(run).recipe == recipe.PAPER
+    assert checkpoint.read_state(run / "latest").step == 7
+    (run / "recipe.json").write_text(json.dumps({**description, "version": 2}))
+    with pytest.raises(FailedWork, match="missing"):
+        checkpoint.read_description(run)
