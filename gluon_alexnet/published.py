@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -11,21 +12,29 @@ class PublishedResult:
     """One number pair, per cent error; None where the source has no number. Ten views unless ``net`` says otherwise."""
 
     net: str
-    variants: tuple[str, ...]  # the variant's names, as in variants.py; none for the full net
+    variants: tuple[str, ...] | None  # the variant's names, as in variants.py; none for the full net; None: no such net
     year: int  # of ILSVRC
     split: str
     top1: float | None
     top5: float | None
     source: str
+    nets: int = 1  # averaged
 
 
 RESULTS = (
+    PublishedResult("Sparse coding", None, 2010, "test", 47.1, 28.2, "paper, Table 1"),
+    PublishedResult("SIFT + FVs", None, 2010, "test", 45.7, 25.7, "paper, Table 1"),
     PublishedResult("1 CNN", (), 2010, "test", 37.5, 17.0, "paper, Table 1"),
     PublishedResult("1 CNN", (), 2010, "test", 37.47, 17.00, "2012 code's diary"),
     PublishedResult("1 CNN, centre view", (), 2010, "test", 39.02, 18.30, "2012 code's diary"),
+    PublishedResult("SIFT + FVs", None, 2012, "test", None, 26.2, "paper, Table 2"),
     PublishedResult("1 CNN", (), 2012, "val", 40.7, 18.2, "paper, Table 2"),
     PublishedResult("1 CNN", (), 2012, "val", 40.66, 18.21, "2012 code's diary"),
+    PublishedResult("5 CNNs", (), 2012, "val", 38.1, 16.4, "paper, Table 2", 5),
+    PublishedResult("5 CNNs", (), 2012, "test", None, 16.4, "paper, Table 2", 5),
     PublishedResult("1 CNN*, pre-trained on Fall 2011", ("six-conv",), 2012, "val", 39.0, 16.6, "paper, Table 2"),
+    PublishedResult("7 CNNs*", None, 2012, "val", 36.7, 15.4, "paper, Table 2", 7),
+    PublishedResult("7 CNNs*", None, 2012, "test", None, 15.3, "paper, Table 2", 7),
     PublishedResult("1 CNN*, pre-trained on Fall 2011", ("six-conv",), 2012, "val", 38.99, 16.62, "2012 code's diary"),
     PublishedResult("one-GPU net", ("one-gpu",), 2010, "test", 39.17, 18.23, "2012 code's diary"),
     PublishedResult("no LRN", ("no-lrn",), 2012, "val", 42.03, 19.36, "2012 code's diary"),
@@ -45,13 +54,47 @@ DIFFERENCES = {
 }
 
 
+class TableRow(NamedTuple):
+    """One line of a table: per cent error under each of the table's columns, None where nothing is printed."""
+
+    net: str
+    errors: tuple[float | None, ...]
+
+
+class Table(NamedTuple):
+    """A table of the paper; ``columns``: (split, "top-1" or "top-5")."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[TableRow, ...]
+
+
+COLUMNS = {
+    2010: (("test", "top-1"), ("test", "top-5")),
+    2012: (("val", "top-1"), ("val", "top-5"), ("test", "top-5")),
+}
+
+
+def table(year: int) -> Table:
+    """Table 1 (2010) or Table 2 (2012), as printed."""
+    printed = [row for row in RESULTS if row.year == year and row.source.startswith("paper, Table")]
+    rows = []
+    for net in dict.fromkeys(row.net for row in printed):  # each once, in their order
+        errors = {}
+        for row in printed:
+            if row.net == net:
+                errors.update({(row.split, "top-1"): row.top1, (row.split, "top-5"): row.top5})
+        rows.append(TableRow(net, tuple(errors.get(column) for column in COLUMNS[year])))
+    return Table(printed[0].source, COLUMNS[year], tuple(rows))
+
+
 def results(year: int, split: str, variants: Sequence[str] = ()) -> list[PublishedResult]:
     """Rows for the net with these variants on that split; where there is none for the split, those of the year.
 
     A net nobody published is compared with the full one.
     """
-    of_year = [row for row in RESULTS if row.year == year]
-    rows = [row for row in of_year if set(row.variants) == set(variants)] or [
+    of_year = [row for row in RESULTS if row.year == year and row.variants is not None and row.nets == 1]
+    rows = [row for row in of_year if set(row.variants or ()) == set(variants)] or [
         row for row in of_year if not row.variants
     ]
     return [row for row in rows if row.split == split] or rows

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from .construction import Construction
 from .dataset import REJECTED, DatasetError, Manifest, PathLike, Split, read_manifest, write_file, write_manifest
+from .overlap import twins
 from .plan import PART, Plan, write_plan
 from .shards import PackedShard, escape, read_receipt
 from .statistics import Sums, write_statistics
@@ -30,6 +31,7 @@ def publish(plan: Plan, construction: Construction) -> tuple[dict[str, int], int
     Raises :class:`DatasetError` when a whole split is unreadable.
     """
     splits, rejected, sums = [], [], Sums()
+    digests: dict[str, list[np.ndarray]] = {}
     for planned in plan.splits:
         parts = []
         for stem in plan.stems(planned):
@@ -39,6 +41,7 @@ def publish(plan: Plan, construction: Construction) -> tuple[dict[str, int], int
                 packed.sums = None
             parts.append(packed)
         splits.append(_joined(planned.name, parts, len(plan.classes)))
+        digests[planned.name] = [part.digests for part in parts]
         here = [row for part in parts for row in part.rejected]
         if not splits[-1].images and plan.part == (1, 1):
             for stem in plan.stems(planned):
@@ -47,6 +50,7 @@ def publish(plan: Plan, construction: Construction) -> tuple[dict[str, int], int
             raise DatasetError(f"{planned.name}: none of the {len(here)} pictures can be read ({first})")
         rejected += [(planned.name, key, reason) for key, reason in here]
     if plan.part == (1, 1):
+        splits = _with_shared(splits, digests)
         statistics_sha256 = write_statistics(construction.folder, sums.statistics())
         lines = ["split\tkey\treason\n", *("\t".join(map(escape, row)) + "\n" for row in rejected)]
         write_file(construction.folder / REJECTED, "".join(lines).encode("utf-8", "surrogateescape"))
@@ -60,6 +64,13 @@ def publish(plan: Plan, construction: Construction) -> tuple[dict[str, int], int
         names = plan.part_files()
     construction.publish(names)
     return {split.name: split.images for split in splits}, len(rejected)
+
+
+def _with_shared(splits: list[Split], digests: dict[str, list[np.ndarray]]) -> list[Split]:
+    """The splits with the number of their images that are in train, too."""
+    train = np.concatenate(digests.pop("train"))
+    counts = {name: len(twins(np.concatenate(parts), train)[0]) for name, parts in digests.items()}
+    return [replace(split, also_in_train=counts.get(split.name)) for split in splits]
 
 
 def completed(plan: Plan, out: PathLike, seconds: float) -> Report:

@@ -73,6 +73,7 @@ class Split:
     class_counts: tuple[int, ...]
     rejected: int
     unlabelled: int = 0  # images whose label is -1: ILSVRC-2012 publishes none for its test pictures
+    also_in_train: int | None = None  # images that train holds, too; None: not counted, as by older programs
 
     @property
     def images(self) -> int:
@@ -104,7 +105,10 @@ class Manifest:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the content in canonical JSON; through the shards' digests it covers every record."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        document = asdict(self)
+        for split in document["splits"]:
+            del split["also_in_train"]  # it follows from the records, and older programs did not count it
+        canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
     def files(self) -> list[str]:
@@ -190,6 +194,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
                 class_counts=_counts(item, "class_counts"),
                 rejected=_get(item, "rejected", int),
                 unlabelled=_get(item, "unlabelled", int) if "unlabelled" in item else 0,
+                also_in_train=(None if item.get("also_in_train") is None else _get(item, "also_in_train", int)),
             )
             for item in _objects(document, "splits")
         ),

@@ -12,6 +12,7 @@ import os
 import re
 import zipfile
 import zlib
+from array import array
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from .dataset import UNLABELLED, DatasetError, Shard, write_file
+from .overlap import image_digest
 from .records import frame, pack_image
 from .sources import Source
 from .statistics import Sums
@@ -35,6 +37,7 @@ class PackedShard:
     unlabelled: int
     rejected: list[tuple[str, str]]  # (key, reason)
     sums: Sums | None  # of a training shard
+    digests: np.ndarray  # uint64 (images,): of each packed image
 
 
 class ShardWriter:
@@ -47,6 +50,7 @@ class ShardWriter:
         self._counts = np.zeros(classes, np.int64)
         self._images = self._bytes = self._unlabelled = 0
         self._digests = [hashlib.sha256() for _ in range(3)]
+        self._image_digests = array("Q")
         self._paths = [folder / (stem + suffix) for suffix in (".rec", ".idx", ".keys")]
 
     def __enter__(self) -> ShardWriter:
@@ -74,6 +78,7 @@ class ShardWriter:
         ):
             file.write(data)
             digest.update(data)
+        self._image_digests.append(image_digest(image))
         self._images += 1
         self._bytes += len(record)
         if source.label == UNLABELLED:
@@ -85,7 +90,8 @@ class ShardWriter:
         """What was written."""
         digests = [digest.hexdigest() for digest in self._digests]
         shard = Shard(self._stem + ".rec", self._images, self._bytes, *digests)
-        return PackedShard(shard, self._counts, self._unlabelled, self.rejected, sums)
+        images = np.array(self._image_digests, np.uint64)
+        return PackedShard(shard, self._counts, self._unlabelled, self.rejected, sums, images)
 
 
 def write_receipt(path: Path, packed: PackedShard) -> None:
@@ -96,7 +102,7 @@ def write_receipt(path: Path, packed: PackedShard) -> None:
         "unlabelled": packed.unlabelled,
         "rejected": packed.rejected,
     }
-    arrays = {"document": np.frombuffer(json.dumps(document).encode("ascii"), np.uint8)}
+    arrays = {"document": np.frombuffer(json.dumps(document).encode("ascii"), np.uint8), "digests": packed.digests}
     if packed.sums is not None:
         packed.sums.flush()
         arrays.update({name: np.asarray(getattr(packed.sums, name)) for name in _SUMS})
@@ -111,6 +117,9 @@ def read_receipt(path: Path) -> PackedShard:
         content = path.read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             document = json.loads(arrays["document"].tobytes())
+            digests = arrays["digests"].astype(np.uint64)
+            if len(digests) != document["shard"]["images"]:
+                raise ValueError("digests of other images")
             sums = None
             if "image" in arrays:
                 sums = Sums()
@@ -123,6 +132,7 @@ def read_receipt(path: Path) -> PackedShard:
             document["unlabelled"],
             [(key, reason) for key, reason in document["rejected"]],
             sums,
+            digests,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path}: damaged or missing; pack that part again with --overwrite") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import REJECTED, STATISTICS, UNLABELLED, DatasetError, Manifest, PathLike, Shard, Split, read_manifest
+from .dataset import (
+    MANIFEST,
+    REJECTED,
+    STATISTICS,
+    UNLABELLED,
+    DatasetError,
+    Manifest,
+    PathLike,
+    Shard,
+    Split,
+    read_manifest,
+)
+from .lookup import Lookup
+from .overlap import image_digest, twins
 from .pictures import PictureError, packed_pixels
 from .records import RecordError, unframe, unpack_image
 from .shards import read_keys
@@ -38,13 +52,17 @@ class Problem:
 
 
 def verify(
-    folder: PathLike, workers: int | None = None, progress: Callable[[int], None] | None = None
+    folder: PathLike,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    shared: Callable[[str, str, str], None] | None = None,
 ) -> list[Problem]:
     """Read everything in a data set and return what is wrong with it.
 
     Checked are: each file's digest; each record's framing, checksum, place, label and picture; the images of each
-    class; the rejected list; the statistics, computed again from the training pictures. `progress` is called with
-    the number of records read since the last call.
+    class; the rejected list; the statistics, computed again from the training pictures; how many images of the other
+    splits are in train, too. `progress` is called with the number of records read since the last call, `shared` with
+    (split, key there, key in train) of each image that is in train, too, unless something is wrong.
 
     Raises :class:`DatasetError` when there is no manifest that can be read.
     """
@@ -52,6 +70,7 @@ def verify(
     manifest = read_manifest(folder)
     problems: list[Problem] = []
     sums = Sums()
+    digests = {split.name: array("Q") for split in manifest.splits}
     with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0)), thread_name_prefix="verify") as pool:
         for split in manifest.splits:
             before = len(problems)
@@ -59,18 +78,21 @@ def verify(
             for number, shard in enumerate(split.shards):
                 check = _Check(folder, manifest, split, number, shard)
                 problems += check.files()
-                for problem, label, image in check.records(pool):
+                for problem, label, image, digest in check.records(pool):
                     if problem is not None:
                         problems.append(problem)
                     else:
                         if label != UNLABELLED:
                             counts[label] += 1
+                        digests[split.name].append(digest)
                         if image is not None and split.name == "train":
                             sums.add(image, (0, 0))
                     if progress is not None:
                         progress(1)
             if len(problems) == before:
                 problems += _counts(manifest, split, counts)
+    if not problems:
+        problems += _also_in_train(folder, manifest, digests, shared)
     trusted = not any(problem.file.startswith("train-") for problem in problems)
     return problems + _statistics(folder, sums if trusted else None) + _rejected(folder, manifest)
 
@@ -103,11 +125,11 @@ class _Check:
                 self._offsets = np.append(pairs[:, 1], self._shard.bytes)
         return problems
 
-    def records(self, pool) -> Iterator[tuple[Problem | None, int, np.ndarray | None]]:
-        """(problem, label, picture) of each record, in order, and at the end of the file what is wrong with that."""
+    def records(self, pool) -> Iterator[tuple[Problem | None, int, np.ndarray | None, int]]:
+        """(problem, label, picture, digest) of each record in order; at the end of the file what is wrong with that."""
         path = self._folder / self._shard.name
         if self._offsets is None:
-            yield self._problem("its records cannot be found without the .idx file"), 0, None
+            yield self._problem("its records cannot be found without the .idx file"), 0, None, 0
             return
         digest, size = hashlib.sha256(), 0
         running: deque = deque()
@@ -127,18 +149,18 @@ class _Check:
                 while block := file.read(2**20):
                     digest.update(block)
         except OSError as error:
-            yield self._problem(error.strerror or "cannot be read"), 0, None
+            yield self._problem(error.strerror or "cannot be read"), 0, None, 0
             return
         for future in running:
             result = future.result()
             damaged |= result[0] is not None
             yield result
         if rest:
-            yield self._problem(f"{rest} bytes after its last record"), 0, None
+            yield self._problem(f"{rest} bytes after its last record"), 0, None, 0
         elif digest.hexdigest() != self._shard.sha256 and not damaged:
-            yield self._problem("not what was packed (its digest differs)"), 0, None
+            yield self._problem("not what was packed (its digest differs)"), 0, None, 0
 
-    def _record(self, position, record) -> tuple[Problem | None, int, np.ndarray | None]:
+    def _record(self, position, record) -> tuple[Problem | None, int, np.ndarray | None, int]:
         try:
             label, header_position, header_shard, image = unpack_image(unframe(record))
             if (header_position, header_shard) != (position, self._number):
@@ -148,9 +170,9 @@ class _Check:
             pixels = packed_pixels(image, self._manifest.encoding)
             if self._checksums is not None and zlib.crc32(record) != self._checksums[position]:
                 raise RecordError("its checksum differs")
-            return None, label, pixels
+            return None, label, pixels, image_digest(image)
         except (RecordError, PictureError) as error:
-            return Problem(self._shard.name, str(error), position, self._keys[position]), 0, None
+            return Problem(self._shard.name, str(error), position, self._keys[position]), 0, None, 0
 
     def _problem(self, reason: str) -> Problem:
         return Problem(self._shard.name, reason)
@@ -162,6 +184,25 @@ def _counts(manifest: Manifest, split: Split, counts: np.ndarray) -> list[Proble
         for info, count, expected in zip(manifest.classes, counts, split.class_counts)
         if count != expected
     ]
+
+
+def _also_in_train(folder, manifest, digests, shared) -> list[Problem]:
+    problems = []
+    train = np.array(digests["train"], np.uint64)
+    for split in manifest.splits:
+        if split.name == "train":
+            continue
+        places, theirs = twins(np.array(digests[split.name], np.uint64), train)
+        if split.also_in_train not in (None, len(places)):
+            reason = f"{len(places)} images of {split.name} are in train, too, not {split.also_in_train}"
+            problems.append(Problem(MANIFEST, reason))
+        if shared is not None and len(places):
+            here, there = (Lookup(folder, manifest, manifest.split(name)) for name in (split.name, "train"))
+            for place, twin in zip(places.tolist(), theirs.tolist()):
+                shared(split.name, here.key(place), there.key(twin))
+            here.close()
+            there.close()
+    return problems
 
 
 def _statistics(folder: Path, sums: Sums | None) -> list[Problem]:

@@ -65,7 +65,7 @@ def kit_files(year: int, truth: str, **options) -> dict[str, bytes]:
     }
 
 
-def make_challenge(folder: Path, year: int, val: int = 8, test: int = 5) -> Challenge:
+def make_challenge(folder: Path, year: int, val: int = 8, test: int = 5, classes=WNIDS) -> Challenge:
     """Write tars and kit: 3 training pictures a class, validation and test pictures in shuffled order."""
     random = np.random.default_rng(year)
     files: dict[str, dict[str, bytes]] = {"train": {}, "val": {}, "test": {}}
@@ -74,23 +74,23 @@ def make_challenge(folder: Path, year: int, val: int = 8, test: int = 5) -> Chal
     def picture():
         return file_bytes(photo(int(random.integers(2**31)), 40, 50), "JPEG")
 
-    for wnid in WNIDS:
+    for wnid in classes:
         for number in (10, 2, 33):
             key = f"{wnid}/{wnid}_{number}.JPEG"
             files["train"][key], wnids["train"][key] = picture(), wnid
     truths = {}
     for split, count in (("val", val), ("test", test)):
-        truths[split] = [int(number) for number in random.integers(1, len(WNIDS) + 1, count)]
+        truths[split] = [int(number) for number in random.integers(1, len(classes) + 1, count)]
         for number in random.permutation(count):
             key = f"ILSVRC{year}_{split}_{number + 1:08d}.JPEG"
-            files[split][key], wnids[split][key] = picture(), WNIDS[truths[split][number] - 1]
+            files[split][key], wnids[split][key] = picture(), classes[truths[split][number] - 1]
     folder.mkdir(parents=True)
     made = Challenge(folder, year, files, wnids)
     write_train(made)
     for split in ("val", "test"):
         prefix = f"{split}/" if year == 2010 else ""
         (folder / NAMES[year].format(split)).write_bytes(tar_bytes({prefix + k: v for k, v in files[split].items()}))
-    kit = kit_files(year, "".join(f"{number}\n" for number in truths["val"]))
+    kit = kit_files(year, "".join(f"{number}\n" for number in truths["val"]), wnids=classes)
     (folder / KITS[year][0]).write_bytes(tar_bytes(kit, "w:gz"))
     if year == 2010:
         truth = "".join(f"{number}\n" for number in truths["test"])
@@ -101,7 +101,7 @@ def make_challenge(folder: Path, year: int, val: int = 8, test: int = 5) -> Chal
 def write_train(made: Challenge) -> None:
     """(Re)write the tar of tars from `made.files`."""
     tars = {}
-    for wnid in WNIDS:
+    for wnid in dict.fromkeys(made.wnids["train"].values()):
         mine = {key.partition("/")[2]: data for key, data in made.files["train"].items() if key.startswith(wnid)}
         tars[f"{wnid}.tar"] = tar_bytes(mine)
     (made.folder / NAMES[made.year].format("train")).write_bytes(tar_bytes(tars))

@@ -17,7 +17,7 @@ def rng(request):
     return np.random.default_rng(seed)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_recipe():
     """All eight layers and both columns, but few kernels, 99-pixel crops and no dropout."""
     network = recipe.Network(

@@ -19,8 +19,21 @@ def open_model(path: Path, context):
         raise click.UsageError(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
     classifier, description, _ = open_run(path, context)
     classify = deployment.classify_with(classifier, context)
-    recipe = description.recipe
-    return deployment.Model(classify, recipe.network.input_size, description.classes, str(path), recipe.variants)
+    recipe, count = description.recipe, deployment.count_parameters(classifier)
+    return deployment.Model(classify, recipe.network.input_size, description.classes, str(path), recipe.variants, count)
+
+
+def open_models(paths: list[Path], context):
+    """The models that the paths name, all on one context, all of the same classes."""
+    models = [open_model(path, context) for path in paths]
+    first = models[0]
+    for other in models[1:]:
+        if [c["wnid"] for c in other.classes] != [c["wnid"] for c in first.classes]:
+            raise click.UsageError(
+                f"{first.source} knows {len(first.classes)} classes and {other.source} knows {len(other.classes)}, and "
+                "they are not the same: such nets cannot be averaged."
+            )
+    return models
 
 
 def data_of_run(path: Path) -> Path:
@@ -36,7 +49,5 @@ def open_run(path: Path, context):
     """(classifier on the context, description of the run, state) of a run or checkpoint folder."""
     from gluon_alexnet import checkpoint, deployment
 
-    folder = checkpoint.find_checkpoint(path)
-    description = checkpoint.read_description(checkpoint.run_of(folder))
-    state, parameters, _ = checkpoint.load(folder)
+    description, state, parameters, _ = checkpoint.load_run(path)
     return deployment.build_classifier(description.recipe.network, parameters, context), description, state

@@ -10,7 +10,7 @@ import click
 
 from gluon_alexnet.recordio.dataset import ENCODINGS, ClassInfo
 
-from .options import DATA_DEFAULT, folder_of_year
+from .options import DATA_DEFAULT, folder_of_year, report_shared
 
 MISSING_SHOWN = 10  # classes named when val or test has no picture of them
 
@@ -58,7 +58,7 @@ class Part(click.ParamType):
 @click.option("--resume", is_flag=True, help="Go on with a pack that was killed; finished shards are kept.")
 @click.option("--overwrite", is_flag=True, help="Replace the data set in OUT once the new one is complete.")
 def command(year, source, train, val, test, split_half, allow_missing, data, dask, **options):
-    """Pack pictures into a data set: 256x256, shuffled once, with the training statistics.
+    """Make a data set of 256x256 pictures and their statistics.
 
     \b
     Example: alexnet-tools pack --ilsvrc 2012 --source downloads
@@ -68,6 +68,7 @@ def command(year, source, train, val, test, split_half, allow_missing, data, das
     Tars are read where they are and never unpacked. Killed at any moment, the same command with --resume
     ends with the same bytes.
     """
+    from gluon_alexnet.recordio.dataset import read_manifest
     from gluon_alexnet.recordio.pack import pack
 
     _check(year, source, train, val, test, split_half)
@@ -84,6 +85,9 @@ def command(year, source, train, val, test, split_half, allow_missing, data, das
     done = sum(report.packed.values()) + report.rejected - report.resumed
     if report.rejected and options["part"] == (1, 1):
         click.echo(f"Rejected pictures and why: {data}/rejected.tsv", err=True)
+    if options["part"] == (1, 1):
+        for split in read_manifest(data).splits:
+            report_shared(split.name, split.images, split.also_in_train)
     click.echo(
         f"packed {packed}; rejected {report.rejected}; ignored {ignored} other files; "
         f"{report.seconds:.1f} s, {done / report.seconds:.0f} images/s; {data}"

@@ -14,7 +14,7 @@ OUTPUT = {"type": click.Path(path_type=Path, dir_okay=False), "help": "PNG file 
 
 @click.group("plot")
 def command():
-    """Draw the paper's pictures: kernels, predictions, learning curves.
+    """Draw the paper's pictures: kernels, predictions, curves.
 
     \b
     Example: alexnet-tools plot filters RUN
@@ -28,9 +28,8 @@ def filters(run, output):
     """Draw the kernels of layer 1, the columns apart, as in Fig. 3."""
     from gluon_alexnet import checkpoint, figures
 
-    folder = checkpoint.find_checkpoint(run)
-    network = checkpoint.read_description(checkpoint.run_of(folder)).recipe.network
-    kernels = checkpoint.load(folder)[1]["conv1_weight"].asnumpy()
+    description, _, parameters, _ = checkpoint.load_run(run)
+    network, kernels = description.recipe.network, parameters["conv1_weight"].asnumpy()
     if len(kernels) != 96:
         click.echo(f"{run} has {len(kernels)} kernels in layer 1; Fig. 3 shows the 96 of the full net.", err=True)
     figures.draw_filters(kernels, network.columns, output)
@@ -64,30 +63,16 @@ def predictions(model, images, devices, output):
 
     A picture's true class is known if it lies in a folder named like a class.
     """
-    import numpy as np
-
-    from gluon_alexnet import figures
-    from gluon_alexnet.evaluation import view_probabilities
-    from gluon_alexnet.recordio.dataset import DatasetError
-    from gluon_alexnet.recordio.pictures import PictureError, decode, shorter_side_256
+    from gluon_alexnet.errors import FailedWork
 
     from .models import open_model
+    from .predict import draw, guesses, line
 
-    pictures = []
-    for image in images:
-        try:
-            pictures.append(shorter_side_256(decode(image.read_bytes())))
-        except PictureError as error:
-            raise DatasetError(f"{image} is no picture this program reads: {error}.") from error
     net = open_model(model, open_contexts(devices, 1)[0])
-    names = {c["wnid"]: c["name"] for c in net.classes}
-    drawn = []
-    for image, picture in zip(images, pictures):
-        probabilities = view_probabilities(net.classify, picture[None], net.size, [10])[0][0]
-        best = np.argsort(-probabilities, kind="stable")[:5]
-        guesses = [(net.classes[index]["name"], float(probabilities[index])) for index in best]
-        drawn.append(figures.Prediction(picture, names.get(image.resolve().parent.name), guesses))
-    figures.draw_predictions(drawn, output)
-    for image, prediction in zip(images, drawn):
-        guesses = (f"{name.split(',')[0]} {probability:.3f}" for name, probability in prediction.guesses)
-        click.echo(f"{image}: {', '.join(guesses)}")
+    drawn = list(guesses(net, map(str, images), 10))
+    for guess in drawn:
+        if guess.problem:
+            raise FailedWork(guess.problem)
+    draw(drawn, net, output)
+    for guess in drawn:
+        click.echo(line(guess))

@@ -14,10 +14,10 @@ SECONDS_A_LINE = 30.0
 class progress:
     """Context manager; `update(n, name=value, …)` counts n units and shows the values beside the count.
 
-    `initial` units were done earlier, by a run that this one continues.
+    A `total` of None is not known beforehand. `initial` units were done earlier, by a run that this one continues.
     """
 
-    def __init__(self, total: int, unit: str, label: str, initial: int = 0) -> None:
+    def __init__(self, total: int | None, unit: str, label: str, initial: int = 0) -> None:
         self._total, self._unit, self._label = total, unit, label
         self._initial = self._done = initial
         self._bar: tqdm | None = None
@@ -51,10 +51,12 @@ class progress:
 
     def _line(self, postfix):
         rate = (self._done - self._initial) / (self._said - self._began)
-        left = (self._total - self._done) / rate if rate else float("inf")
         values = "".join(
             f", {name} {value:.4g}" if isinstance(value, float) else f", {name} {value}"
             for name, value in postfix.items()
         )
+        if self._total is None:
+            return f"{self._label}: {self._done} {self._unit}, {rate:.1f} {self._unit}/s{values}"
+        left = (self._total - self._done) / rate if rate else float("inf")
         done = f"{self._label}: {self._done}/{self._total} {self._unit}"
         return f"{done}, {rate:.1f} {self._unit}/s, {left:.0f} s left{values}"
