@@ -7,8 +7,10 @@ REQUIREMENTS = [
     "opencv-python>=4.8,<4.12",  # 4.12 asks for NumPy 2
     "gluoncv==0.10.5.post0",  # the last release; names and step schedule used here are stable in it
     "click>=8.1",
+    "faiss-cpu>=1.12",  # exact search among 1.28 million vectors, 18 MB; these releases take NumPy 1 (1.13.0 on 3.9)
     "matplotlib>=3.7",
     "numba>=0.59",  # compiles the response normalisation for training on a CPU, and the crops' colour shift
+    "protobuf>=4.22",  # reads Caffe's files
     "pillow>=9.4",  # second reader for the pictures on which OpenCV is silent or wrong
     "simplejpeg>=1.9",  # libjpeg-turbo in a wheel: reads the records' JPEGs a quarter faster than OpenCV
     "scipy>=1.9",  # loadmat reads the development kits
@@ -18,6 +20,11 @@ REQUIREMENTS = [
 ]
 
 MXNET_CPU = ["mxnet==1.9.1"]
+
+ONNX = [
+    "onnx==1.16.2",  # MXNet 1.9.1's exporter fails with newer ones, and 1.14 has no wheel for Python 3.11
+    "onnxruntime>=1.16",  # runs what was written, to check it
+]
 
 # The mxnet-cu112 wheel brings no CUDA of its own. These hold the library versions it was linked to,
 # and backend.py loads them before MXNet.
@@ -52,8 +59,17 @@ setup(
         "cpu": MXNET_CPU,
         "cu112": MXNET_CUDA,
         "dask": ["dask>=2023.5", "distributed>=2023.5"],  # `dask scheduler` and `dask worker` as commands
+        "onnx": ONNX,
         "demo": ["scikit-learn>=1.2"],  # ships the 1,797 handwritten digits
-        "test": ["pytest>=7.4", "ruff>=0.9", "mypy>=1.11", "tensorboard>=2.11", "dask>=2023.5", "distributed>=2023.5"],
+        "test": [
+            "pytest>=7.4",
+            "ruff>=0.9",
+            "mypy>=1.11",
+            "tensorboard>=2.11",
+            "dask>=2023.5",
+            "distributed>=2023.5",
+            *ONNX,
+        ],
     },
     entry_points={"console_scripts": ["alexnet-tools = gluon_alexnet.tools.main:main"]},
 )

@@ -22,10 +22,9 @@ size = description["input"]["shape"][-1]
 for file in files:
     picture = cv2.cvtColor(cv2.imread(file), cv2.COLOR_BGR2RGB)
     scale = 256 / min(picture.shape[:2])  # shorter side to 256, then the centre
-    picture = cv2.resize(
-        picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    )
-    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
+    shape = [int(side * scale + 0.5) for side in picture.shape[1::-1]]
+    picture = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = ((side - 256) // 2 + (256 - size) // 2 for side in picture.shape[:2])
     data = mx.nd.array(picture[top : top + size, left : left + size].transpose(2, 0, 1)[None])
     net = symbol.bind(mx.cpu(), {**arguments, "data": data}, aux_states=auxiliary)
     probabilities = net.forward()[0].asnumpy()[0]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +13,10 @@ import numpy as np
 from . import recipe
 from .augmentation import network_order
 from .backend import mx
-from .errors import FailedWork
-from .files import sha256, sync
+from .errors import FailedWork, WrongUse
+from .files import sha256
 from .network import AlexNet, set_parameters
-
-FORMAT = "alexnet-export"
-FORMAT_VERSION = 1
-
-# float32 sums in another order differ this much at most between two ways to run the same net.
-TOLERANCE = 1e-5
+from .publication import ENDS, FORMAT, FORMAT_VERSION, Publication, file_of
 
 
 class Classifier(mx.gluon.HybridBlock):
@@ -53,6 +45,7 @@ class Model:
     classes: list[dict]
     source: str
     variants: tuple[str, ...] = ()  # of the recipe it was trained with
+    parameters: int = 0  # weights and biases; the mean image is none
 
 
 def build_classifier(network: recipe.Network, parameters: dict, context) -> Classifier:
@@ -63,6 +56,12 @@ def build_classifier(network: recipe.Network, parameters: dict, context) -> Clas
     set_parameters(classifier, {**parameters, "mean": parameters["mean"].expand_dims(0)})
     classifier.hybridize(static_alloc=True)
     return classifier
+
+
+def count_parameters(block) -> int:
+    """Weights and biases of a net over raw pictures; an int8 net's ranges are none."""
+    arrays = {name: parameter.list_data()[0] for name, parameter in block.collect_params().items()}
+    return sum(array.size for name, array in arrays.items() if not name.endswith(("mean", "_min", "_max")))
 
 
 def classify_with(block, context) -> Callable[[np.ndarray], np.ndarray]:
@@ -76,58 +75,50 @@ def classify_with(block, context) -> Callable[[np.ndarray], np.ndarray]:
 
 def is_export(path: Path) -> bool:
     """Whether OUT names an exported pair: OUT.json and OUT-symbol.json are there."""
-    return all(file.exists() for file in _files(path)[::2])
+    return all(file_of(path, role).exists() for role in ("description", "symbol"))
 
 
-def export(classifier: Classifier, path: Path, size: int, description: dict, pictures: np.ndarray, context) -> dict:
+def export(classifier, path: Path, size: int, description: dict, pictures: np.ndarray, context) -> dict:
     """Write OUT-symbol.json, OUT-0000.params and OUT.json, once what was written has been read back and compared.
 
-    pictures: uint8 (N, size, size, 3), real ones, at least one. Returns what OUT.json holds. Raises FailedWork
-    if the files give other probabilities than the net; then nothing is left under the final names.
+    classifier: a hybridized block from raw pictures to probabilities. pictures: uint8 (N, size, size, 3), real ones,
+    at least one. Returns what OUT.json holds. Raises FailedWork if the files give other probabilities than the net;
+    then nothing is left under the final names.
     """
+    with Publication() as publication:
+        draft = publication.draft(path)
+        differences = write_pair(publication, draft, classifier, pictures, context)
+        verified = {"pictures": len(pictures), "largest_difference": differences}
+        written = publication.describe(draft, size, {**description, "verified": verified})
+        publication.publish()
+    return written
+
+
+def write_pair(publication: Publication, draft: Path, classifier, pictures, context) -> dict[str, float]:
+    """The symbol/params pair of :func:`export` as a draft; the largest difference of each way to load it."""
     expected = classify_with(classifier, context)(pictures)  # also the forward pass that exporting needs
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        draft = folder / path.name
-        classifier.export(str(draft))
-        differences = {
-            name: float(np.abs(run(draft, pictures, context) - expected).max())
-            for name, run in (("SymbolBlock", _by_symbol_block), ("Module", _by_module))
-        }
-        largest = max(differences.values())
-        if not largest <= TOLERANCE:
-            raise FailedWork(
-                f"{path}: the exported net differs from the run by {largest:.2g} in a probability (allowed: "
-                f"{TOLERANCE:.0e}); nothing was written."
-            )
-        description = {
-            "format": FORMAT,
-            "version": FORMAT_VERSION,
-            "input": {"name": "data", "shape": ["N", 3, size, size], "values": "RGB grey levels 0 to 255, float32"},
-            "output": {"shape": ["N", len(description["classes"])], "values": "softmax probabilities"},
-            **description,
-            "verified": {"pictures": len(pictures), "largest_difference": differences},
-            "sha256": {"symbol": sha256(_files(draft)[1]), "parameters": sha256(_files(draft)[2])},
-        }
-        _files(draft)[0].write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        for source, target in zip(_files(draft)[::-1], _files(path)[::-1]):
-            sync(source)
-            os.replace(source, target)  # the description last: it names the digests of the others
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return description
+    classifier.export(str(draft))
+    return publication.verify(draft, runners(context), pictures, expected)
+
+
+def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
+    """MXNet's two ways to load a pair, by name: (OUT, uint8 (N, size, size, 3)) → probabilities (N, classes)."""
+    return {
+        "SymbolBlock": lambda path, pictures: _byload_pair(path, pictures, context),
+        "Module": lambda path, pictures: _by_module(path, pictures, context),
+    }
 
 
 def load_export(path: Path, context) -> Model:
     """The net of an exported pair. Raises FailedWork where a file of it is missing, cut or of another pair."""
-    description_file, symbol_file, parameter_file = _files(path)
+    description_file = file_of(path, "description")
     try:
         description = json.loads(description_file.read_text(encoding="utf-8"))
-        digests, size = description["sha256"], int(description["input"]["shape"][-1])
-        version, classes = description["version"], list(description["classes"])
+        digests, size = dict(description["sha256"]), int(description["input"]["shape"][-1])
+        version, classes = int(description["version"]), list(description["classes"])
         variants = tuple(description["provenance"]["variants"])
         foreign = description["format"] != FORMAT
+        int8 = "int8" in description
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FailedWork(
             f"{description_file} is not the description of an exported AlexNet; export the run again."
@@ -138,29 +129,31 @@ def load_export(path: Path, context) -> Model:
         raise FailedWork(
             f"{description_file} has version {version}; this program reads up to {FORMAT_VERSION}: update it."
         )
-    for file, role in ((symbol_file, "symbol"), (parameter_file, "parameters")):
+    if int8 and context.device_type != "cpu":
+        raise WrongUse(f"{path} is an int8 net, which oneDNN computes on a CPU; use --cpus 0.")
+    for role in ENDS:
+        file = file_of(path, role)
+        if role == "onnx" and not file.exists():
+            continue  # an export need not have one, and MXNet does not read it
         if not file.exists():
             raise FailedWork(f"{file} is missing; an exported net is three files, export the run again.")
         if digests.get(role) != sha256(file):
             raise FailedWork(f"{file} is damaged or does not belong to {description_file}; export the run again.")
-    return Model(classify_with(_symbol_block(path, context), context), size, classes, str(path), variants)
+    block = load_pair(path, context)
+    return Model(classify_with(block, context), size, classes, str(path), variants, count_parameters(block))
 
 
-def _files(path: Path) -> tuple[Path, Path, Path]:
-    description, symbol, parameters = (path.with_name(path.name + e) for e in (".json", "-symbol.json", "-0000.params"))
-    return description, symbol, parameters
-
-
-def _symbol_block(path, context):
-    _, symbol, parameters = _files(path)
+def load_pair(path: Path, context):
+    """The block of OUT-symbol.json and OUT-0000.params, unchecked: of a draft, say."""
+    symbol, parameters = file_of(path, "symbol"), file_of(path, "parameters")
     with warnings.catch_warnings():
         # The graph leaves the input's type open; MXNet then takes float32, as meant.
         warnings.filterwarnings("ignore", "Cannot decide type")
         return mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(parameters), ctx=context)
 
 
-def _by_symbol_block(path, pictures, context):
-    return classify_with(_symbol_block(path, context), context)(pictures)
+def _byload_pair(path, pictures, context):
+    return classify_with(load_pair(path, context), context)(pictures)
 
 
 def _by_module(path, pictures, context):

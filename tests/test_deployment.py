@@ -107,7 +107,7 @@ def test_files_of_two_exports_do_not_mix(exported, small_recipe, pictures):
 
 def test_an_export_that_differs_is_not_written(classifier, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(deployment, "_by_module", lambda path, images, context: np.full((5, 7), 0.5))
-    with pytest.raises(FailedWork, match="differs from the run by 0"):
+    with pytest.raises(FailedWork, match="Module gets probabilities that differ from the net's by 0"):
         deployment.export(
             classifier, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu()
         )

@@ -14,9 +14,9 @@ from gluon_alexnet.recordio.dataset import DatasetError, SourceError
 # heavy at its top, so that `--help` stays quick.
 GROUPS = {
     "Data": ("pack", "merge", "verify", "stats"),
-    "Training": ("recipes", "train", "lr", "doctor"),
-    "Results": ("eval", "plot"),
-    "Deployment": ("export",),
+    "Training": ("recipes", "train", "launch", "lr", "doctor"),
+    "Results": ("eval", "average", "score", "predict", "plot", "similar", "reproduce"),
+    "Deployment": ("export", "import-caffe"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 

@@ -1,0 +1,25 @@
+"""Classify pictures with OUT.onnx and onnxruntime: python examples/predict_onnx.py OUT PICTURE..."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import onnxruntime
+
+out, files = sys.argv[1], sys.argv[2:]
+net = onnxruntime.InferenceSession(f"{out}.onnx", providers=["CPUExecutionProvider"])
+with open(f"{out}.json", encoding="utf-8") as stream:
+    description = json.load(stream)
+size = description["input"]["shape"][-1]
+
+for file in files:
+    picture = cv2.cvtColor(cv2.imread(file), cv2.COLOR_BGR2RGB)
+    scale = 256 / min(picture.shape[:2])  # shorter side to 256, then the centre
+    shape = [int(side * scale + 0.5) for side in picture.shape[1::-1]]
+    picture = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = ((side - 256) // 2 + (256 - size) // 2 for side in picture.shape[:2])
+    data = picture[top : top + size, left : left + size].transpose(2, 0, 1)[None].astype(np.float32)
+    probabilities = net.run(None, {"data": data})[0][0]
+    best = np.argsort(-probabilities)[:5]
+    print(file, ", ".join(f"{description['classes'][i]['name']} {probabilities[i]:.3f}" for i in best))

@@ -1,0 +1,23 @@
+"""Classify pictures with OUT.onnx and OpenCV alone: python examples/predict_opencv.py OUT PICTURE..."""
+
+import json
+import sys
+
+import cv2
+
+out, files = sys.argv[1], sys.argv[2:]
+net = cv2.dnn.readNetFromONNX(f"{out}.onnx")
+with open(f"{out}.json", encoding="utf-8") as stream:
+    description = json.load(stream)
+size = description["input"]["shape"][-1]
+
+for file in files:
+    picture = cv2.imread(file)
+    scale = 256 / min(picture.shape[:2])  # shorter side to 256, then the centre
+    shape = [int(side * scale + 0.5) for side in picture.shape[1::-1]]
+    picture = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = ((side - 256) // 2 + (256 - size) // 2 for side in picture.shape[:2])
+    net.setInput(cv2.dnn.blobFromImage(picture[top : top + size, left : left + size], swapRB=True))
+    probabilities = net.forward()[0]
+    best = (-probabilities).argsort()[:5]
+    print(file, ", ".join(f"{description['classes'][i]['name']} {probabilities[i]:.3f}" for i in best))
