@@ -1,4 +1,4 @@
-"""Pictures of runs and nets (Fig. 3, Fig. 4 left, learning curves). They are drawn without a display."""
+"""Pictures of runs and nets (Fig. 3, Fig. 4, learning curves). They are drawn without a display."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 KERNELS_A_ROW = 16  # as in Fig. 3
+CAPTION = 20  # characters that have room beneath one of many pictures
 
 
 def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
@@ -97,6 +98,58 @@ def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
     pyplot.close(figure)
 
 
+class Neighbour(NamedTuple):
+    """One of the most similar pictures."""
+
+    picture: np.ndarray  # uint8 (height, width, 3)
+    label: str | None  # its class by name, or None where nobody knows it
+    distance: str  # as it is to be read
+    framed: bool = False
+
+
+class Similar(NamedTuple):
+    """A row of Fig. 4 right: a picture, or None where it is that of the row above; its caption; its neighbours."""
+
+    picture: np.ndarray | None
+    caption: str
+    neighbours: list[Neighbour]
+
+
+def draw_similar(rows: Sequence[Similar], file: Path) -> None:
+    """Fig. 4 right: in each row a picture and, behind a gap, the most similar ones with class and distance beneath."""
+    pyplot = _pyplot()
+    across = max(len(row.neighbours) for row in rows)
+    figure, grid = pyplot.subplots(
+        len(rows),
+        across + 2,
+        figsize=(1.3 * (across + 1) + 0.5, 1.65 * len(rows)),
+        squeeze=False,
+        width_ratios=[1, 0.12, *[1] * across],
+        layout="constrained",
+    )
+    for cells, row in zip(grid, rows):
+        for axes in cells:
+            axes.axis("off")
+        if row.picture is None:
+            cells[0].text(0.5, 0.5, row.caption, ha="center", va="center", fontsize=8, transform=cells[0].transAxes)
+        else:
+            _captioned(cells[0], row.picture, _short(row.caption, CAPTION))
+        for axes, neighbour in zip(cells[2:], row.neighbours):
+            label = _short(neighbour.label or "label unknown", CAPTION)
+            _captioned(axes, neighbour.picture, f"{label}\n{neighbour.distance}")
+            if neighbour.framed:
+                height, width = neighbour.picture.shape[:2]
+                frame = pyplot.Rectangle((-0.5, -0.5), width, height, fill=False, color="C2", linewidth=4)
+                axes.add_patch(frame)
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def _captioned(axes, picture, caption):
+    axes.imshow(picture)
+    axes.text(0.5, -0.04, caption, ha="center", va="top", fontsize=8, transform=axes.transAxes)
+
+
 def _tiled(pictures, rows, width):
     """(rows·(h+1)+1, width·(w+1)+1, 3): pictures in rows with a white line around each."""
     _, height, breadth, _ = pictures.shape
@@ -107,9 +160,9 @@ def _tiled(pictures, rows, width):
     return sheet
 
 
-def _short(name):
+def _short(name, most=28):
     first = name.split(",")[0]
-    return first if len(first) <= 28 else first[:27] + "…"
+    return first if len(first) <= most else first[: most - 1] + "…"
 
 
 def _pyplot():
