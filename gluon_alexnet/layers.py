@@ -24,14 +24,13 @@ class ResponseNormalization(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):
         # A column becomes an image of its own, so that no window reaches into the other column. One column is
-        # reshaped too: without it, MXNet 1.9.1 hybridized on a CPU gives a wrong gradient before a max-pooling.
+        # reshaped too: without it, MXNet 1.9.1 hybridized on a CPU gives a wrong gradient before a max-pooling, and
+        # hands the fast operator a copy that it frees too early.
         x = F.reshape(x, shape=(-1, self._maps // self._columns, 0, 0))
         if self._fast:
             operator = self._operator
             alpha = operator["alpha"] / operator["nsize"]
-            x = F.Custom(
-                x, op_type=fast_normalization.NAME, half=operator["nsize"] // 2, k=operator["knorm"], alpha=alpha
-            )
+            x = F.Custom(x, op_type=fast_normalization.NAME, k=operator["knorm"], alpha=alpha)
         else:
             x = F.LRN(x, **self._operator)
         return F.reshape(x, shape=(-1, self._maps, 0, 0))

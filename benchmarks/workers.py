@@ -1,0 +1,133 @@
+"""Images a second of training the paper's net: two workers of one core each through MXNet's parameter server, against
+one process of two cores; and what the server costs.
+
+    python benchmarks/workers.py
+
+The sides take turns, on the same batch in memory. The cost is that of one exchange of gradients alone: sending 61
+million sums to the server of this machine and taking the totals back, while nothing else is computed. Each step's
+exchange overlaps with what is left of the backward pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+from report import environment
+
+WARM, EXCHANGES = 1, 3
+
+
+def measure(given) -> dict | None:
+    """Seconds of each step and of each exchange, and the most memory this process took (MB); None but in a worker."""
+    import contextlib
+
+    import numpy as np
+
+    from gluon_alexnet import job as jobs
+    from gluon_alexnet import recipe, schedule, workers
+    from gluon_alexnet.learner import Learner
+
+    job = None
+    if given.side == "job":
+        job = jobs.read_job()
+        if job.role != "worker":
+            jobs.serve(job, print)
+            return None
+    from gluon_alexnet.backend import mx
+
+    rates = schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
+    crops = np.random.default_rng(0).normal(0, 60, (given.batch, 3, 224, 224)).astype(np.float32)
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else workers.Alone()
+        learner = Learner(recipe.PAPER, 1000, [mx.cpu(0)])
+        learner.initialize(1000, seed=0)
+        if job:
+            learner.join(group)
+        own = group.part(np.arange(given.batch))
+        steps, exchanges = [], []
+        for step in range(WARM + given.steps):
+            began = time.perf_counter()
+            learner.step(crops[own], own % 1000, rates, step)
+            mx.nd.waitall()
+            steps.append(time.perf_counter() - began)
+        for _ in range(EXCHANGES if job else 0):
+            group.wait_for_others()
+            began = time.perf_counter()
+            group.add_gradients(learner._replicas[0].gradients(), lambda: 0.0, 1)
+            mx.nd.waitall()
+            exchanges.append(time.perf_counter() - began)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"rank": group.rank, "steps": steps[WARM:], "exchanges": exchanges, "memory": memory}
+
+
+def turn(given, side: str) -> dict:
+    """What the first worker measured, in fresh processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [sys.executable, __file__, "--side", side, "--batch", str(given.batch), "--steps", str(given.steps)]
+    shared = {
+        **os.environ,
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(port),
+        "DMLC_NUM_WORKER": "2",
+        "DMLC_NUM_SERVER": "1",
+    }
+    roles = ["scheduler", "server", "worker", "worker"] if side == "job" else [""]
+    processes = [
+        subprocess.Popen(
+            words,
+            env={**shared, "DMLC_ROLE": role, "OMP_NUM_THREADS": "1"}
+            if role
+            else {**os.environ, "OMP_NUM_THREADS": "2"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for role in roles
+    ]
+    outputs = [process.communicate()[0] for process in processes]
+    found = [json.loads(output.splitlines()[-1]) for output in outputs if output.strip().startswith("{")]
+    return next(one for one in found if one["rank"] == 0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=64, help="pictures in an update, of all workers together")
+    parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--side", choices=["one", "job"], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.side:
+        measured = measure(given)
+        if measured:
+            print(json.dumps(measured))
+        return
+    turns = [{side: turn(given, side) for side in ("one", "job")} for _ in range(given.turns)]
+    print(environment())
+    medians = {}
+    for side, name in (("one", "one process, 2 cores"), ("job", "2 workers, 1 core each")):
+        rates = [given.batch / seconds for one in turns for seconds in one[side]["steps"]]
+        medians[side] = statistics.median(rates)
+        memory = max(one[side]["memory"] for one in turns)
+        print(
+            f"{name:24} {medians[side]:6.2f} images/s ({min(rates):.2f} to {max(rates):.2f}), {memory:.0f} MB a process"
+        )
+    exchanges = [seconds for one in turns for seconds in one["job"]["exchanges"]]
+    step = statistics.median(seconds for one in turns for seconds in one["job"]["steps"])
+    print(f"ratio {medians['job'] / medians['one']:.2f}; a step of the workers takes {step:.2f} s")
+    print(
+        f"an exchange alone takes {statistics.median(exchanges):.2f} s ({min(exchanges):.2f} to {max(exchanges):.2f}): "
+        f"at most {100 * statistics.median(exchanges) / step:.0f} % of a step of {given.batch} pictures"
+    )
+
+
+if __name__ == "__main__":
+    main()
