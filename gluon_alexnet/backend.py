@@ -227,6 +227,8 @@ def _prepare() -> None:
 
 
 def _import(name):
+    # As a job's scheduler or server MXNet would serve inside its import, with a loop that unpickles what it is sent.
+    role = os.environ.pop("DMLC_ROLE", None)
     try:
         with warnings.catch_warnings():
             # Both tell of names that NumPy and Python have retired, which the pinned versions still have.
@@ -236,6 +238,9 @@ def _import(name):
         raise FailedWork(f"{error}; install this package with its extra cpu or cu112.") from error
     except OSError as error:
         raise FailedWork(f"{name} cannot be loaded: {error}; `alexnet-tools doctor` tells what is missing.") from error
+    finally:
+        if role is not None:
+            os.environ["DMLC_ROLE"] = role
 
 
 def _restore_numpy_names() -> None:

@@ -1,4 +1,4 @@
-"""Learning (Sec. 5): one step, one epoch, a run."""
+"""Learning (Sec. 5): an epoch, a run. One update is in `learner.py`."""
 
 from __future__ import annotations
 
@@ -8,135 +8,18 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import fast_normalization, schedule
-from .augmentation import network_order
-from .backend import mx
+from . import schedule
 from .checkpoint import State
-from .columns import ColumnParallel, join, split
-from .errors import FailedWork, WrongUse
-from .evaluation import evaluate
-from .network import AlexNet, initial_parameters, set_parameters
-from .recipe import Network, Recipe
-
-
-class Learner:
-    """A network on one context or on one context a column, with the momentum of each weight.
-
-    Raises WrongUse unless ``contexts`` are one, or as many as the network has columns.
-    """
-
-    def __init__(self, recipe: Recipe, classes: int, contexts: Sequence):
-        network = recipe.network
-        self.classes = classes
-        self._network, self._contexts = network, list(contexts)
-        fast = normalization_obstacle(network, contexts) is None
-        if len(contexts) == 1:
-            self._net = AlexNet(network, classes, fast)
-            self._net.initialize(ctx=contexts[0])
-            blocks = [self._net]
-        elif len(contexts) == network.columns:
-            self._net = ColumnParallel(network, classes, contexts, fast)
-            blocks = self._net.columns
-        else:
-            raise WrongUse(
-                f"A net of {network.columns} columns runs on 1 device or on {network.columns}, not on {len(contexts)}."
-            )
-        self._net.hybridize(static_alloc=True)
-        self._blocks = blocks
-        self._loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-        for block in blocks:
-            block.collect_params(".*_bias").setattr("wd_mult", 0)  # Gluon decays biases otherwise
-        sgd = {
-            "learning_rate": recipe.learning.rate,
-            "momentum": recipe.learning.momentum,
-            "wd": recipe.learning.weight_decay,
-        }
-        # A list keeps the order of collect_params; Trainer would sort a dict, and momentum goes by position.
-        self._parameters = [list(block.collect_params().items()) for block in blocks]
-        self._trainers = [
-            mx.gluon.Trainer([parameter for _, parameter in parameters], "sgd", dict(sgd), kvstore=None)
-            for parameters in self._parameters
-        ]
-
-    def initialize(self, classes: int, seed: int) -> None:
-        """The initial parameters of a seed, the same on one context and on two; momentum 0."""
-        self.restore(initial_parameters(self._network, classes, seed), {})
-
-    def step(self, crops: np.ndarray, labels: np.ndarray, rates: schedule.Rates, seed: int) -> float:
-        """One update on float32 (N, 3, size, size) and labels (N,); returns the mean loss before it.
-
-        seed: of this step's dropout masks. Raises FloatingPointError, and updates nothing, where the loss or
-        a gradient is not finite: ReLU turns NaN into 0, so the loss alone would not tell.
-        """
-        mx.random.seed(seed)
-        context = self._contexts[0]
-        images, targets = mx.nd.array(crops, ctx=context), mx.nd.array(labels, ctx=context)
-        with mx.autograd.record():
-            loss = self._loss(self._net(images), targets).mean()
-        loss.backward()
-        value = float(loss.asscalar())
-        if not math.isfinite(value):
-            raise FloatingPointError(f"the loss is {value}")
-        self._check_gradients()
-        for parameters, trainer in zip(self._parameters, self._trainers):
-            trainer.set_learning_rate(rates.weights)
-            for name, parameter in parameters:
-                parameter.lr_mult = rates.of(name) / rates.weights
-            trainer.step(1)  # the loss is a mean already
-        return value
-
-    def _check_gradients(self):
-        for parameters in self._parameters:
-            gradients = [parameter.grad() for _, parameter in parameters]
-            if not mx.nd.multi_all_finite(*gradients, num_arrays=len(gradients)).asscalar():
-                names = [name for name, p in parameters if not mx.nd.all_finite(p.grad()).asscalar()]
-                raise FloatingPointError(f"the gradient of {names[0]} is not finite")
-
-    def classifier(self, mean: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """A function from uint8 (M, size, size, 3) to probabilities (M, classes); mean: (3, size, size)."""
-
-        def classify(pictures):
-            images = mx.nd.array(network_order(pictures) - mean, ctx=self._contexts[0])
-            return self._net(images).softmax().asnumpy()
-
-        return classify
-
-    def parameters(self) -> dict:
-        """Name → array on cpu(0), in the fused net's form."""
-        return join([{name: parameter.data() for name, parameter in parameters} for parameters in self._parameters])
-
-    def momentum(self) -> dict:
-        """The momentum of each parameter that has been updated, in the form of :meth:`parameters`."""
-        parts = []
-        for parameters, trainer in zip(self._parameters, self._trainers):
-            states = trainer._updaters[0].states  # Trainer.save_states would pickle them
-            parts.append({parameters[index][0]: state for index, state in states.items() if state is not None})
-        return join(parts)
-
-    def restore(self, parameters: dict, momentum: dict) -> None:
-        """Take what :meth:`parameters` and :meth:`momentum` gave, on any number of contexts."""
-        columns = len(self._blocks)
-        for index, (values, velocities) in enumerate(zip(split(parameters, columns), split(momentum, columns))):
-            set_parameters(self._blocks[index], values)
-            updater = self._trainers[index]._updaters[0]
-            for place, (name, parameter) in enumerate(self._parameters[index]):
-                if name in velocities:
-                    updater.states[place] = velocities[name].copyto(parameter.list_ctx()[0])
-                    updater.states_synced[place] = True
-
-
-def normalization_obstacle(network: Network, contexts: Sequence) -> str | None:
-    """Why training on these contexts takes MXNet's own response normalisation, in words; None where it does not."""
-    if network.normalization is None:
-        return "there is none"
-    if any(context.device_type != "cpu" for context in contexts):
-        return "MXNet's own is fast on a GPU"
-    return fast_normalization.obstacle(network.normalization)
+from .errors import FailedWork
+from .evaluation import Score, evaluate
+from .learner import Learner
+from .recipe import Recipe
+from .workers import Alone, Counted
 
 
 @dataclass(frozen=True)
@@ -144,8 +27,9 @@ class Data:
     """What a run learns from and is measured on.
 
     epoch(number, position): batches (crops, labels, skipped) of that epoch from that picture on; skipped: how
-    many damaged pictures of the batch's share were left out, perhaps all of them.
-    validation(): batches of (pictures uint8 (N, 256, 256, 3), labels, ids), each picture once.
+    many damaged pictures of the batch's share were left out, perhaps all of them. One worker of several gets its part
+    of each batch, perhaps an empty one.
+    validation(): batches of (pictures uint8 (N, 256, 256, 3), labels, ids), each picture once, or this worker's part.
     """
 
     images: int
@@ -187,24 +71,27 @@ class Supervisor:
         """The last of ``state.epochs`` is new; it is saved next."""
 
 
-def train(learner: Learner, recipe: Recipe, data: Data, state: State, supervisor: Supervisor) -> bool:
+def train(
+    learner: Learner, recipe: Recipe, data: Data, state: State, supervisor: Supervisor, workers: Alone | None = None
+) -> bool:
     """Train until the schedule ends; True if it did, False if the supervisor stopped it.
 
-    ``state`` is brought forward in place. Raises FailedWork, naming step and rate, where the loss is not a finite
-    number.
+    ``state`` is brought forward in place. workers: those the learner has joined; each calls this, each supervisor
+    saves. Raises FailedWork, naming step and rate, where the loss is not a finite number.
     """
+    workers = workers or Alone()
     learning = recipe.learning
     while not schedule.finished(learning, state.errors):
         rates = schedule.rates(learning, state.errors, state.by_hand)
         if state.position == 0 and state.epochs and rates.weights != state.epochs[-1]["rate"]:
             supervisor.rate_changed(state, rates, "steps" if learning.rate_steps else "plateau")
-        if not _epoch(learner, learning, data, state, supervisor):
+        if not _epoch(learner, learning, data, state, supervisor, workers):
             supervisor.save(state, False)
             return False
         supervisor.save(state, False)  # what was learned outlasts a validation that is killed
-        if supervisor.stop():
+        if workers.heed(None, False, supervisor.stop())[2]:
             return False
-        error = evaluate(learner.classifier(data.mean), data.validation(), recipe.network.input_size, views=[1])[0]
+        error = _validate(learner, recipe, data, workers)
         best = error.top1 < min(state.errors, default=math.inf)
         rates = schedule.rates(learning, state.errors, state.by_hand)
         finished = {
@@ -227,37 +114,49 @@ def train(learner: Learner, recipe: Recipe, data: Data, state: State, supervisor
     return True
 
 
-def _epoch(learner, learning, data, state, supervisor):
+def _validate(learner, recipe, data, workers):
+    own = evaluate(learner.classifier(data.mean), data.validation(), recipe.network.input_size, views=[1])[0]
+    return Score(1, *(int(count) for count in workers.add_counts([own.images, own.top1_wrong, own.top5_wrong])))
+
+
+def _epoch(learner, learning, data, state, supervisor, workers):
+    batches_left = -(-(data.images - state.position) // learning.batch_size)
     rates = schedule.rates(learning, state.errors, state.by_hand)
     with supervisor.epoch(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
         began = time.monotonic()
-        for crops, labels, skipped in batches:
-            state.position += skipped
-            state.skipped += skipped
-            if not len(labels):
-                continue
+        for number, (crops, labels, skipped) in enumerate(batches, 1):
             try:
                 loss = learner.step(crops, labels, rates, step_seed(state.seed, state.step))
             except FloatingPointError as error:
+                workers.together = workers.synchronous
                 raise FailedWork(
                     f"At step {state.step + 1} (epoch {state.epoch + 1}, rate {rates.weights:g}) {error}: training "
                     "stopped before that update and the last checkpoint is good; resume it with a smaller --lr."
                 ) from error
-            state.count(loss, len(labels))
+            counted = workers.tally(Counted(len(labels), skipped, loss), last=number == batches_left)
+            if counted is None:
+                state.step += 1  # its pictures are counted at the next meeting
+                continue
+            state.position += counted.skipped
+            state.skipped += counted.skipped
+            if not counted.images:
+                continue
+            loss = counted.loss
+            state.count(loss, counted.images)
             began, last = time.monotonic(), began
             state.seconds += began - last
-            advance(len(labels) + skipped, loss, rates.weights)
+            advance(counted.images + counted.skipped, loss, rates.weights)
             if schedule.stalled(learning, state.step, state.recent_loss, learner.classes):
                 supervisor.stalled(state)
-            asked = supervisor.rate_asked()
+            asked, due, stop = workers.heed(supervisor.rate_asked(), supervisor.due(), supervisor.stop())
             if asked is not None:
                 state.by_hand = schedule.ByHand(asked[0], schedule.rate(learning, state.errors), asked[1])
                 rates = schedule.rates(learning, state.errors, state.by_hand)
                 supervisor.rate_changed(state, rates, asked[1])
                 supervisor.save(state, False)  # a kill after this does not bring the old rate back
-            elif supervisor.due() and state.position < data.images:
+            elif due and state.position < data.images:
                 supervisor.save(state, False)
-            if supervisor.stop() and state.position < data.images:  # a finished epoch is saved by the caller
+            if stop and state.position < data.images:  # a finished epoch is saved by the caller
                 return False
     if state.position != data.images:
         raise FailedWork(f"The epoch had {state.position} pictures where the data set has {data.images}.")

@@ -78,7 +78,7 @@ def test_biases_do_not_decay_and_weights_do(small_recipe, rng):
 
 
 def test_a_number_of_devices_that_does_not_fit_is_refused(small_recipe):
-    with pytest.raises(WrongUse, match="2 columns runs on 1 device or on 2, not on 3"):
+    with pytest.raises(WrongUse, match="2 columns runs on 1 device or on a multiple of 2, not on 3"):
         Learner(small_recipe, CLASSES, [mx.cpu(i) for i in range(3)])
 
 

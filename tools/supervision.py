@@ -87,6 +87,20 @@ class RunSupervisor(Supervisor):
         click.echo(_line(state.epochs[-1]), err=True)
 
 
+class Follower(Supervisor):
+    """In a job's other workers: the first one writes and says everything, with what it gathers from all."""
+
+    def __init__(self, learner: Learner, received: list):
+        self._learner, self._received = learner, received
+
+    def save(self, state, best):
+        self._learner.parameters()
+        self._learner.momentum()
+
+    def stop(self):
+        return bool(self._received)
+
+
 class Board:
     """Event files for TensorBoard in RUN/tensorboard; what a killed run wrote after ``step`` is struck out."""
 
@@ -122,7 +136,7 @@ class NoBoard:
 
 
 @contextmanager
-def signals():
+def signals(quiet: bool = False):
     """The numbers of SIGINT and SIGTERM received; a second one stops at once."""
     received: list[int] = []
 
@@ -130,7 +144,8 @@ def signals():
         if received:
             raise SystemExit(128 + number)
         received.append(number)
-        click.echo("Saving a checkpoint and stopping; once more stops at once.", err=True)
+        if not quiet:
+            click.echo("Saving a checkpoint and stopping; once more stops at once.", err=True)
 
     previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from gluon_alexnet.recipe import RECIPES, LayerRates
 
+from .jobs import check_parts, kvstore, take_part, workers_of
 from .options import (
     DATA_DEFAULT,
     RUNS,
@@ -51,6 +53,7 @@ from .options import (
     show_default=True,
     help="Save within an epoch, too, this often.",
 )
+@kvstore
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to RUN/tensorboard.")
 @on_damaged
 def command(
@@ -71,6 +74,7 @@ def command(
     match_classes,
     seed,
     checkpoint_minutes,
+    kvstore,
     tensorboard,
     on_damaged,
 ):
@@ -85,6 +89,9 @@ def command(
     from gluon_alexnet import backend, checkpoint, variants
     from gluon_alexnet.recordio.dataset import read_manifest
 
+    job = take_part(kvstore)
+    if job is not None and job.role != "worker":
+        return
     if plateau is not None and steps is not None:
         raise click.UsageError("Give --lr-steps or --plateau, not both.")
     if init_from is None and (layers or match_classes):
@@ -120,6 +127,7 @@ def command(
         _check_batch(recipe.learning.batch_size, folder, manifest.split("train").images)
         classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
         description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
+    check_parts(job, manifest, description.recipe.learning.batch_size)
     init = None if init_from is None else (init_from, layers, match_classes)
     _train(
         run,
@@ -133,6 +141,8 @@ def command(
         checkpoint_minutes,
         on_damaged,
         tensorboard,
+        job,
+        kvstore,
     )
 
 
@@ -157,9 +167,21 @@ def _check_batch(batch_size, folder, images):
 
 
 def _train(
-    run, folder, description, contexts, resume, new_rate, seed, init, checkpoint_minutes, on_damaged, tensorboard
+    run,
+    folder,
+    description,
+    contexts,
+    resume,
+    new_rate,
+    seed,
+    init,
+    checkpoint_minutes,
+    on_damaged,
+    tensorboard,
+    job,
+    kind,
 ):
-    from gluon_alexnet import backend, checkpoint, figures, training
+    from gluon_alexnet import backend, checkpoint, training
 
     from . import supervision
 
@@ -173,38 +195,63 @@ def _train(
     else:
         state = checkpoint.State(seed)
         description = _begin(learner, description, seed, init)
-    data, readers = _data(folder, recipe, state.seed, on_damaged)
-    run.mkdir(parents=True, exist_ok=True)
-    with checkpoint.Log(run, state) as log, supervision.signals() as received:
-        checkpoint.write_description(run, description)
-        _say_if_slow(recipe.network, contexts)
-        click.echo(f"{run}: {data.images} pictures, {classes} classes, on {', '.join(map(str, contexts))}", err=True)
-        log.write("start", step=state.step, contexts=[str(c) for c in contexts], **dataclasses.asdict(recipe.learning))
-        board = supervision.Board(run, state.step) if tensorboard else supervision.NoBoard()
-        mean = backend.mx.nd.array(data.mean)
-        supervisor = supervision.RunSupervisor(
-            run, learner, log, mean, data.images, checkpoint_minutes, received, board
-        )
-        if not resume:
-            supervisor.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
-        try:
-            ended = training.train(learner, recipe, data, state, supervisor)
-        finally:
-            board.close()
-    if supervisor.failure is not None:
-        raise supervisor.failure
+    with workers_of(job, kind, learner, description, state) as workers:
+        data, readers = _data(folder, recipe, state.seed, on_damaged, workers)
+        if workers.rank:
+            with supervision.signals(quiet=True) as received:
+                supervisor = supervision.Follower(learner, received)
+                if not resume:
+                    supervisor.save(state, best=False)
+                ended = training.train(learner, recipe, data, state, supervisor, workers)
+        else:
+            run.mkdir(parents=True, exist_ok=True)
+            with checkpoint.Log(run, state) as log, supervision.signals() as received:
+                checkpoint.write_description(run, description)
+                _say_if_slow(recipe.network, contexts)
+                others = f", with {workers.count} workers" if job else ""
+                places = ", ".join(map(str, contexts))
+                click.echo(f"{run}: {data.images} pictures, {classes} classes, on {places}{others}", err=True)
+                log.write(
+                    "start",
+                    step=state.step,
+                    contexts=[str(c) for c in contexts],
+                    workers=workers.count,
+                    **dataclasses.asdict(recipe.learning),
+                )
+                board = supervision.Board(run, state.step) if tensorboard else supervision.NoBoard()
+                mean = backend.mx.nd.array(data.mean)
+                supervisor = supervision.RunSupervisor(
+                    run, learner, log, mean, data.images, checkpoint_minutes, received, board
+                )
+                if not resume:
+                    supervisor.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
+                try:
+                    ended = training.train(learner, recipe, data, state, supervisor, workers)
+                finally:
+                    board.close()
     report_damaged(*readers)
+    if workers.rank == 0:
+        if supervisor.failure is not None:
+            raise supervisor.failure
+        _say_how_it_ended(run, state, data.images, ended)
+    if not ended:
+        raise SystemExit(128 + (received or [signal.SIGTERM])[0])  # another worker may have got the signal
+
+
+def _say_how_it_ended(run, state, images, ended):
+    from gluon_alexnet import figures
+
     curves = run / "curves.png"
     if state.epochs:
         figures.draw_curves({run.name: state.epochs}, curves)
-    if not ended:
-        click.echo(
-            f"Stopped in epoch {state.epoch + 1} after {state.position} of {data.images} pictures; continue with: "
-            f"alexnet-tools train --resume --run {run}",
-            err=True,
-        )
-        raise SystemExit(128 + received[0])
-    click.echo(f"{run}: {len(state.epochs)} epochs, validation error {state.errors[-1]:.2f} %; curves in {curves}")
+    if ended:
+        click.echo(f"{run}: {len(state.epochs)} epochs, validation error {state.errors[-1]:.2f} %; curves in {curves}")
+        return
+    click.echo(
+        f"Stopped in epoch {state.epoch + 1} after {state.position} of {images} pictures; continue with: "
+        f"alexnet-tools train --resume --run {run}",
+        err=True,
+    )
 
 
 def _begin(learner, description, seed, init):
@@ -226,15 +273,18 @@ def _begin(learner, description, seed, init):
 
 
 def _say_if_slow(network, contexts):
-    from gluon_alexnet.training import normalization_obstacle
+    from gluon_alexnet.learner import normalization_obstacle
 
     obstacle = normalization_obstacle(network, contexts)
     if obstacle is not None and network.normalization is not None and contexts[0].device_type == "cpu":
         click.echo(f"Training takes MXNet's own, slower response normalisation: {obstacle}.", err=True)
 
 
-def _data(folder, recipe, seed, on_damaged):
-    """What the run learns from, and the readers of its two splits."""
+def _data(folder, recipe, seed, on_damaged, workers):
+    """What this worker of the run learns from, and the readers of its two splits."""
+    import numpy as np
+
+    from gluon_alexnet import backend
     from gluon_alexnet.augmentation import TrainingAugmentation, central_patch
     from gluon_alexnet.recordio.reader import Reader, epoch_order
     from gluon_alexnet.recordio.statistics import read_statistics
@@ -244,17 +294,27 @@ def _data(folder, recipe, seed, on_damaged):
     size = recipe.network.input_size
     mean = central_patch(statistics.mean_image, size)
     augment = TrainingAugmentation(recipe.augmentation, size, mean, statistics.eigenvalues, statistics.axes, seed)
-    train, validation = (Reader(folder, split, on_damaged=on_damaged) for split in ("train", "val"))
+    threads = backend.threads() if workers.count > 1 else None
+    train, validation = (Reader(folder, split, threads, on_damaged) for split in ("train", "val"))
     batch_size = recipe.learning.batch_size
 
     def epoch(number, position):
         order = epoch_order(len(train), seed, number)
-        for crops, labels, ids in train.batches(batch_size, order, position, augment.of_epoch(number)):
-            share = min(batch_size, len(train) - position)
-            position += share
-            yield crops, labels, share - len(ids)
+        parts = [workers.part(order[begin : begin + batch_size]) for begin in range(position, len(order), batch_size)]
+        own, most = np.concatenate([order[:0], *parts]), max([1, *map(len, parts)])
+        read = train.batches(most, own, rendering=augment.of_epoch(number))
+        for part in parts:
+            if not len(part):  # of a last batch with fewer pictures than workers
+                yield np.empty((0, 3, size, size), np.float32), np.empty(0, np.int64), 0
+                continue
+            crops, labels, ids = next(read)
+            yield crops, labels, len(part) - len(ids)
 
     def validate():
-        return (batch for batch in validation.batches(batch_size) if len(batch.ids))
+        return (
+            batch
+            for batch in validation.batches(batch_size, workers.part(np.arange(len(validation))))
+            if len(batch.ids)
+        )
 
     return Data(len(train), epoch, validate, mean), (train, validation)
