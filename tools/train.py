@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -128,22 +129,20 @@ def command(
         classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
         description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
     check_parts(job, manifest, description.recipe.learning.batch_size)
-    init = None if init_from is None else (init_from, layers, match_classes)
-    _train(
-        run,
-        folder,
-        description,
-        contexts,
-        resume,
-        rate is not None,
-        seed or 0,
-        init,
-        checkpoint_minutes,
-        on_damaged,
-        tensorboard,
-        job,
-        kvstore,
-    )
+    beginning = None if init_from is None else (init_from, layers, match_classes)
+    learner, description, state = _ready(run, description, contexts, resume, rate is not None, seed or 0, beginning)
+    with workers_of(job, kvstore, learner, description, state) as workers:
+        training_data, readers = _data(folder, description.recipe, state.seed, on_damaged, workers)
+        if workers.rank == 0:
+            lead = _Lead(run, description, contexts, checkpoint_minutes, tensorboard)
+            signals = lead.train(learner, training_data, state, workers, new=not resume)
+        else:
+            signals = _follow(learner, description.recipe, training_data, state, workers, new=not resume)
+    report_damaged(*readers)
+    if workers.rank == 0:
+        lead.say_how_it_ended(state, training_data.images, ended=signals is None)
+    if signals is not None:
+        raise SystemExit(128 + (signals or [signal.SIGTERM])[0])  # another worker may have got the signal
 
 
 def _changed(recipe, changes):
@@ -166,92 +165,95 @@ def _check_batch(batch_size, folder, images):
         )
 
 
-def _train(
-    run,
-    folder,
-    description,
-    contexts,
-    resume,
-    new_rate,
-    seed,
-    init,
-    checkpoint_minutes,
-    on_damaged,
-    tensorboard,
-    job,
-    kind,
-):
-    from gluon_alexnet import backend, checkpoint, training
+def _ready(run, description, contexts, resume, new_rate, seed, beginning):
+    """(learner with its parameters, description, state) of a run that begins or goes on."""
+    from gluon_alexnet import checkpoint
+    from gluon_alexnet.learner import Learner
+
+    learner = Learner(description.recipe, len(description.classes), contexts)
+    if not resume:
+        return learner, _begin(learner, description, seed, beginning), checkpoint.State(seed)
+    _, state, parameters, momentum = checkpoint.load_run(run)
+    if new_rate:
+        state.by_hand = None  # the rate given now is the one that counts
+    learner.restore(parameters, momentum)
+    return learner, description, state
+
+
+@dataclasses.dataclass
+class _Lead:
+    """The process that writes the run and speaks of it: the only one, or a job's first worker."""
+
+    run: Path
+    description: Any
+    contexts: list
+    checkpoint_minutes: float
+    tensorboard: bool
+    failure: Exception | None = None  # of the last checkpoint
+
+    def train(self, learner, data, state, workers, new):
+        """Train; None at the end of the schedule, or the signals that stopped it."""
+        from gluon_alexnet import backend, checkpoint, training
+
+        from . import supervision
+
+        recipe, places = self.description.recipe, [str(context) for context in self.contexts]
+        self.run.mkdir(parents=True, exist_ok=True)
+        with checkpoint.Log(self.run, state) as log, supervision.signals() as received:
+            checkpoint.write_description(self.run, self.description)
+            _say_if_slow(recipe.network, self.contexts)
+            others = f", with {workers.count} workers" if workers.count > 1 else ""
+            classes = len(self.description.classes)
+            click.echo(
+                f"{self.run}: {data.images} pictures, {classes} classes, on {', '.join(places)}{others}", err=True
+            )
+            learning = dataclasses.asdict(recipe.learning)
+            log.write("start", step=state.step, contexts=places, workers=workers.count, **learning)
+            board = supervision.Board(self.run, state.step) if self.tensorboard else supervision.NoBoard()
+            mean = backend.mx.nd.array(data.mean)
+            supervisor = supervision.RunSupervisor(
+                self.run, learner, log, mean, data.images, self.checkpoint_minutes, received, board
+            )
+            if new:
+                supervisor.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
+            try:
+                ended = training.train(learner, recipe, data, state, supervisor, workers)
+            finally:
+                board.close()
+        self.failure = supervisor.failure
+        return None if ended else received
+
+    def say_how_it_ended(self, state, images, ended):
+        """Draw the curves, print the last lines. Raises FailedWork where the last checkpoint was not written."""
+        from gluon_alexnet import figures
+
+        if self.failure is not None:
+            raise self.failure
+        curves = self.run / "curves.png"
+        if state.epochs:
+            figures.draw_curves({self.run.name: state.epochs}, curves)
+        if ended:
+            error = state.errors[-1]
+            click.echo(f"{self.run}: {len(state.epochs)} epochs, validation error {error:.2f} %; curves in {curves}")
+            return
+        click.echo(
+            f"Stopped in epoch {state.epoch + 1} after {state.position} of {images} pictures; continue with: "
+            f"alexnet-tools train --resume --run {self.run}",
+            err=True,
+        )
+
+
+def _follow(learner, recipe, data, state, workers, new):
+    """Train as another worker of a job; None at the end of the schedule, or the signals that stopped it."""
+    from gluon_alexnet import training
 
     from . import supervision
 
-    recipe, classes = description.recipe, len(description.classes)
-    learner = training.Learner(recipe, classes, contexts)
-    if resume:
-        _, state, parameters, momentum = checkpoint.load_run(run)
-        if new_rate:
-            state.by_hand = None  # the rate given now is the one that counts
-        learner.restore(parameters, momentum)
-    else:
-        state = checkpoint.State(seed)
-        description = _begin(learner, description, seed, init)
-    with workers_of(job, kind, learner, description, state) as workers:
-        data, readers = _data(folder, recipe, state.seed, on_damaged, workers)
-        if workers.rank:
-            with supervision.signals(quiet=True) as received:
-                supervisor = supervision.Follower(learner, received)
-                if not resume:
-                    supervisor.save(state, best=False)
-                ended = training.train(learner, recipe, data, state, supervisor, workers)
-        else:
-            run.mkdir(parents=True, exist_ok=True)
-            with checkpoint.Log(run, state) as log, supervision.signals() as received:
-                checkpoint.write_description(run, description)
-                _say_if_slow(recipe.network, contexts)
-                others = f", with {workers.count} workers" if job else ""
-                places = ", ".join(map(str, contexts))
-                click.echo(f"{run}: {data.images} pictures, {classes} classes, on {places}{others}", err=True)
-                log.write(
-                    "start",
-                    step=state.step,
-                    contexts=[str(c) for c in contexts],
-                    workers=workers.count,
-                    **dataclasses.asdict(recipe.learning),
-                )
-                board = supervision.Board(run, state.step) if tensorboard else supervision.NoBoard()
-                mean = backend.mx.nd.array(data.mean)
-                supervisor = supervision.RunSupervisor(
-                    run, learner, log, mean, data.images, checkpoint_minutes, received, board
-                )
-                if not resume:
-                    supervisor.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
-                try:
-                    ended = training.train(learner, recipe, data, state, supervisor, workers)
-                finally:
-                    board.close()
-    report_damaged(*readers)
-    if workers.rank == 0:
-        if supervisor.failure is not None:
-            raise supervisor.failure
-        _say_how_it_ended(run, state, data.images, ended)
-    if not ended:
-        raise SystemExit(128 + (received or [signal.SIGTERM])[0])  # another worker may have got the signal
-
-
-def _say_how_it_ended(run, state, images, ended):
-    from gluon_alexnet import figures
-
-    curves = run / "curves.png"
-    if state.epochs:
-        figures.draw_curves({run.name: state.epochs}, curves)
-    if ended:
-        click.echo(f"{run}: {len(state.epochs)} epochs, validation error {state.errors[-1]:.2f} %; curves in {curves}")
-        return
-    click.echo(
-        f"Stopped in epoch {state.epoch + 1} after {state.position} of {images} pictures; continue with: "
-        f"alexnet-tools train --resume --run {run}",
-        err=True,
-    )
+    with supervision.signals(quiet=True) as received:
+        supervisor = supervision.Follower(learner, received)
+        if new:
+            supervisor.save(state, best=False)
+        return None if training.train(learner, recipe, data, state, supervisor, workers) else received
 
 
 def _begin(learner, description, seed, init):
