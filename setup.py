@@ -48,7 +48,13 @@ setup(
     python_requires=">=3.9,<3.13",  # NumPy 1.26 has no wheel for 3.13
     # recordio and tools install below gluon_alexnet: top-level packages of those names would
     # shadow other people's.
-    packages=["gluon_alexnet", "gluon_alexnet.recordio", "gluon_alexnet.tools"],
+    packages=[
+        "gluon_alexnet",
+        "gluon_alexnet.caffe",
+        "gluon_alexnet.experiments",
+        "gluon_alexnet.recordio",
+        "gluon_alexnet.tools",
+    ],
     package_dir={
         "gluon_alexnet": "gluon_alexnet",
         "gluon_alexnet.recordio": "recordio",

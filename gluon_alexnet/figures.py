@@ -14,7 +14,7 @@ CAPTION = 20  # characters that have room beneath one of many pictures
 
 def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
     """Validation errors of each epoch as a PNG: run's name → epochs of its state. Solid lines top-1, dashed top-5."""
-    pyplot = _pyplot()
+    pyplot = headless_pyplot()
     from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
     from .backend import gluoncv
@@ -44,7 +44,7 @@ def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
 
     Each kernel has its own scale: grey is 0, and its largest weight is at one end of the colours.
     """
-    pyplot = _pyplot()
+    pyplot = headless_pyplot()
     scale = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
     pictures = (0.5 + 0.5 * kernels / np.where(scale > 0, scale, 1)).transpose(0, 2, 3, 1)
     share = len(kernels) // columns
@@ -73,7 +73,7 @@ class Prediction(NamedTuple):
 
 def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
     """Fig. 4 left: each picture, its true class beneath, the five best guesses as bars (the true one in red)."""
-    pyplot = _pyplot()
+    pyplot = headless_pyplot()
     across = min(4, len(predictions))
     down = -(-len(predictions) // across)
     figure, grid = pyplot.subplots(
@@ -117,7 +117,7 @@ class Similar(NamedTuple):
 
 def draw_similar(rows: Sequence[Similar], file: Path) -> None:
     """Fig. 4 right: in each row a picture and, behind a gap, the most similar ones with class and distance beneath."""
-    pyplot = _pyplot()
+    pyplot = headless_pyplot()
     across = max(len(row.neighbours) for row in rows)
     figure, grid = pyplot.subplots(
         len(rows),
@@ -165,7 +165,8 @@ def _short(name, most=28):
     return first if len(first) <= most else first[: most - 1] + "…"
 
 
-def _pyplot():
+def headless_pyplot():
+    """Matplotlib's pyplot, drawing to files."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""A command run within the test, its two streams apart whatever Click's version."""
+"""Commands run within the test."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from click.testing import CliRunner
 from gluon_alexnet.tools.main import main
 
 
+def run(*words: object, code: int = 0) -> str:
+    """What `alexnet-tools` with these words printed, both streams; fails where the exit code is another one."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    # One sentence for the user, and nothing of how the program is made.
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result.output
+
+
 def invoke(*words: object, code: int = 0, stdin: str | None = None) -> tuple[str, str]:
-    """(stdout, stderr) of `alexnet-tools` with these words; fails where the exit code is another one."""
+    """(stdout, stderr) of `alexnet-tools` with these words, apart whatever Click's version; checks as `run` does."""
     try:
         runner = CliRunner(mix_stderr=False)  # type: ignore[call-arg]  # before Click 8.2
     except TypeError:

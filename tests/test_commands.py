@@ -11,23 +11,12 @@ import time
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runner import run
 
 from gluon_alexnet import backend
-from gluon_alexnet.tools.main import main
 
 CLASSES, TRAIN, VAL = 6, 5, 3  # classes, and pictures of each
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "8"]
-
-
-def run(*words, code=0):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    if code:
-        # One sentence for the user, and nothing of how the program is made.
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert "Traceback" not in result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")

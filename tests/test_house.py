@@ -11,9 +11,17 @@ import pytest
 from gluon_alexnet.tools.main import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
-ROOMS = {"gluon_alexnet": "gluon_alexnet", "gluon_alexnet.recordio": "recordio", "gluon_alexnet.tools": "tools"}
+ROOMS = {
+    "gluon_alexnet": "gluon_alexnet",
+    "gluon_alexnet.caffe": "gluon_alexnet/caffe",
+    "gluon_alexnet.experiments": "gluon_alexnet/experiments",
+    "gluon_alexnet.recordio": "recordio",
+    "gluon_alexnet.tools": "tools",
+}
 MAY_IMPORT = {
     "gluon_alexnet": {"gluon_alexnet"},
+    "gluon_alexnet.caffe": {"gluon_alexnet", "gluon_alexnet.caffe"},
+    "gluon_alexnet.experiments": {"gluon_alexnet", "gluon_alexnet.experiments"},
     "gluon_alexnet.recordio": {"gluon_alexnet.recordio"},
     "gluon_alexnet.tools": set(ROOMS),
 }

@@ -13,14 +13,17 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runner import run
 
-from gluon_alexnet import cifar_nets, cifar_recipe, experiment_tables, experiments, trials
 from gluon_alexnet.backend import mx
 from gluon_alexnet.evaluation import Score
+from gluon_alexnet.experiments import cifar as experiments
+from gluon_alexnet.experiments import nets as cifar_nets
+from gluon_alexnet.experiments import recipe as cifar_recipe
+from gluon_alexnet.experiments import tables as experiment_tables
+from gluon_alexnet.experiments import trials
 from gluon_alexnet.network import set_parameters
 from gluon_alexnet.recordio import cifar
-from gluon_alexnet.tools.main import main
 
 BATCH = 40  # pictures in each of the made batches
 
@@ -267,15 +270,6 @@ def test_ablations_are_told_beside_the_paper_s_differences():
 # The commands, on made pictures that can be told apart by their colour.
 
 
-def run(*words, code=0):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    if code:
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert "Traceback" not in result.output
-    return result.output
-
-
 @pytest.fixture
 def source(tmp_path, monkeypatch, rng):
     monkeypatch.setattr(cifar, "PICTURES_A_BATCH", BATCH)
@@ -393,7 +387,7 @@ def test_lrn_measures_every_test_picture(source, short, tmp_path):
 def test_ctrl_c_saves_and_the_same_command_goes_on(source, tmp_path):
     code = (
         f"from gluon_alexnet.recordio import cifar; cifar.PICTURES_A_BATCH = {BATCH}\n"
-        "from gluon_alexnet import trials; trials.SAVE_EVERY = 1\n"
+        "from gluon_alexnet.experiments import trials; trials.SAVE_EVERY = 1\n"
         "from gluon_alexnet.tools.main import main; main()"
     )
     words = ["reproduce", "lrn", "--source", source, "--images", 128, "--seeds", 1, "--cpus", 0, "--views", "1"]

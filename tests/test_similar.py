@@ -10,23 +10,13 @@ import time
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from pictures import photo
+from runner import run
 
 from gluon_alexnet import figures, recipe
-from gluon_alexnet.tools.main import main
 
 CLASSES, IMAGES = 4, 17  # classes, and training pictures of each
 NARROW = ["--recipe", "narrow", "--batch-size", "16", "--epochs", "1"]
-
-
-def run(*words, code=0):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    if code:
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        assert "Traceback" not in result.output
-    return result.output
 
 
 @pytest.fixture(scope="module")

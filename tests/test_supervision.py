@@ -8,23 +8,15 @@ import time
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from runner import run
 
 from gluon_alexnet import checkpoint
 from gluon_alexnet.backend import mx
 from gluon_alexnet.tools import lr
-from gluon_alexnet.tools.main import main
 
 CLASSES, TRAIN = 4, 4
 PROGRAM = [sys.executable, "-c", "from gluon_alexnet.tools.main import main; main()"]
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "8"]
-
-
-def run(*words, code=0):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.output
 
 
 def log(folder, event):

@@ -233,7 +233,7 @@ def test_a_rate_set_by_hand_is_the_rate_of_the_next_step_and_survives_resuming(s
 
 
 def test_a_stalled_start_is_noticed_and_a_good_one_is_not(small_recipe):
-    """At a rate of nearly 0 the loss stays that of the first guess; a net that learns these pictures by heart does not."""
+    """At a rate of nearly 0 the loss stays that of the first guess; that of a net that learns does not."""
     learning = dataclasses.replace(small_recipe.learning, stalled_after=20, epochs=27, patience=99)
     stuck = dataclasses.replace(small_recipe, learning=dataclasses.replace(learning, rate=1e-12))
     run = Run(stuck, CONTEXTS["fused"])

@@ -40,20 +40,22 @@ def command(prototxt, caffemodel, out, devices, mean, classes, pictures):
     """
     import numpy as np
 
-    from gluon_alexnet import caffe, caffe_network, caffe_weights, deployment
+    from gluon_alexnet import deployment
+    from gluon_alexnet.caffe import network, weights
+    from gluon_alexnet.caffe.architecture import read_architecture
     from gluon_alexnet.publication import TOLERANCE_OF_OTHERS, Publication
 
-    architecture = caffe.read_architecture(prototxt)
-    weights = caffe_weights.read_weights(caffemodel, architecture)
-    means = np.array(caffe_weights.CHANNEL_MEANS, np.float32) if mean is None else caffe_weights.read_mean(mean)
+    architecture = read_architecture(prototxt)
+    values = weights.read_weights(caffemodel, architecture)
+    means = np.array(weights.CHANNEL_MEANS, np.float32) if mean is None else weights.read_mean(mean)
     named = _classes(classes, architecture.classes)
     compared, source = _pictures(pictures, architecture.size)
     context = open_contexts(devices, 1)[0]
-    classifier = caffe_network.build_classifier(architecture, weights, means, context)
+    classifier = network.build_classifier(architecture, values, means, context)
     digest = hashlib.sha1(caffemodel.read_bytes()).hexdigest()
 
     def judged(_, views):
-        return caffe_network.by_opencv(prototxt, caffemodel, classifier.mean.data().asnumpy(), views)
+        return network.by_opencv(prototxt, caffemodel, classifier.mean.data().asnumpy(), views)
 
     with Publication() as publication:
         draft = publication.draft(out)

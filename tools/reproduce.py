@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.cifar_recipe import FIGURE_ONE, NORMALIZATION_TEST
+from gluon_alexnet.experiments.recipe import FIGURE_ONE, NORMALIZATION_TEST
 from gluon_alexnet.recipe import RECIPES
 
 from .options import DATA_DEFAULT, devices, open_contexts
@@ -90,15 +90,15 @@ def figure_1(source, out, devices, **changes):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet import cifar_recipe, experiment_figures, experiment_tables, experiments
+    from gluon_alexnet.experiments import cifar, figures, recipe, tables
 
-    images, numbers = _changed(cifar_recipe.FIGURE_ONE, changes)
+    images, numbers = _changed(recipe.FIGURE_ONE, changes)
     data = _data(source, images, numbers.descent.batch_size)
     settings = {"experiment": "figure-1", "images": len(data.train), "descent": numbers.descent}
     with _surroundings(out, devices, data, settings) as place:
-        results = experiments.figure_one(place, numbers, data)
-    experiment_figures.draw_figure_one(results, numbers, len(data.train), out / "figure-1.png")
-    _finish(out, "figure-1", experiment_tables.figure_one(results, numbers, len(data.train)))
+        results = cifar.figure_one(place, numbers, data)
+    figures.draw_figure_one(results, numbers, len(data.train), out / "figure-1.png")
+    _finish(out, "figure-1", tables.figure_one(results, numbers, len(data.train)))
 
 
 @command.command("lrn")
@@ -121,10 +121,10 @@ def lrn(source, out, devices, views, **changes):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet import cifar_recipe, experiment_figures, experiment_tables, experiments
+    from gluon_alexnet.experiments import cifar, figures, recipe, tables
 
     counts = [int(count) for count in views.split(",")]
-    images, numbers = _changed(cifar_recipe.NORMALIZATION_TEST, changes)
+    images, numbers = _changed(recipe.NORMALIZATION_TEST, changes)
     data = _data(source, images, numbers.descent.batch_size)
     settings = {
         "experiment": "lrn",
@@ -134,9 +134,9 @@ def lrn(source, out, devices, views, **changes):
         "augmentation": numbers.augmentation,
     }
     with _surroundings(out, devices, data, settings) as place:
-        results = experiments.normalization_test(place, numbers, data, counts)
-    experiment_figures.draw_normalization_test(results, numbers, len(data.train), out / "lrn.png")
-    _finish(out, "lrn", experiment_tables.normalization_test(results, numbers, len(data.train)))
+        results = cifar.normalization_test(place, numbers, data, counts)
+    figures.draw_normalization_test(results, numbers, len(data.train), out / "lrn.png")
+    _finish(out, "lrn", tables.normalization_test(results, numbers, len(data.train)))
 
 
 @command.command("ablations")
@@ -160,8 +160,9 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet import checkpoint, experiment_figures, experiment_tables
+    from gluon_alexnet import checkpoint
     from gluon_alexnet.errors import WrongUse
+    from gluon_alexnet.experiments import figures, tables
     from gluon_alexnet.published import DIFFERENCES
     from gluon_alexnet.recordio.dataset import read_manifest
     from gluon_alexnet.variants import apply
@@ -186,9 +187,9 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
         errors = [
             {score["views"]: score[which] for score in scores["scores"]} for which in ("top1_error", "top5_error")
         ]
-        results.append(experiment_tables.Ablation(name, *errors, trained))
-    experiment_figures.draw_ablations(results, str(data), out / "ablations.png")
-    _finish(out, "ablations", experiment_tables.ablations(results, scores["images"], str(data)))
+        results.append(tables.Ablation(name, *errors, trained))
+    figures.draw_ablations(results, str(data), out / "ablations.png")
+    _finish(out, "ablations", tables.ablations(results, scores["images"], str(data)))
 
 
 def _trained(run, data, recipe, changes, devices):
@@ -235,8 +236,8 @@ def _changed(numbers, changes):
 
 
 def _data(source, images, batch_size):
+    from gluon_alexnet.experiments.trials import Data
     from gluon_alexnet.recordio.cifar import read_cifar
-    from gluon_alexnet.trials import Data
 
     cifar = read_cifar(source)
     if images is not None and not batch_size <= images <= len(cifar.train):
@@ -251,7 +252,7 @@ def _data(source, images, batch_size):
 @contextmanager
 def _surroundings(out, chosen, data, settings):
     """Where the trials run; says how to go on when the user stops them."""
-    from gluon_alexnet import trials
+    from gluon_alexnet.experiments import trials
 
     from .progress import progress
     from .supervision import signals

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import caffe
-from .augmentation import network_order
-from .backend import mx
-from .errors import FailedWork, WrongUse
+from ..augmentation import network_order
+from ..backend import mx
+from ..errors import FailedWork, WrongUse
+from . import architecture as caffe
 
 nn = mx.gluon.nn
 
@@ -70,7 +70,7 @@ class CaffeClassifier(mx.gluon.HybridBlock):
 
 
 def build_classifier(architecture: caffe.Architecture, weights: dict, mean: np.ndarray, context) -> CaffeClassifier:
-    """The net with these weights (those of :func:`gluon_alexnet.caffe_weights.read_weights`), hybridized, on a context.
+    """The net with these weights (those of :func:`gluon_alexnet.caffe.weights.read_weights`), hybridized, on a context.
 
     mean: float32 (3,), or (3, height, width) of which the centre is taken, RGB. conv1's kernels read RGB from here on.
     Raises WrongUse where a mean picture is smaller than the net's input.

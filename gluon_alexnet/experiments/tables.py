@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .cifar_recipe import FigureOne, NormalizationTest
-from .experiments import NeuronResult, NormalizedResult
-from .published import DIFFERENCES
+from ..published import DIFFERENCES
+from .cifar import NeuronResult, NormalizedResult
+from .recipe import FigureOne, NormalizationTest
 
 NEURONS = {"relu": "ReLU", "tanh": "tanh"}
 

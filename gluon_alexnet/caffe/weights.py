@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from .caffe import Architecture, times
-from .caffe_schema import BlobProto, NetParameter
-from .errors import FailedWork
+from ..errors import FailedWork
+from .architecture import Architecture, times
+from .schema import BlobProto, NetParameter
 
 MAX_BYTES = 2**31 - 1  # protobuf reads no longer message
 MAX_MEAN_BYTES = 64 * 2**20

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from .caffe_schema import TYPES, NetParameter
-from .errors import WrongUse
+from ..errors import WrongUse
+from .schema import TYPES, NetParameter
 
 # Where the two nets differ: what follows the ReLU of layers 1 and 2.
 ORDERS = {"BVLC AlexNet": ("LRN", "Pooling"), "CaffeNet": ("Pooling", "LRN")}

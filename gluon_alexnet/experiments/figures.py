@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .cifar_recipe import FigureOne, NormalizationTest
-from .experiment_tables import Ablation
-from .experiments import NeuronResult, NormalizedResult
-from .figures import _pyplot
+from ..figures import headless_pyplot
+from .cifar import NeuronResult, NormalizedResult
+from .recipe import FigureOne, NormalizationTest
+from .tables import Ablation
 from .trials import Trial
 
 POINTS = 400  # of a curve
@@ -16,7 +16,7 @@ POINTS = 400  # of a curve
 
 def draw_figure_one(results: Mapping[str, NeuronResult], numbers: FigureOne, images: int, file: Path) -> None:
     """Fig. 1: training error over updates as a PNG, ReLU solid, tanh dashed, a line a seed."""
-    pyplot = _pyplot()
+    pyplot = headless_pyplot()
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     for name, style, label in (("relu", "-", "ReLU"), ("tanh", "--", "tanh")):
         result = results[name]
@@ -34,7 +34,7 @@ def draw_normalization_test(
     results: Mapping[str, NormalizedResult], numbers: NormalizationTest, images: int, file: Path
 ) -> None:
     """Training error over epochs, and at the end the test errors, without and with normalisation, as a PNG."""
-    pyplot = _pyplot()
+    pyplot = headless_pyplot()
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     each = -(-images // numbers.descent.batch_size)
     for name, style, colour in (("without", "--", "C1"), ("with", "-", "C0")):
@@ -53,7 +53,7 @@ def draw_normalization_test(
 
 def draw_ablations(results: Sequence[Ablation], data: str, file: Path) -> None:
     """Top-1 and top-5 error of each net over ten views as bars, in a PNG; a dashed line for the full net's top-1."""
-    pyplot = _pyplot()
+    pyplot = headless_pyplot()
     figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.5 * len(results)))
     for offset, label, errors in (
         (-0.2, "top-1", [result.top1[10] for result in results]),

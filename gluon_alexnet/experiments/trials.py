@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import checkpoint
-from .augmentation import network_order
-from .backend import mx
-from .cifar_recipe import Descent
-from .errors import FailedWork, WrongUse
-from .files import write_text
+from .. import checkpoint
+from ..augmentation import network_order
+from ..backend import mx
+from ..errors import FailedWork, WrongUse
+from ..files import write_text
+from .recipe import Descent
 
 SAVE_EVERY = 100  # updates
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from .recipe import Augmentation, ResponseNormalization
+from ..recipe import Augmentation, ResponseNormalization
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import fast_normalization
-from .augmentation import TrainingAugmentation, central_patch, network_order
-from .cifar_nets import FourLayerNet, LocalNet, decays
-from .cifar_recipe import CIFAR_NORMALIZATION, Descent, FigureOne, FourLayers, LocalLayers, NormalizationTest
-from .evaluation import Score, evaluate
+from .. import fast_normalization
+from ..augmentation import TrainingAugmentation, central_patch, network_order
+from ..evaluation import Score, evaluate
+from .nets import FourLayerNet, LocalNet, decays
+from .recipe import CIFAR_NORMALIZATION, Descent, FigureOne, FourLayers, LocalLayers, NormalizationTest
 from .trials import Data, SmallLearner, Surroundings, Trial, run_trial
 
 PICTURES_A_PASS = 100  # of ten views each

@@ -5,9 +5,9 @@ Shapes at the end of a line are of one picture.
 
 from __future__ import annotations
 
-from . import cifar_recipe as numbers
-from .backend import mx
-from .layers import ResponseNormalization
+from ..backend import mx
+from ..layers import ResponseNormalization
+from . import recipe as numbers
 
 nn = mx.gluon.nn
 
