@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from gluon_alexnet import deployment
 from gluon_alexnet.backend import mx
-from gluon_alexnet.caffe.architecture import architecture as caffe
-from gluon_alexnet.caffe.architecture import network as caffe_network
-from gluon_alexnet.caffe.architecture import weights as caffe_weights
+from gluon_alexnet.caffe import architecture as caffe
+from gluon_alexnet.caffe import network as caffe_network
+from gluon_alexnet.caffe import weights as caffe_weights
 from gluon_alexnet.tools.main import main
 
 MEAN = np.array([123, 117, 104], np.float32)  # RGB

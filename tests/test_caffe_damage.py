@@ -8,8 +8,8 @@ import pytest
 from caffemodels import ALEXNET, blob, field, written
 from click.testing import CliRunner
 
-from gluon_alexnet.caffe.architecture import architecture as caffe
-from gluon_alexnet.caffe.architecture import weights as caffe_weights
+from gluon_alexnet.caffe import architecture as caffe
+from gluon_alexnet.caffe import weights as caffe_weights
 from gluon_alexnet.errors import FailedWork, WrongUse
 from gluon_alexnet.tools.main import main
 

@@ -14,6 +14,7 @@ from gluon_alexnet.recipe import RECIPES
 from gluon_alexnet.recordio.dataset import read_manifest
 from gluon_alexnet.tools import train
 from gluon_alexnet.tools.main import main
+from gluon_alexnet.workers import Alone
 
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "4", "--epochs", "2", "--lr", "0.001"]
 
@@ -81,7 +82,7 @@ def test_training_skips_and_counts(place, tmp_path):
 def test_an_epoch_resumes_behind_skipped_pictures(place):
     narrow = RECIPES["narrow"]
     narrow = dataclasses.replace(narrow, learning=dataclasses.replace(narrow.learning, batch_size=4))
-    data, _ = train._data(place[0] / "spoilt", narrow, 0, "skip")
+    data, _ = train._data(place[0] / "spoilt", narrow, 0, "skip", Alone())
     whole = [(crops.tobytes(), labels.tolist(), skipped) for crops, labels, skipped in data.epoch(0, 0)]
     assert [len(labels) + skipped for _, labels, skipped in whole] == [4, 4, 4]
     assert sum(skipped for _, _, skipped in whole) == 2

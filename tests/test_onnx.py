@@ -14,9 +14,9 @@ from caffemodels import CAFFENET
 
 from gluon_alexnet import deployment, onnx_export, recipe, variants
 from gluon_alexnet.backend import mx
-from gluon_alexnet.caffe.architecture import architecture as caffe
-from gluon_alexnet.caffe.architecture import network as caffe_network
-from gluon_alexnet.caffe.architecture import weights as caffe_weights
+from gluon_alexnet.caffe import architecture as caffe
+from gluon_alexnet.caffe import network as caffe_network
+from gluon_alexnet.caffe import weights as caffe_weights
 from gluon_alexnet.errors import FailedWork, WrongUse
 from gluon_alexnet.network import initial_parameters
 from gluon_alexnet.publication import Publication

@@ -107,7 +107,11 @@ class Board:
     def __init__(self, run: Path, step: int):
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1, flush_secs=10)
+        # Files are named by the second; the step keeps those of a run that is resumed at once apart, and in order.
+        suffix = f".{step:09d}"
+        self._writer = SummaryWriter(
+            str(run / "tensorboard"), purge_step=step + 1, flush_secs=10, filename_suffix=suffix
+        )
 
     def step(self, step, loss, rate):
         self._writer.add_scalar("training/loss", loss, step)
