@@ -14,7 +14,10 @@ with open(f"{out}.json", encoding="utf-8") as stream:
 size = description["input"]["shape"][-1]
 
 for file in files:
-    picture = cv2.cvtColor(cv2.imread(file), cv2.COLOR_BGR2RGB)
+    picture = cv2.imread(file)
+    if picture is None:
+        sys.exit(f"{file} is no picture that OpenCV reads.")
+    picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     scale = 256 / min(picture.shape[:2])  # shorter side to 256, then the centre
     shape = [int(side * scale + 0.5) for side in picture.shape[1::-1]]
     picture = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)

@@ -13,6 +13,8 @@ size = description["input"]["shape"][-1]
 
 for file in files:
     picture = cv2.imread(file)
+    if picture is None:
+        sys.exit(f"{file} is no picture that OpenCV reads.")
     scale = 256 / min(picture.shape[:2])  # shorter side to 256, then the centre
     shape = [int(side * scale + 0.5) for side in picture.shape[1::-1]]
     picture = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)

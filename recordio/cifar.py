@@ -85,7 +85,7 @@ def _of_archive(path):
     except PermissionError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise SourceError(f"{path}: cut, damaged, or no archive of CIFAR-10 ({error}); download it again") from error
+        raise SourceError(f"{path}: cut, damaged, or no archive of CIFAR-10; download it again") from error
     return found
 
 
