@@ -45,9 +45,9 @@ def of_classifier(classifier: deployment.Classifier, network: recipe.Network, co
 
 def of_export(path: Path, context) -> Fc7:
     """Fc7 of an exported OUT, from the inside of its graph. Raises FailedWork where a file is missing or damaged."""
-    size = deployment.load_export(path, context).size  # which checks the files
+    size = int(deployment.read_export(path, context)["input"]["shape"][-1])
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(path), 0)
-    files = (path.with_name(f"{path.name}{end}") for end in ("-symbol.json", "-0000.params"))
+    files = (deployment.file_of(path, role) for role in ("symbol", "parameters"))
     digest = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
     return _fc7(symbol, {**arguments, **auxiliary}, size, digest, context)
 

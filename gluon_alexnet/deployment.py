@@ -104,27 +104,39 @@ def write_pair(publication: Publication, draft: Path, classifier, pictures, cont
 def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
     """MXNet's two ways to load a pair, by name: (OUT, uint8 (N, size, size, 3)) → probabilities (N, classes)."""
     return {
-        "SymbolBlock": lambda path, pictures: _byload_pair(path, pictures, context),
+        "SymbolBlock": lambda path, pictures: _by_symbol_block(path, pictures, context),
         "Module": lambda path, pictures: _by_module(path, pictures, context),
     }
 
 
 def load_export(path: Path, context) -> Model:
     """The net of an exported pair. Raises FailedWork where a file of it is missing, cut or of another pair."""
+    description = read_export(path, context)
+    size, variants = int(description["input"]["shape"][-1]), tuple(description["provenance"]["variants"])
+    block = load_pair(path, context)
+    return Model(
+        classify_with(block, context), size, description["classes"], str(path), variants, count_parameters(block)
+    )
+
+
+def read_export(path: Path, context) -> dict:
+    """What OUT.json holds, once the other files have been held against their digests.
+
+    Raises FailedWork where a file is missing, cut or of another export, WrongUse where the context cannot run it.
+    """
     description_file = file_of(path, "description")
     try:
         description = json.loads(description_file.read_text(encoding="utf-8"))
-        digests, size = dict(description["sha256"]), int(description["input"]["shape"][-1])
-        version, classes = int(description["version"]), list(description["classes"])
-        variants = tuple(description["provenance"]["variants"])
-        foreign = description["format"] != FORMAT
+        if description["format"] != FORMAT:
+            raise ValueError("of another program")
+        digests, version = dict(description["sha256"]), int(description["version"])
+        classes, _ = list(description["classes"]), tuple(description["provenance"]["variants"])
+        int(description["input"]["shape"][-1])
         int8 = "int8" in description
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FailedWork(
             f"{description_file} is not the description of an exported AlexNet; export the run again."
         ) from error
-    if foreign:
-        raise FailedWork(f"{description_file} is not the description of an exported AlexNet; export the run again.")
     if version > FORMAT_VERSION:
         raise FailedWork(
             f"{description_file} has version {version}; this program reads up to {FORMAT_VERSION}: update it."
@@ -139,8 +151,7 @@ def load_export(path: Path, context) -> Model:
             raise FailedWork(f"{file} is missing; an exported net is three files, export the run again.")
         if digests.get(role) != sha256(file):
             raise FailedWork(f"{file} is damaged or does not belong to {description_file}; export the run again.")
-    block = load_pair(path, context)
-    return Model(classify_with(block, context), size, classes, str(path), variants, count_parameters(block))
+    return {**description, "classes": classes}
 
 
 def load_pair(path: Path, context):
@@ -152,7 +163,7 @@ def load_pair(path: Path, context):
         return mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(parameters), ctx=context)
 
 
-def _byload_pair(path, pictures, context):
+def _by_symbol_block(path, pictures, context):
     return classify_with(load_pair(path, context), context)(pictures)
 
 

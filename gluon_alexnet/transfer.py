@@ -28,8 +28,8 @@ def read_net(path: Path) -> tuple[dict, list[dict]]:
     Raises WrongUse where it is none of them, FailedWork where a file is damaged.
     """
     if deployment.is_export(path):
-        classes = deployment.load_export(path, mx.cpu()).classes  # also holds the files against their digests
-        stored = mx.nd.load(f"{path}-0000.params")
+        classes = deployment.read_export(path, mx.cpu())["classes"]
+        stored = mx.nd.load(str(deployment.file_of(path, "parameters")))
         return {name.partition(":")[2]: value for name, value in stored.items()}, classes
     description, _, parameters, _ = checkpoint.load_run(path)
     return parameters, description.classes

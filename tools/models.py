@@ -16,7 +16,7 @@ def open_model(path: Path, context):
     if deployment.is_export(path):
         return deployment.load_export(path, context)
     if not path.is_dir():
-        raise click.UsageError(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
+        raise no_model(path)
     classifier, description, _ = open_run(path, context)
     classify = deployment.classify_with(classifier, context)
     recipe, count = description.recipe, deployment.count_parameters(classifier)
@@ -34,6 +34,11 @@ def open_models(paths: list[Path], context):
                 "they are not the same: such nets cannot be averaged."
             )
     return models
+
+
+def no_model(path: Path) -> click.UsageError:
+    """The sentence for a path that is neither a run nor an exported net."""
+    return click.UsageError(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
 
 
 def data_of_run(path: Path) -> Path:

@@ -101,12 +101,12 @@ def _open_fc7(path, context):
     """The net up to fc7, and the folder below which its vectors are kept."""
     from gluon_alexnet import activities, checkpoint, deployment
 
-    from .models import open_run
+    from .models import no_model, open_run
 
     if deployment.is_export(path):
         return activities.of_export(path, context), path.with_name(f"{path.name}-features")
     if not path.is_dir():
-        raise click.UsageError(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
+        raise no_model(path)
     classifier, description, _ = open_run(path, context)
     run = checkpoint.run_of(checkpoint.find_checkpoint(path))
     return activities.of_classifier(classifier, description.recipe.network, context), run / "features"
