@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import click
 import numpy as np
 import pytest
 from nets import make_run
 from pictures import class_tree
 from runner import invoke
+
+from gluon_alexnet.tools.results import WeightList
 
 LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
 IMAGES = 5
@@ -190,3 +193,9 @@ def test_a_damaged_file_is_named(place, tmp_path):
     said = run("average", tmp_path / "a.npz", place / "b.npz", "--save-predictions", tmp_path / "mean.npz", code=1)
     assert f"{tmp_path / 'a.npz'} is damaged" in said
     assert not (tmp_path / "mean.npz").exists()
+
+
+@pytest.mark.parametrize("weights", ["1e308,1e308", "nan,1", "1,inf", "0,1"])
+def test_weights_whose_sum_is_no_number_are_refused(weights):
+    with pytest.raises(click.BadParameter, match="not a list of positive numbers"):
+        WeightList().convert(weights, None, None)

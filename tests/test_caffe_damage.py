@@ -215,3 +215,9 @@ def test_any_byte_may_be_wrong(rng, tmp_path):
         else:
             assert {name: array.shape for name, array in weights.items()} == architecture.shapes
     assert refused > 50
+
+
+def test_a_device_that_never_ends_is_no_file(tmp_path):
+    result = CliRunner().invoke(main, ["import-caffe", "/dev/zero", "/dev/zero", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert "/dev/zero is not a regular file" in result.output

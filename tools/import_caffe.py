@@ -45,6 +45,9 @@ def command(prototxt, caffemodel, out, devices, mean, classes, pictures):
     from gluon_alexnet.caffe.architecture import read_architecture
     from gluon_alexnet.publication import TOLERANCE_OF_OTHERS, Publication
 
+    for file in (prototxt, caffemodel, mean, classes):
+        if file is not None and file.exists() and not file.is_file():
+            raise click.UsageError(f"{file} is not a regular file.")  # a device may never end
     architecture = read_architecture(prototxt)
     values = weights.read_weights(caffemodel, architecture)
     means = np.array(weights.CHANNEL_MEANS, np.float32) if mean is None else weights.read_mean(mean)

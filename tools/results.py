@@ -62,7 +62,7 @@ class WeightList(click.ParamType):
             weights = [float(part) for part in str(value).split(",")]
         except ValueError:
             weights = []
-        if not weights or not all(0 < weight < float("inf") for weight in weights):
+        if not weights or min(weights) <= 0 or not sum(weights) < float("inf"):
             self.fail(f"{value!r} is not a list of positive numbers such as 2,1.", param, ctx)
         return weights
 
