@@ -1,6 +1,6 @@
 """Names, dependencies and the entry point; each version limit carries its reason."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 REQUIREMENTS = [
     "numpy>=1.24,<2",  # MXNet 1.9.1 uses the C interface and names of NumPy 1
@@ -41,25 +41,21 @@ MXNET_CUDA = [
     "nvidia-nccl-cu11==2.14.3",
 ]
 
+# recordio and tools install below gluon_alexnet: top-level packages of those names would shadow other people's.
+FOLDERS = {"gluon_alexnet": "gluon_alexnet", "gluon_alexnet.recordio": "recordio", "gluon_alexnet.tools": "tools"}
+PACKAGES = [
+    name
+    for package, folder in FOLDERS.items()
+    for name in [package, *(f"{package}.{below}" for below in find_packages(folder))]
+]
+
 setup(
     name="gluon-alexnet",
     version="0.1.0",
     description="The AlexNet of 2012 on Apache MXNet: pack ImageNet, train on two columns, evaluate, deploy",
     python_requires=">=3.9,<3.13",  # NumPy 1.26 has no wheel for 3.13
-    # recordio and tools install below gluon_alexnet: top-level packages of those names would
-    # shadow other people's.
-    packages=[
-        "gluon_alexnet",
-        "gluon_alexnet.caffe",
-        "gluon_alexnet.experiments",
-        "gluon_alexnet.recordio",
-        "gluon_alexnet.tools",
-    ],
-    package_dir={
-        "gluon_alexnet": "gluon_alexnet",
-        "gluon_alexnet.recordio": "recordio",
-        "gluon_alexnet.tools": "tools",
-    },
+    packages=PACKAGES,
+    package_dir=FOLDERS,
     install_requires=REQUIREMENTS,
     extras_require={
         "cpu": MXNET_CPU,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from report import environment
 
-from gluon_alexnet import recipe
+from gluon_alexnet.recipes import presets, schema
 
 HERE = Path(__file__).parent
 WARM = 2
@@ -30,15 +30,16 @@ def ours(views: int, steps: int) -> list[float]:
     """Views/s of each step through the net that `alexnet-tools eval` makes of a run, from uint8 to probabilities."""
     import numpy as np
 
-    from gluon_alexnet import backend, deployment
-    from gluon_alexnet.network import initial_parameters
+    from gluon_alexnet import backend
+    from gluon_alexnet.model.alexnet import initial_parameters
+    from gluon_alexnet.model.classifier import build_classifier, classify_with
 
-    network = recipe.PAPER.network
+    network = presets.PAPER.network
     parameters = initial_parameters(network, 1000, 0)
     size = network.input_size
     parameters["mean"] = backend.mx.nd.full((3, size, size), 120)
     context = backend.mx.cpu()
-    classify = deployment.classify_with(deployment.build_classifier(network, parameters, context), context)
+    classify = classify_with(build_classifier(network, parameters, context), context)
     pictures = np.random.default_rng(0).integers(0, 256, (views, size, size, 3), np.uint8)
     rates = []
     for _ in range(WARM + steps):
@@ -60,7 +61,7 @@ def main():
         rates = ours(given.views, given.steps)
         print(json.dumps({"rates": rates, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
         return
-    network = json.dumps(recipe.to_dict(recipe.PAPER)["network"])
+    network = json.dumps(schema.to_dict(presets.PAPER)["network"])
     numbers = ["--steps", str(given.steps)]
     batch = ["--batch", str(given.views), "--warm", str(WARM), "--network", network]
     sides = {

@@ -28,14 +28,17 @@ def events(steps: int, batch: int, contexts: int, normalization: str) -> tuple[l
     os.environ["MXNET_EXEC_BULK_EXEC_TRAIN"] = "0"  # operators run in bulk would be one event
     import numpy as np
 
-    from gluon_alexnet import backend, fast_normalization, recipe, schedule, training
+    from gluon_alexnet import backend
+    from gluon_alexnet.model import lrn_cpu
+    from gluon_alexnet.recipes import presets
+    from gluon_alexnet.training import loop, lr_schedule
 
     mx = backend.mx
     if normalization == "mxnet":
-        fast_normalization.obstacle = lambda numbers: "MXNet's own is asked for"
-    learner = training.Learner(recipe.PAPER, 1000, backend.contexts("cpu", range(contexts)))
+        lrn_cpu.obstacle = lambda numbers: "MXNet's own is asked for"
+    learner = loop.Learner(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
     learner.initialize(1000, seed=0)
-    rates = schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
+    rates = lr_schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
     crops = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     seconds = []
     with tempfile.TemporaryDirectory() as folder:

@@ -37,15 +37,15 @@ def rate(batches, seconds: float) -> tuple[float, float]:
 
 def ours(folder, rendered: bool, threads: int):
     """Batches of our reader: training crops, or the uint8 pictures."""
-    from gluon_alexnet import recipe
-    from gluon_alexnet.augmentation import TrainingAugmentation, central_patch
-    from gluon_alexnet.recordio.reader import Reader, epoch_order
-    from gluon_alexnet.recordio.statistics import read_statistics
+    from gluon_alexnet.data.augmentation import TrainingAugmentation, central_patch
+    from gluon_alexnet.recipes import presets
+    from gluon_alexnet.recordio.dataset.statistics import read_statistics
+    from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
 
     statistics = read_statistics(folder)
     mean = central_patch(statistics.mean_image, 224)
     augment = TrainingAugmentation(
-        recipe.PAPER.augmentation, 224, mean, statistics.eigenvalues, statistics.axes, seed=0
+        presets.PAPER.augmentation, 224, mean, statistics.eigenvalues, statistics.axes, seed=0
     )
     reader = Reader(folder, "train", threads)
     whole = len(reader) // BATCH * BATCH
@@ -58,7 +58,7 @@ def ours(folder, rendered: bool, threads: int):
 def mxnet(folder, rendered: bool, threads: int):
     """Batches of MXNet's own iterators, written in C++."""
     from gluon_alexnet.backend import mx
-    from gluon_alexnet.recordio.dataset import read_manifest
+    from gluon_alexnet.recordio.dataset.manifest import read_manifest
 
     (shard,) = read_manifest(folder).split("train").shards  # its iterators read one file
     options = dict(

@@ -51,7 +51,7 @@ os._exit(0)
 """
 READ = """
 import sys
-from gluon_alexnet.recordio.reader import Reader, epoch_order
+from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
 reader = Reader(sys.argv[1], "train")
 count = sum(len(batch.ids) for batch in reader.batches(128, epoch_order(len(reader), 0, 0)))
 print(json.dumps([count, megabytes()]))
@@ -73,7 +73,7 @@ def run(code, *words):
 
 def hollow(folder: Path) -> None:
     """A data set of RECORDS records that are not there."""
-    from gluon_alexnet.recordio.dataset import ClassInfo, Manifest, Shard, Split, shard_stem, write_manifest
+    from gluon_alexnet.recordio.dataset.manifest import ClassInfo, Manifest, Shard, Split, shard_stem, write_manifest
 
     count, shards = -(-RECORDS // SHARD), []
     for number in range(count):

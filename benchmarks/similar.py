@@ -95,12 +95,12 @@ def main():
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--images", type=int, default=IMAGES)
     given = parser.parse_args()
-    from gluon_alexnet import features
+    from gluon_alexnet.features import store
 
     print(environment("numpy", "mxnet", "faiss-cpu"), flush=True)
     folder = Path(tempfile.mkdtemp(prefix="similar-", dir=given.folder))
     try:
-        contents = features.Contents("a" * 64, "b" * 64, "train", given.images, WIDTH)
+        contents = store.Contents("a" * 64, "b" * 64, "train", given.images, WIDTH)
         if shutil.disk_usage(folder).free - contents.bytes < CLEAR:
             sys.exit(f"{folder} would have less than {CLEAR / 1e9:.0f} GB left")
         made, draws = Made(0), np.random.default_rng(1)
@@ -112,7 +112,7 @@ def main():
         flipped = np.packbits(np.arange(BITS) % 16 == 0)  # eight bits
         np.save(folder / "asked.npy", packed[known] ^ flipped)
         began = time.perf_counter()
-        features.write(folder / "vectors", contents, made, batches(given.images))
+        store.write(folder / "vectors", contents, made, batches(given.images))
         print(f"{contents.bytes / 1e9:.1f} GB made and written in {time.perf_counter() - began:.0f} s", flush=True)
         words = json.dumps(known.tolist())
         run(VECTORS, folder, given.images, "cold", words)

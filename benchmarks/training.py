@@ -22,8 +22,8 @@ from pathlib import Path
 
 from report import environment
 
-from gluon_alexnet import recipe
-from gluon_alexnet.geometry import parameter_shapes
+from gluon_alexnet.model.shapes import parameter_shapes
+from gluon_alexnet.recipes import presets, schema
 
 HERE = Path(__file__).parent
 WARM = 2  # steps before the clock starts: memory is planned, the readers are ahead by as much as they may
@@ -33,7 +33,7 @@ MATRIX, PRODUCTS = 4096, 10  # rows and columns; products taken, of which the fa
 
 def operations() -> float:
     """Floating-point operations an image: 2 a multiplication; backwards as much for weights as for the layer below."""
-    shapes = parameter_shapes(recipe.PAPER.network, 1000)
+    shapes = parameter_shapes(presets.PAPER.network, 1000)
     weights = {name.partition("_")[0]: math.prod(shape) for name, shape in shapes.items() if name.endswith("_weight")}
     return 3 * 2 * sum(count * PLACES.get(layer, 1) for layer, count in weights.items())
 
@@ -45,15 +45,17 @@ def ours(batch: int, steps: int, contexts: int, data: Path | None = None) -> lis
     import numpy as np
     from reading import ours as crops_of
 
-    from gluon_alexnet import backend, schedule, training
+    from gluon_alexnet import backend
+    from gluon_alexnet.data import prefetch
+    from gluon_alexnet.training import loop, lr_schedule
 
-    learner = training.Learner(recipe.PAPER, 1000, backend.contexts("cpu", range(contexts)))
+    learner = loop.Learner(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
     learner.initialize(1000, seed=0)
-    rates = schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
+    rates = lr_schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
     fixed = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     source = crops_of(data, True, backend.threads()) if data else itertools.repeat(fixed)
     images_a_second = []
-    with training.prefetched(source) as batches:
+    with prefetch.prefetched(source) as batches:
         for step in range(WARM + steps):
             began = time.perf_counter()
             crops = next(batches)
@@ -92,7 +94,7 @@ def commands(given) -> dict[str, list[str]]:
     """The command of each side, by its name in the table."""
     numbers = ["--batch", str(given.batch), "--steps", str(given.steps)]
     own = [sys.executable, __file__, *numbers, "--side"]
-    network = json.dumps(recipe.to_dict(recipe.PAPER)["network"])
+    network = json.dumps(schema.to_dict(presets.PAPER)["network"])
     torch = [given.peer, str(HERE / "peer_torch.py"), *numbers, "--warm", str(WARM), "--network", network]
     sides = {
         "matrix product": [*own, "product"],

@@ -31,9 +31,11 @@ def measure(given) -> dict | None:
 
     import numpy as np
 
-    from gluon_alexnet import job as jobs
-    from gluon_alexnet import recipe, schedule, workers
-    from gluon_alexnet.learner import Learner
+    from gluon_alexnet.distributed import collectives
+    from gluon_alexnet.distributed import process_group as jobs
+    from gluon_alexnet.recipes import presets
+    from gluon_alexnet.training import lr_schedule
+    from gluon_alexnet.training.trainer import Learner
 
     job = None
     if given.side == "job":
@@ -43,11 +45,11 @@ def measure(given) -> dict | None:
             return None
     from gluon_alexnet.backend import mx
 
-    rates = schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
+    rates = lr_schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
     crops = np.random.default_rng(0).normal(0, 60, (given.batch, 3, 224, 224)).astype(np.float32)
     with contextlib.ExitStack() as stack:
-        group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else workers.Alone()
-        learner = Learner(recipe.PAPER, 1000, [mx.cpu(0)])
+        group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else collectives.Alone()
+        learner = Learner(presets.PAPER, 1000, [mx.cpu(0)])
         learner.initialize(1000, seed=0)
         if job:
             learner.join(group)

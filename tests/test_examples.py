@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_alexnet import deployment, onnx_export
-from gluon_alexnet.augmentation import crop_views
 from gluon_alexnet.backend import mx
-from gluon_alexnet.network import initial_parameters
-from gluon_alexnet.publication import Publication
-from gluon_alexnet.recordio.pictures import decode, shorter_side_256
+from gluon_alexnet.data.augmentation import crop_views
+from gluon_alexnet.export import onnx, symbol
+from gluon_alexnet.export.files import Publication
+from gluon_alexnet.model.alexnet import initial_parameters
+from gluon_alexnet.model.classifier import build_classifier
+from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CLASSES = [{"wnid": f"n{i}", "name": f"class{i}"} for i in range(7)]
@@ -26,13 +27,13 @@ def exported(small_recipe, rng, tmp_path):
     """A small net with an ONNX file, and pictures whose sides 256 is not a round part of."""
     parameters = initial_parameters(small_recipe.network, len(CLASSES), seed=1)
     parameters["mean"] = mx.nd.array(rng.uniform(90, 130, (3, 99, 99)))
-    classifier = deployment.build_classifier(small_recipe.network, parameters, mx.cpu())
+    classifier = build_classifier(small_recipe.network, parameters, mx.cpu())
     out = tmp_path / "net"
     noise = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
     with Publication() as publication:
         draft = publication.draft(out)
-        deployment.write_pair(publication, draft, classifier, noise, mx.cpu())
-        onnx_export.write(draft, 99, len(CLASSES))
+        symbol.write_pair(publication, draft, classifier, noise, mx.cpu())
+        onnx.write(draft, 99, len(CLASSES))
         publication.describe(draft, 99, {"classes": CLASSES, "provenance": {"variants": []}})
         publication.publish()
     files = []
@@ -48,7 +49,7 @@ def test_the_example_sees_what_we_see(exported, name):
     out, files = exported
     command = [sys.executable, "-W", "ignore", EXAMPLES / f"{name}.py", out, *files]
     done = subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True)
-    model = deployment.load_export(out, mx.cpu())
+    model = symbol.load_export(out, mx.cpu())
     lines = done.stdout.splitlines()
     assert len(lines) == len(files)
     for line, file in zip(lines, files):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_alexnet import figures
+from gluon_alexnet import plots
 
 
 def colours(file):
@@ -18,7 +18,7 @@ def test_kernels_are_scaled_each_for_itself_and_grey_is_zero(tmp_path, columns):
     kernels = np.zeros((6, 3, 11, 11), np.float32)
     kernels[0, 0] = 0.001  # all red, however small
     kernels[3, 2] = -50.0  # all blue at the other end
-    figures.draw_filters(kernels, columns, tmp_path / "f.png")
+    plots.draw_filters(kernels, columns, tmp_path / "f.png")
     found = colours(tmp_path / "f.png")
     for colour in ((255, 127, 127), (127, 127, 0), (127, 127, 127)):
         assert any(max(abs(a - b) for a, b in zip(colour, other)) <= 1 for other in found), colour
@@ -26,7 +26,7 @@ def test_kernels_are_scaled_each_for_itself_and_grey_is_zero(tmp_path, columns):
 
 def test_tiles_are_the_kernels_in_order():
     pictures = np.arange(5)[:, None, None, None] / 10 * np.ones((5, 2, 3, 3))
-    sheet = figures._tiled(pictures, rows=2, width=4)
+    sheet = plots._tiled(pictures, rows=2, width=4)
     assert sheet.shape == (7, 17, 3)
     for number, (top, left) in enumerate([(1, 1), (1, 5), (1, 9), (1, 13), (4, 1)]):
         assert (sheet[top : top + 2, left : left + 3] == number / 10).all()
@@ -36,10 +36,10 @@ def test_tiles_are_the_kernels_in_order():
 
 def test_curves_of_several_runs_and_predictions_are_drawn(tmp_path):
     epochs = [{"validation_top1": 50.0 - n, "validation_top5": 20.0 - n} for n in range(5)]
-    figures.draw_curves({"one": epochs, "two": epochs[:2]}, tmp_path / "c.png")
+    plots.draw_curves({"one": epochs, "two": epochs[:2]}, tmp_path / "c.png")
     one, two = (31, 119, 180), (255, 127, 14)  # Matplotlib's first two colours
     assert {one, two} <= colours(tmp_path / "c.png")
     picture = np.full((256, 256, 3), (10, 200, 30), np.uint8)
     guesses = [("cat, feline", 0.7), ("dog", 0.2), ("cow", 0.05), ("pig", 0.03), ("hen", 0.02)]
-    figures.draw_predictions([figures.Prediction(picture, "dog", guesses)] * 5, tmp_path / "p.png")
+    plots.draw_predictions([plots.Prediction(picture, "dog", guesses)] * 5, tmp_path / "p.png")
     assert (10, 200, 30) in colours(tmp_path / "p.png")

@@ -11,68 +11,110 @@ import pytest
 from gluon_alexnet.tools.main import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
-ROOMS = {
-    "gluon_alexnet": "gluon_alexnet",
-    "gluon_alexnet.caffe": "gluon_alexnet/caffe",
-    "gluon_alexnet.experiments": "gluon_alexnet/experiments",
-    "gluon_alexnet.recordio": "recordio",
-    "gluon_alexnet.tools": "tools",
-}
-MAY_IMPORT = {
-    "gluon_alexnet": {"gluon_alexnet"},
-    "gluon_alexnet.caffe": {"gluon_alexnet", "gluon_alexnet.caffe"},
-    "gluon_alexnet.experiments": {"gluon_alexnet", "gluon_alexnet.experiments"},
-    "gluon_alexnet.recordio": {"gluon_alexnet.recordio"},
-    "gluon_alexnet.tools": set(ROOMS),
-}
-SOURCES = [(room, file) for room, folder in ROOMS.items() for file in sorted((ROOT / folder).glob("*.py"))]
-IDS = [f"{room.rpartition('.')[2]}/{file.name}" for room, file in SOURCES]
+FOLDERS = {"gluon_alexnet": "gluon_alexnet", "gluon_alexnet.recordio": "recordio", "gluon_alexnet.tools": "tools"}
 
 
-def imported(room, file):
+def _module(package, folder, file):
+    parts = file.relative_to(ROOT / folder).with_suffix("").parts
+    return ".".join([package, *(part for part in parts if part != "__init__")])
+
+
+SOURCES = {
+    _module(package, folder, file): file
+    for package, folder in FOLDERS.items()
+    for file in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
+def imported(module, file):
     """Full names of the modules that a file imports, anywhere in it."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(room.split(".")[: len(room.split(".")) - node.level + 1]) if node.level else ""
-            module = ".".join(part for part in (base, node.module) if part)
-            yield module
-            yield from (f"{module}.{name.name}" for name in node.names)
+            parts = package.split(".")
+            base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            source = ".".join(part for part in (base, node.module) if part)
+            for name in node.names:
+                yield f"{source}.{name.name}" if f"{source}.{name.name}" in SOURCES else source
 
 
 def room_of(module):
-    rooms = [room for room in ROOMS if module == room or module.startswith(room + ".")]
-    return max(rooms, key=len, default=None)
+    """The folder that a module lies in; a module beside the rooms is a room of its own."""
+    if module.startswith("gluon_alexnet.tools"):
+        return "tools"
+    if module.startswith("gluon_alexnet.recordio"):
+        return ".".join(module.split(".")[1:3])
+    return module.split(".")[1] if "." in module else module
 
 
-@pytest.mark.parametrize(("room", "file"), SOURCES, ids=IDS)
-def test_imports_point_one_way(room, file):
-    for module in imported(room, file):
-        other = room_of(module)
-        # The bare package name is where a room's own path begins; what is taken from it is listed beside it.
-        if other is None or (
-            other == "gluon_alexnet" and module == "gluon_alexnet" and room != "gluon_alexnet.recordio"
-        ):
-            continue
-        assert other in MAY_IMPORT[room], f"{file.name} imports {module}"
+def arrows():
+    """Room → the other rooms of ours that its files import."""
+    found = {}
+    for module, file in SOURCES.items():
+        room = room_of(module)
+        found.setdefault(room, set()).update(
+            room_of(name) for name in imported(module, file) if name in SOURCES and room_of(name) != room
+        )
+    return found
 
 
-@pytest.mark.parametrize(("room", "file"), SOURCES, ids=IDS)
-def test_click_in_tools_only_mxnet_in_backend_only_pickle_nowhere(room, file):
-    modules = {module.split(".")[0] for module in imported(room, file)}
-    assert "click" not in modules or room == "gluon_alexnet.tools"
-    assert not modules & {"mxnet", "gluoncv"}, "these come from gluon_alexnet.backend"
-    assert not modules & {"pickle", "dill", "joblib", "cloudpickle", "shelve"}
-    assert "allow_pickle=True" not in file.read_text()
+def circles(graph):
+    """The nodes that reach themselves."""
+
+    def reached(node, seen):
+        for other in graph.get(node, ()):
+            if other not in seen:
+                seen.add(other)
+                reached(other, seen)
+        return seen
+
+    return {node for node in graph if node in reached(node, set())}
+
+
+def test_no_circle_between_rooms_or_files():
+    assert circles(arrows()) == set()
+    files = {module: {name for name in imported(module, file) if name != module} for module, file in SOURCES.items()}
+    files.pop("gluon_alexnet")  # the public API, which loads its parts on demand
+    assert circles(files) == set()
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_point_down(module):
+    room, names = room_of(module), set(imported(module, SOURCES[module]))
+    ours = {room_of(name) for name in names if name in SOURCES}
+    if room != "tools":
+        assert "tools" not in ours
+        assert "click" not in {name.split(".")[0] for name in names}
+    if room not in ("tools", "workflows"):
+        assert "workflows" not in ours or module == "gluon_alexnet"
+        data, network = (any(name.startswith("recordio") is side for name in ours) for side in (True, False))
+        assert not (network if room.startswith("recordio") else data), (
+            "recordio and the network know nothing of each other"
+        )
+    heavy = {name.split(".")[0] for name in names}
+    assert module == "gluon_alexnet.backend" or not heavy & {"mxnet", "gluoncv"}, (
+        "these come from gluon_alexnet.backend"
+    )
+    assert not heavy & {"pickle", "dill", "joblib", "cloudpickle", "shelve"}
+    assert "allow_pickle=True" not in SOURCES[module].read_text()
 
 
 def test_the_checks_above_see_what_they_look_for(tmp_path):
     file = tmp_path / "bad.py"
-    file.write_text("def f():\n    from ..training import Learner\n    import click\n    from . import pack\n")
-    found = set(imported("gluon_alexnet.recordio", file))
-    assert {"gluon_alexnet.training", "click", "gluon_alexnet.recordio.pack"} <= found
-    assert room_of("gluon_alexnet.training.Learner") not in MAY_IMPORT["gluon_alexnet.recordio"]
+    file.write_text("def f():\n    from ...training.trainer import Trainer\n    import click\n    from . import pack\n")
+    found = set(imported("gluon_alexnet.recordio.packing.bad", file))
+    assert {"gluon_alexnet.training.trainer", "click", "gluon_alexnet.recordio.packing.pack"} <= found
+    assert room_of("gluon_alexnet.recordio.packing.pack") == "recordio.packing"
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
+
+
+def test_every_source_is_installed():
+    listed = subprocess.run([sys.executable, "setup.py", "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr
+    for folder in {file.parent for file in SOURCES.values()}:
+        assert (folder / "__init__.py").is_file(), f"{folder} is not a package, so it would not be installed"
 
 
 def test_help_imports_nothing_heavy():
@@ -99,10 +141,3 @@ def test_the_readme_names_every_option():
         for parameter in main.get_command(click.Context(main), name).params:
             if isinstance(parameter, click.Option):
                 assert parameter.opts[0] in readme, f"{name} {parameter.opts[0]}"
-
-
-def test_the_readme_maps_every_file():
-    readme = (ROOT / "README.md").read_text()
-    for _, file in SOURCES:
-        if file.name != "__init__.py":
-            assert f"`{file.relative_to(ROOT)}`" in readme, file

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_alexnet import recipe, variants
 from gluon_alexnet.backend import mx
-from gluon_alexnet.columns import join
-from gluon_alexnet.network import initial_parameters
-from gluon_alexnet.schedule import Rates
-from gluon_alexnet.training import Learner
+from gluon_alexnet.model.alexnet import initial_parameters
+from gluon_alexnet.model.column_parallel import join
+from gluon_alexnet.recipes import presets, schema, variants
+from gluon_alexnet.training.lr_schedule import Rates
+from gluon_alexnet.training.trainer import Learner
 
 ROOT = Path(__file__).parent.parent
 TORCH = os.environ.get("TORCH_PYTHON", str(ROOT / ".venv-bench" / "bin" / "python"))
@@ -34,10 +34,10 @@ def without_dropout(one):
 
 def in_torch(one, parameters, images, labels, folder):
     arrays = {name: value.asnumpy() for name, value in parameters.items()}
-    arrays.update(images=images, labels=labels, network=json.dumps(recipe.to_dict(one)["network"]))
+    arrays.update(images=images, labels=labels, network=json.dumps(schema.to_dict(one)["network"]))
     arrays["rates"] = json.dumps([dataclasses.asdict(rates) for rates in RATES])
     np.savez(folder / "in.npz", **arrays)
-    script = ROOT / "tests" / "parity_torch.py"
+    script = ROOT / "tests" / "helpers" / "parity_torch.py"
     subprocess.run([TORCH, str(script), str(folder / "in.npz"), str(folder / "out.npz")], check=True)
     return dict(np.load(folder / "out.npz"))
 
@@ -80,7 +80,7 @@ def compare(one, rng, folder, contexts, tolerance):
 
 @pytest.mark.parametrize("name", ["paper", "as-run"])
 def test_the_full_net_is_pytorch_s(name, rng, tmp_path):
-    compare(without_dropout(recipe.RECIPES[name]), rng, tmp_path, [mx.cpu(0)], tolerance=2e-5)
+    compare(without_dropout(presets.RECIPES[name]), rng, tmp_path, [mx.cpu(0)], tolerance=2e-5)
 
 
 NAMES = [variant.name for variant in variants.VARIANTS]
@@ -96,7 +96,7 @@ def test_each_variant_is_pytorch_s(small_recipe, names, as_run, contexts, rng, t
     network = dataclasses.replace(small_recipe.network, dropout=0.5)
     if as_run:
         fields = ("normalization", "relu_before_normalization", "map_normalization")
-        network = dataclasses.replace(network, **{name: getattr(recipe.AS_RUN.network, name) for name in fields})
+        network = dataclasses.replace(network, **{name: getattr(presets.AS_RUN.network, name) for name in fields})
     one = dataclasses.replace(small_recipe, network=network)
     one = without_dropout(variants.apply(one, names))
     compare(one, rng, tmp_path, [mx.cpu(i) for i in range(min(contexts, one.network.columns))], tolerance=5e-5)

@@ -8,7 +8,7 @@ import click
 from gluon_alexnet import __version__
 from gluon_alexnet.backend import mxnet_sentence
 from gluon_alexnet.errors import FailedWork, WrongUse
-from gluon_alexnet.recordio.dataset import DatasetError, SourceError
+from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
 # heavy at its top, so that `--help` stays quick.
@@ -22,7 +22,7 @@ COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
 
 class CommandLine(click.Group):
-    """A group that loads `tools/<name>.py` on demand, lists by purpose, and turns known errors into sentences."""
+    """A group that loads `tools/commands/<name>.py` on demand, lists by purpose, turns errors into sentences."""
 
     def list_commands(self, ctx):
         return list(COMMANDS)
@@ -36,7 +36,7 @@ class CommandLine(click.Group):
     def get_command(self, ctx, name):
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"gluon_alexnet.tools.{name.replace('-', '_')}").command
+        return importlib.import_module(f"gluon_alexnet.tools.commands.{name.replace('-', '_')}").command
 
     def invoke(self, ctx):
         try:

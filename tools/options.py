@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import click
 
@@ -111,15 +110,6 @@ def report_shared(split: str, images: int, shared: int | None):
             f"{split} looks better than it is. alexnet-tools verify names them.",
             err=True,
         )
-
-
-DATA_DEFAULT = Path("data/ilsvrc2012")
-RUNS = Path("runs")
-
-
-def folder_of_year(year: int) -> Path:
-    """Default data set folder of an ILSVRC year."""
-    return Path(f"data/ilsvrc{year}")
 
 
 def open_contexts(chosen, columns: int):

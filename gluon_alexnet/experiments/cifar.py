@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import fast_normalization
-from ..augmentation import TrainingAugmentation, central_patch, network_order
-from ..evaluation import Score, evaluate
-from .nets import FourLayerNet, LocalNet, decays
-from .recipe import CIFAR_NORMALIZATION, Descent, FigureOne, FourLayers, LocalLayers, NormalizationTest
+from ..data.augmentation import TrainingAugmentation, central_patch, network_order
+from ..evaluation.ensemble import evaluate
+from ..evaluation.metrics import Score
+from ..model import lrn_cpu
+from .config import CIFAR_NORMALIZATION, Descent, FigureOne, FourLayers, LocalLayers, NormalizationTest
+from .models import FourLayerNet, LocalNet, decays
 from .trials import Data, SmallLearner, Surroundings, Trial, run_trial
 
 PICTURES_A_PASS = 100  # of ten views each
@@ -111,7 +112,7 @@ def normalization_trial(
     """
     net = LocalLayers(normalization=CIFAR_NORMALIZATION if normalized else None)
     on_cpu = place.context.device_type == "cpu"  # type: ignore[attr-defined]
-    fast = normalized and on_cpu and fast_normalization.obstacle(CIFAR_NORMALIZATION) is None
+    fast = normalized and on_cpu and lrn_cpu.obstacle(CIFAR_NORMALIZATION) is None
     learner = SmallLearner(LocalNet(net, fast), numbers.descent, place.context, decays(net))
     size, images, batch_size = net.input_size, len(data.train), numbers.descent.batch_size
     mean = central_patch(data.mean(), size)

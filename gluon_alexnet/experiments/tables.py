@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..published import DIFFERENCES
+from ..recipes.published import DIFFERENCES
 from .cifar import NeuronResult, NormalizedResult
-from .recipe import FigureOne, NormalizationTest
+from .config import FigureOne, NormalizationTest
 
 NEURONS = {"relu": "ReLU", "tanh": "tanh"}
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import checkpoint
-from ..augmentation import network_order
+from ..atomic_files import write_text
 from ..backend import mx
+from ..data.augmentation import network_order
 from ..errors import FailedWork, WrongUse
-from ..files import write_text
-from .recipe import Descent
+from ..training import checkpoint
+from .config import Descent
 
 SAVE_EVERY = 100  # updates
 

@@ -1,0 +1,182 @@
+"""What the network sees of a picture (Sec. 2, 4.1): training crops, colour shift, test views.
+
+Pictures are uint8 (N, 256, 256, 3), RGB. What a training picture becomes depends on (seed, epoch, record id)
+and on nothing else, so neither threads nor resuming change a batch.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from ..recipes import schema
+
+PICTURE_SIZE = 256  # pixels, both sides of a packed picture
+_WORDS = 8  # raw 64-bit numbers that each picture has of its own in an epoch; seven are used
+
+
+def central_patch(mean_image: np.ndarray, size: int) -> np.ndarray:
+    """The centre of the mean image (256, 256, 3) as float32 (3, size, size), grey levels.
+
+    The 2012 code subtracts it from every crop, wherever the crop is, and does not mirror it.
+    """
+    offset = (mean_image.shape[0] - size) // 2
+    patch = mean_image[offset : offset + size, offset : offset + size]
+    return np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32)
+
+
+class TrainingAugmentation:
+    """Random crop, mirror and colour shift, with the mean subtracted (Sec. 4.1).
+
+    numbers: the recipe's augmentation. size: height and width of a crop. mean: float32 (3, size, size).
+    eigenvalues (3,) and axes (3, 3, one a column): of the RGB covariance over the training pictures.
+    """
+
+    def __init__(
+        self,
+        numbers: schema.Augmentation,
+        size: int,
+        mean: np.ndarray,
+        eigenvalues: np.ndarray,
+        axes: np.ndarray,
+        seed: int,
+    ):
+        self._numbers = numbers
+        self._size = size
+        self._mean = mean
+        # The paper adds [p1 p2 p3][a1 l1, ...]; in the 2012 code l is the standard deviation along the axis.
+        self._colours = axes * np.sqrt(eigenvalues)
+        self._seed = seed
+
+    def __call__(self, pictures: np.ndarray, ids: np.ndarray, epoch: int) -> np.ndarray:
+        """uint8 (N, 256, 256, 3) of these record ids → float32 (N, 3, size, size)."""
+        crops = np.empty((len(pictures), 3, self._size, self._size), np.float32)
+        rendering = EpochCrops(self, epoch)
+        for picture, drawn, crop in zip(pictures, self._draws(ids, epoch, pictures.shape[1]), crops):
+            rendering.render(picture, drawn, crop)
+        return crops
+
+    def of_epoch(self, epoch: int) -> EpochCrops:
+        """The same as a rendering for the reader's threads."""
+        return EpochCrops(self, epoch)
+
+    def draw(self, record: int, epoch: int, picture_size: int) -> tuple[int, int, bool, np.ndarray]:
+        """(top, left, mirrored, colour shift float32 (3,) in grey levels) of one presentation of one picture."""
+        return self._draws([record], epoch, picture_size)[0]
+
+    def _draws(self, ids, epoch, picture_size):
+        words = _words(self._seed, epoch, ids)
+        # The upper 32 bits times the number of places, without the fraction: even to one part in 10⁸.
+        places = ((words[:, :2] >> 32) * np.uint64(picture_size - self._size + 1) >> 32).tolist()
+        mirrored = (words[:, 2] >> 63).astype(bool) & self._numbers.mirror
+        alpha = self._numbers.colour_deviation * _normal(words[:, 3:7])
+        # Summed by hand: BLAS may add up in another order for another batch size.
+        shifts = sum(alpha[:, k, None] * self._colours[None, :, k] for k in range(3)).astype(np.float32)
+        if not self._coloured(epoch):
+            shifts[:] = 0
+        return [(*place, *rest) for place, *rest in zip(places, mirrored.tolist(), shifts)]
+
+    def _coloured(self, epoch):
+        return self._numbers.colour_epochs is None or epoch < self._numbers.colour_epochs
+
+
+class EpochCrops:
+    """One epoch's training crops, float32 (3, size, size) each, made of one picture at a time."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, augmentation: TrainingAugmentation, epoch: int):
+        self.shape = (3, augmentation._size, augmentation._size)
+        self._augmentation = augmentation
+        self._epoch = epoch
+        self._mean = augmentation._mean
+        divisor = augmentation._numbers.colour_divisor if augmentation._coloured(epoch) else 1
+        self._scale = np.float32(1 / divisor)
+        self._shift = _compiled_shift()
+
+    def draw(self, ids: np.ndarray) -> list[tuple[int, int, bool, np.ndarray]]:
+        """What :meth:`TrainingAugmentation.draw` gives, for each id."""
+        return self._augmentation._draws(ids, self._epoch, PICTURE_SIZE)
+
+    def render(self, picture: np.ndarray, drawn: tuple, out: np.ndarray) -> None:
+        """Write the crop of uint8 (256, 256, 3) that was drawn into `out`, float32 (3, size, size)."""
+        top, left, mirrored, shift = drawn
+        height, width = out.shape[1:]
+        window = picture[top : top + height, left : left + width]
+        if mirrored:
+            window = cv2.flip(window, 1)
+        self._shift(*cv2.split(window), self._mean, shift, self._scale, out)
+
+
+@cache
+def _compiled_shift():
+    """:func:`_shift` in one pass that other threads need not wait for; as it is where Numba is missing."""
+    try:
+        import numba
+    except ImportError:
+        return _shift
+
+    def one(plane, mean, shift, scale, out):
+        for y in range(out.shape[0]):
+            for x in range(out.shape[1]):
+                out[y, x] = (np.float32(plane[y, x]) - mean[y, x] + shift) * scale
+
+    one = numba.njit(nogil=True)(one)
+
+    @numba.njit(nogil=True)
+    def shifted(red, green, blue, mean, shift, scale, out):
+        one(red, mean[0], shift[0], scale, out[0])
+        one(green, mean[1], shift[1], scale, out[1])
+        one(blue, mean[2], shift[2], scale, out[2])
+
+    return shifted
+
+
+def _shift(red, green, blue, mean, shift, scale, out):
+    """(colours - mean + shift) · scale into `out`, float32 (3, size, size)."""
+    for plane, patch, addend, crop in zip((red, green, blue), mean, shift, out):
+        np.subtract(plane, patch, out=crop)
+        crop += addend
+        crop *= scale
+
+
+def _words(seed, epoch, ids):
+    """uint64 (N, 8): the numbers at 8·id of the stream that belongs to (seed, epoch), however many are drawn."""
+    bits = np.random.Philox(key=[seed, epoch])  # its raw stream is what NumPy promises to keep
+    words = np.empty((len(ids), _WORDS), np.uint64)
+    position = 0
+    for row, record in zip(words, ids):
+        # The generator steps in blocks of four numbers, and stepping back is stepping on around the circle.
+        bits.advance((int(record) * _WORDS // 4 - position) % 2**256)
+        row[:] = bits.random_raw(_WORDS)
+        position = (int(record) + 1) * _WORDS // 4
+    return words
+
+
+def _normal(words):
+    """float64 (N, 3) of the standard normal distribution from uint64 (N, 4): Box and Muller's, one number unused."""
+    uniform = ((words >> 11) + np.uint64(1)) * 2.0**-53  # above 0, up to 1
+    radius = np.sqrt(-2 * np.log(uniform[:, :2]))
+    angle = 2 * np.pi * uniform[:, 2:]
+    return np.concatenate([radius * np.cos(angle), radius[:, :1] * np.sin(angle[:, :1])], axis=1)
+
+
+def crop_views(pictures: np.ndarray, size: int, count: int) -> np.ndarray:
+    """The views whose softmax outputs are averaged (Sec. 4.1), as uint8 (N, count, size, size, 3).
+
+    count 10: four corners and the centre, then the same five mirrored. count 1: the centre.
+    """
+    far = pictures.shape[1] - size
+    centre = far // 2
+    corners = {10: [(0, 0), (0, far), (far, 0), (far, far), (centre, centre)], 1: [(centre, centre)]}[count]
+    views = np.stack([pictures[:, top : top + size, left : left + size] for top, left in corners], axis=1)
+    if count == 10:
+        views = np.concatenate([views, views[:, :, :, ::-1]], axis=1)
+    return views
+
+
+def network_order(pictures: np.ndarray) -> np.ndarray:
+    """uint8 (M, height, width, 3) → float32 (M, 3, height, width), grey levels 0 to 255."""
+    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)

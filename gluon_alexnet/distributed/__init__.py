@@ -1,0 +1,1 @@
+"""Training on several processes: collective operations and MXNet's parameter server."""

@@ -1,0 +1,1 @@
+"""Error rates, ensembles and saved predictions (Sec. 6)."""

@@ -1,0 +1,91 @@
+"""Evaluation and prediction with one net or the mean of several, over one view or ten (Sec. 4.1, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..data.augmentation import crop_views
+from ..errors import FailedWork
+from .metrics import Score, Tally
+
+
+def evaluate(
+    classify: Callable[[np.ndarray], np.ndarray],
+    batches: Iterable,
+    size: int,
+    views: Sequence[int] = (10, 1),
+    report: Callable[[int], None] = lambda images: None,
+) -> list[Score]:
+    """Errors over all pictures of ``batches``, each counted once, for each number of views.
+
+    classify: uint8 (M, size, size, 3) → probabilities (M, classes). batches: of (pictures uint8
+    (N, 256, 256, 3), labels (N,), ids (N,)). report: called with the number of pictures after each batch.
+    Raises FailedWork where a probability is not a number, or where there are no pictures, WrongUse where they
+    have no labels (below 0).
+    """
+    tallies: list[Tally] = []
+    for pictures, labels, ids in batches:
+        for index, probabilities in enumerate(view_probabilities(classify, pictures, size, views)):
+            _check(probabilities, ids, "The network")
+            if len(tallies) == index:
+                tallies.append(Tally(views[index], probabilities.shape[1]))
+            tallies[index].add(probabilities, labels)
+        report(len(pictures))
+    if not tallies:
+        raise FailedWork("There is not one picture to evaluate.")
+    return [tally.score for tally in tallies]
+
+
+class Predicted(NamedTuple):
+    """N pictures as several nets see them."""
+
+    labels: np.ndarray  # int64 (N,)
+    ids: np.ndarray  # int64 (N,)
+    nets: list[list[np.ndarray]]  # of each net, for each number of views: (N, classes)
+    mean: list[np.ndarray]  # of all nets, for each number of views: (N, classes)
+
+
+def predict(
+    nets: Sequence[Any], weights: Sequence[float], batches: Iterable, views: Sequence[int]
+) -> Iterator[Predicted]:
+    """What several nets say of the same pictures, and their weighted mean (Sec. 6: 5 CNNs, 7 CNNs).
+
+    nets: with ``classify``, ``size`` and ``source``, as :class:`gluon_alexnet.export.symbol.Model`; all of the same
+    classes. batches: as for :func:`evaluate`. Raises FailedWork where a probability is not a number.
+    """
+    for pictures, labels, ids in batches:
+        each = [view_probabilities(net.classify, pictures, net.size, views) for net in nets]
+        for net, of_views in zip(nets, each):
+            for probabilities in of_views:
+                _check(probabilities, ids, net.source)
+        yield Predicted(labels, ids, each, [average([one[v] for one in each], weights) for v in range(len(views))])
+
+
+def average(probabilities: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
+    """The weighted mean of several nets' probabilities, (N, classes) each, as float32; of one net what it says."""
+    if len(probabilities) == 1:
+        return probabilities[0]
+    total = np.zeros(probabilities[0].shape)
+    for weight, one in zip(weights, probabilities):
+        total += weight * one.astype(np.float64)
+    return (total / sum(weights)).astype(np.float32)
+
+
+def view_probabilities(classify, pictures, size, views):
+    """Mean softmax (N, classes) over the views, for each number of views asked for; each view is computed once."""
+    most = max(views)
+    stack = crop_views(pictures, size, most)
+    outputs = classify(stack.reshape(-1, size, size, 3)).reshape(len(pictures), most, -1)
+    centre = 4 if most == 10 else 0  # the place of the centre view among the ten
+    return [outputs.mean(axis=1) if count == most else outputs[:, centre] for count in views]
+
+
+def _check(probabilities, ids, whose):
+    bad = ~np.isfinite(probabilities).all(axis=1)
+    if bad.any():
+        raise FailedWork(
+            f"{whose}: the output for record {np.asarray(ids)[bad][0]} is not a number; these weights are of no use."
+        )

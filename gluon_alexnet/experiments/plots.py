@@ -1,0 +1,86 @@
+"""Pictures of the repeated experiments (Fig. 1, Sec. 3.3, the differences). They are drawn without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..plots import headless_pyplot
+from .cifar import NeuronResult, NormalizedResult
+from .config import FigureOne, NormalizationTest
+from .tables import Ablation
+from .trials import Trial
+
+POINTS = 400  # of a curve
+
+
+def draw_figure_one(results: Mapping[str, NeuronResult], numbers: FigureOne, images: int, file: Path) -> None:
+    """Fig. 1: training error over updates as a PNG, ReLU solid, tanh dashed, a line a seed."""
+    pyplot = headless_pyplot()
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for name, style, label in (("relu", "-", "ReLU"), ("tanh", "--", "tanh")):
+        result = results[name]
+        for number, trial in enumerate(result.trials):
+            text = f"{label}, rate {result.best_rate:g}" if number == 0 else None
+            axes.plot(*_curve(trial, numbers.window), style, color="C0" if name == "relu" else "C1", lw=1, label=text)
+    axes.axhline(numbers.target, color="grey", lw=0.8, label=f"{numbers.target:g} %")
+    axes.set_xlabel(f"updates with batches of {numbers.descent.batch_size}")
+    axes.set_ylabel(f"training error, %, over the last {numbers.window} updates")
+    axes.set_title(f"{images} training pictures of CIFAR-10", fontsize=10)
+    _finish(pyplot, figure, axes, file)
+
+
+def draw_normalization_test(
+    results: Mapping[str, NormalizedResult], numbers: NormalizationTest, images: int, file: Path
+) -> None:
+    """Training error over epochs, and at the end the test errors, without and with normalisation, as a PNG."""
+    pyplot = headless_pyplot()
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    each = -(-images // numbers.descent.batch_size)
+    for name, style, colour in (("without", "--", "C1"), ("with", "-", "C0")):
+        result = results[name]
+        for number, trial in enumerate(result.trials):
+            text = f"{name} LRN, training" if number == 0 else None
+            steps, errors = _curve(trial, max(1, min(each, trial.step // 10)))
+            axes.plot([step / each for step in steps], errors, style, color=colour, lw=1, label=text)
+        tested = [scores[0].top1 for scores in result.scores if scores]
+        axes.plot([numbers.epochs] * len(tested), tested, "o", color=colour, ms=5, label=f"{name} LRN, test")
+    axes.set_xlabel("epochs")
+    axes.set_ylabel("error, %")
+    axes.set_title(f"{images} training pictures of CIFAR-10", fontsize=10)
+    _finish(pyplot, figure, axes, file)
+
+
+def draw_ablations(results: Sequence[Ablation], data: str, file: Path) -> None:
+    """Top-1 and top-5 error of each net over ten views as bars, in a PNG; a dashed line for the full net's top-1."""
+    pyplot = headless_pyplot()
+    figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.5 * len(results)))
+    for offset, label, errors in (
+        (-0.2, "top-1", [result.top1[10] for result in results]),
+        (0.2, "top-5", [result.top5[10] for result in results]),
+    ):
+        bars = axes.barh([place + offset for place in range(len(results))], errors, 0.4, label=label)
+        axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+    axes.axvline(results[0].top1[10], color="grey", lw=0.8, ls="--")
+    axes.set_yticks(range(len(results)), [result.name for result in results])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.15 * max(result.top1[10] for result in results) + 1)
+    axes.set_xlabel(f"error on the validation pictures of {data}, ten views, %")
+    _finish(pyplot, figure, axes, file)
+
+
+def _curve(trial: Trial, window: int):
+    """(updates, training errors) at evenly spaced places, from the first full window to the last update."""
+    places = sorted({window + (trial.step - window) * point // POINTS for point in range(POINTS + 1)})
+    places = [place for place in places if 0 < place <= trial.step]
+    return places, [trial.error(window, place) for place in places]
+
+
+def _finish(pyplot, figure, axes, file):
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.tight_layout()
+    draft = file.with_name(f".{file.name}")
+    figure.savefig(draft, dpi=100, format="png")
+    draft.replace(file)
+    pyplot.close(figure)

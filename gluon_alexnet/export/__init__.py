@@ -1,0 +1,1 @@
+"""Exported nets: symbol and parameters, ONNX, 8-bit integers."""

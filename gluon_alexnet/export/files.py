@@ -1,0 +1,107 @@
+"""Exported nets get their names together, once every file of them has been read back and compared.
+
+OUT-symbol.json, OUT-0000.params   graph and arrays
+OUT.onnx                           the same for other programs, where it was asked for
+OUT.json                           what they mean, what was found, and the digests of the others
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic_files import sha256, sync
+from ..errors import FailedWork
+
+FORMAT = "alexnet-export"
+FORMAT_VERSION = 1
+ENDS = {"symbol": "-symbol.json", "parameters": "-0000.params", "onnx": ".onnx"}
+DESCRIPTION = ".json"
+
+# float32 sums in another order differ at most this much, as a share of the largest probability: between two ways to
+# run a net in MXNet, and between MXNet and another program.
+TOLERANCE = 1e-5
+TOLERANCE_OF_OTHERS = 1e-4
+
+
+def file_of(path: Path, role: str) -> Path:
+    """A file of the export OUT; role: one of ENDS, or ``description``."""
+    return path.with_name(path.name + ENDS.get(role, DESCRIPTION))
+
+
+class Publication:
+    """Context manager: exports are written beside their place, then ``publish`` names them; else they are removed."""
+
+    def __init__(self) -> None:
+        self._drafts: list[tuple[Path, Path]] = []  # (name beside OUT, OUT)
+
+    def __enter__(self) -> Publication:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for draft, _ in self._drafts:
+            shutil.rmtree(draft.parent, ignore_errors=True)
+
+    def draft(self, path: Path) -> Path:
+        """A name beside OUT under which its files can be written."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)) / path.name
+        self._drafts.append((draft, path))
+        return draft
+
+    def verify(
+        self,
+        draft: Path,
+        runners: dict[str, Callable[[Path, np.ndarray], np.ndarray]],
+        pictures: np.ndarray,
+        expected: np.ndarray,
+        tolerance: float = TOLERANCE,
+    ) -> dict[str, float]:
+        """Largest difference from the expected probabilities of each program that runs the draft, by name.
+
+        runners: (draft, pictures) → probabilities. pictures: uint8 (N, size, size, 3), at least one. expected:
+        (N, classes). Raises FailedWork where one is above the tolerance, a share of the largest probability.
+        """
+        path, allowed = dict(self._drafts)[draft], tolerance * float(expected.max())
+        differences = {name: float(np.abs(run(draft, pictures) - expected).max()) for name, run in runners.items()}
+        for name, difference in differences.items():
+            if not difference <= allowed:
+                raise FailedWork(
+                    f"{path}: {name} gets probabilities that differ from the net's by {difference:.2g} (allowed: "
+                    f"{allowed:.1g}); nothing was written."
+                )
+        return differences
+
+    def describe(self, draft: Path, size: int, description: dict) -> dict:
+        """Write OUT.json's draft with the digests of the files that are there; returns what it holds.
+
+        size: height and width of the input. description: what else it holds, among it ``classes``.
+        """
+        content = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "input": {"name": "data", "shape": ["N", 3, size, size], "values": "RGB grey levels 0 to 255, float32"},
+            "output": {"shape": ["N", len(description["classes"])], "values": "softmax probabilities"},
+            **description,
+            "sha256": {role: sha256(file_of(draft, role)) for role in ENDS if file_of(draft, role).exists()},
+        }
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        file_of(draft, "description").write_text(text, encoding="utf-8")
+        return content
+
+    def publish(self) -> None:
+        """Give all files their names, the descriptions last. An ONNX file of an older export to OUT goes."""
+        for draft, path in self._drafts:
+            for role in (*ENDS, "description"):
+                source, target = file_of(draft, role), file_of(path, role)
+                if source.exists():
+                    sync(source)
+                    os.replace(source, target)
+                elif role == "onnx":
+                    target.unlink(missing_ok=True)

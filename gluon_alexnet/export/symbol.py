@@ -1,0 +1,121 @@
+"""A trained net as files that any MXNet can load: symbol, parameters, and what they mean (Sec. 3.5, 4.1)."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic_files import sha256
+from ..backend import mx
+from ..data.augmentation import network_order
+from ..errors import FailedWork, WrongUse
+from ..model.classifier import Model, classify_with, count_parameters
+from .files import ENDS, FORMAT, FORMAT_VERSION, Publication, file_of
+
+
+def is_export(path: Path) -> bool:
+    """Whether OUT names an exported pair: OUT.json and OUT-symbol.json are there."""
+    return all(file_of(path, role).exists() for role in ("description", "symbol"))
+
+
+def export(classifier, path: Path, size: int, description: dict, pictures: np.ndarray, context) -> dict:
+    """Write OUT-symbol.json, OUT-0000.params and OUT.json, once what was written has been read back and compared.
+
+    classifier: a hybridized block from raw pictures to probabilities. pictures: uint8 (N, size, size, 3), real ones,
+    at least one. Returns what OUT.json holds. Raises FailedWork if the files give other probabilities than the net;
+    then nothing is left under the final names.
+    """
+    with Publication() as publication:
+        draft = publication.draft(path)
+        differences = write_pair(publication, draft, classifier, pictures, context)
+        verified = {"pictures": len(pictures), "largest_difference": differences}
+        written = publication.describe(draft, size, {**description, "verified": verified})
+        publication.publish()
+    return written
+
+
+def write_pair(publication: Publication, draft: Path, classifier, pictures, context) -> dict[str, float]:
+    """The symbol/params pair of :func:`export` as a draft; the largest difference of each way to load it."""
+    expected = classify_with(classifier, context)(pictures)  # also the forward pass that exporting needs
+    classifier.export(str(draft))
+    return publication.verify(draft, runners(context), pictures, expected)
+
+
+def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
+    """MXNet's two ways to load a pair, by name: (OUT, uint8 (N, size, size, 3)) → probabilities (N, classes)."""
+    return {
+        "SymbolBlock": lambda path, pictures: _by_symbol_block(path, pictures, context),
+        "Module": lambda path, pictures: _by_module(path, pictures, context),
+    }
+
+
+def load_export(path: Path, context) -> Model:
+    """The net of an exported pair. Raises FailedWork where a file of it is missing, cut or of another pair."""
+    description = read_export(path, context)
+    size, variants = int(description["input"]["shape"][-1]), tuple(description["provenance"]["variants"])
+    block = load_pair(path, context)
+    return Model(
+        classify_with(block, context), size, description["classes"], str(path), variants, count_parameters(block)
+    )
+
+
+def read_export(path: Path, context) -> dict:
+    """What OUT.json holds, once the other files have been held against their digests.
+
+    Raises FailedWork where a file is missing, cut or of another export, WrongUse where the context cannot run it.
+    """
+    description_file = file_of(path, "description")
+    try:
+        description = json.loads(description_file.read_text(encoding="utf-8"))
+        if description["format"] != FORMAT:
+            raise ValueError("of another program")
+        digests, version = dict(description["sha256"]), int(description["version"])
+        classes, _ = list(description["classes"]), tuple(description["provenance"]["variants"])
+        int(description["input"]["shape"][-1])
+        int8 = "int8" in description
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise FailedWork(
+            f"{description_file} is not the description of an exported AlexNet; export the run again."
+        ) from error
+    if version > FORMAT_VERSION:
+        raise FailedWork(
+            f"{description_file} has version {version}; this program reads up to {FORMAT_VERSION}: update it."
+        )
+    if int8 and context.device_type != "cpu":
+        raise WrongUse(f"{path} is an int8 net, which oneDNN computes on a CPU; use --cpus 0.")
+    for role in ENDS:
+        file = file_of(path, role)
+        if role == "onnx" and not file.exists():
+            continue  # an export need not have one, and MXNet does not read it
+        if not file.exists():
+            raise FailedWork(f"{file} is missing; an exported net is three files, export the run again.")
+        if digests.get(role) != sha256(file):
+            raise FailedWork(f"{file} is damaged or does not belong to {description_file}; export the run again.")
+    return {**description, "classes": classes}
+
+
+def load_pair(path: Path, context):
+    """The block of OUT-symbol.json and OUT-0000.params, unchecked: of a draft, say."""
+    symbol, parameters = file_of(path, "symbol"), file_of(path, "parameters")
+    with warnings.catch_warnings():
+        # The graph leaves the input's type open; MXNet then takes float32, as meant.
+        warnings.filterwarnings("ignore", "Cannot decide type")
+        return mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(parameters), ctx=context)
+
+
+def _by_symbol_block(path, pictures, context):
+    return classify_with(load_pair(path, context), context)(pictures)
+
+
+def _by_module(path, pictures, context):
+    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(path), 0)
+    module = mx.mod.Module(symbol, data_names=["data"], label_names=None, context=context)
+    data = mx.nd.array(network_order(pictures), ctx=context)
+    module.bind(for_training=False, data_shapes=[("data", data.shape)])
+    module.set_params(arguments, auxiliary)
+    module.forward(mx.io.DataBatch([data]), is_train=False)
+    return module.get_outputs()[0].asnumpy()

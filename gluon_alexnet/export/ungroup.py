@@ -1,0 +1,91 @@
+"""A deployed graph with each column written out: convolutions in groups become one convolution a column (Sec. 3.2)."""
+
+from __future__ import annotations
+
+import json
+
+from ..backend import mx
+
+
+def write_out(symbol, arguments: dict) -> tuple:
+    """(symbol, arguments) of the same net without convolutions in groups.
+
+    Columns are cut from what all of them read, stay apart as long as what follows is theirs alone (the activation, the
+    next convolution in as many groups), and are joined where something reads both.
+    """
+    graph = json.loads(symbol.tojson())
+    writer = _Writer(graph["nodes"], dict(arguments))
+    for number, node in enumerate(graph["nodes"]):
+        writer.add(number, node)
+    heads = [writer.joined(*head[:2]) for head in graph["heads"]]
+    graph.update(
+        nodes=writer.nodes,
+        heads=heads,
+        arg_nodes=[number for number, node in enumerate(writer.nodes) if node["op"] == "null"],
+        node_row_ptr=list(range(len(writer.nodes) + 1)),
+    )
+    return mx.sym.load_json(json.dumps(graph)), writer.arguments
+
+
+class _Writer:
+    """The new graph's nodes, and where each old node's output is: whole, or one node a column."""
+
+    def __init__(self, old: list[dict], arguments: dict) -> None:
+        self._old = old
+        self._whole: dict[int, int] = {}
+        self._columns: dict[int, list[int]] = {}
+        self.nodes: list[dict] = []
+        self.arguments = arguments
+
+    def add(self, number, node):
+        groups = int(node.get("attrs", {}).get("num_group", 1)) if node["op"] == "Convolution" else 1
+        below = self._columns.get(node["inputs"][0][0]) if node["inputs"] else None
+        if groups > 1:
+            self._columns[number] = self._convolutions(node, groups, below)
+        elif node["op"] == "Activation" and below:
+            self._columns[number] = [
+                self._node("Activation", f"{node['name']}_column{column}", [[one, 0, 0]], node["attrs"])
+                for column, one in enumerate(below)
+            ]
+        else:
+            inputs = [self.joined(source, output) for source, output, *_ in node["inputs"]]
+            self._whole[number] = self._node(node["op"], node["name"], inputs, node.get("attrs"))
+
+    def joined(self, number, output):
+        """The output of an old node as an input of a new one."""
+        if number not in self._whole:
+            columns = self._columns[number]
+            attributes = {"dim": "1", "num_args": str(len(columns))}
+            inputs = [[column, 0, 0] for column in columns]
+            self._whole[number] = self._node("Concat", f"{self._old[number]['name']}_joined", inputs, attributes)
+        return [self._whole[number], output, 0]
+
+    def _convolutions(self, node, groups, below):
+        data, *learned = node["inputs"]
+        if below is None or len(below) != groups:
+            cut = {"num_outputs": str(groups), "axis": "1"}
+            source = self._node("SliceChannel", f"{node['name']}_columns", [self.joined(*data[:2])], cut)
+            inputs = [[source, column, 0] for column in range(groups)]
+        else:
+            inputs = [[one, 0, 0] for one in below]
+        attributes = {**node["attrs"], "num_group": "1", "num_filter": str(int(node["attrs"]["num_filter"]) // groups)}
+        made = []
+        for column, own in enumerate(inputs):
+            parameters = [[self._share(self._old[one[0]]["name"], column, groups), 0, 0] for one in learned]
+            made.append(self._node("Convolution", f"{node['name']}_column{column}", [own, *parameters], attributes))
+        return made
+
+    def _share(self, name, column, groups):
+        """A variable of one column: its part of the first axis, where kernels of a column lie together."""
+        whole = self.arguments[name]
+        size = whole.shape[0] // groups
+        part = f"{name}_column{column}"
+        self.arguments[part] = whole[column * size : (column + 1) * size].copy()
+        return self._node("null", part, [], None)
+
+    def _node(self, operator, name, inputs, attributes):
+        node = {"op": operator, "name": name, "inputs": inputs}
+        if attributes:
+            node["attrs"] = attributes
+        self.nodes.append(node)
+        return len(self.nodes) - 1

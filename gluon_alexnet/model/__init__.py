@@ -1,0 +1,1 @@
+"""The network (Sec. 3)."""

@@ -1,0 +1,188 @@
+"""AlexNet (Krizhevsky, Sutskever, Hinton, NIPS 2012, Sec. 3.5 and Fig. 2), eight layers in reading order.
+
+Each segment is written once. ``columns`` is how many of the network's columns a block holds: all of them
+in :class:`AlexNet`, on one device, as convolutions in groups; one in each part of
+:class:`.ColumnParallel`. Shapes at the end of a line are of one image in the paper's net.
+"""
+
+from __future__ import annotations
+
+from ..backend import mx
+from ..recipes import schema
+from .layers import Dropout, MapNormalization, ResponseNormalization
+from .shapes import convolution_outputs
+
+nn = mx.gluon.nn
+
+
+class LowerLayers(mx.gluon.HybridBlock):
+    """Layers 1 and 2: each column sees the image and then only itself."""
+
+    def __init__(self, network: schema.Network, columns: int, fast: bool = False, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        self._network = network
+        with self.name_scope():
+            self.conv1 = _convolution("conv1", network, 3, columns)
+            self.norm1 = _normalization(network, network.conv1, columns, fast)
+            self.pool1 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
+            self.conv2 = _convolution("conv2", network, network.conv1.kernels, columns)
+            self.norm2 = _normalization(network, network.conv2, columns, fast)
+            self.map_norm2 = MapNormalization(network.map_normalization) if network.map_normalization else None
+            self.pool2 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
+
+    def hybrid_forward(self, F, x):  # 3×224×224
+        before, after = self._network.conv1.border
+        x = F.pad(x, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, before, after, before, after))
+        x = self.conv1(x)  # 96×55×55
+        if self._network.relu_before_normalization:
+            x = _neuron(F, x, self._network)
+        if self.norm1 is not None:
+            x = self.norm1(x)
+        x = self.pool1(x)  # 96×27×27
+        if not self._network.relu_before_normalization:
+            x = _neuron(F, x, self._network)
+        x = _neuron(F, self.conv2(x), self._network)  # 256×27×27
+        if self.norm2 is not None:
+            x = self.norm2(x)
+        if self.map_norm2 is not None:
+            x = self.map_norm2(x)
+        return self.pool2(x)  # 256×13×13
+
+
+class UpperLayers(mx.gluon.HybridBlock):
+    """Layers 3 to 5: layer 3 reads every column, layers 4 and 5 their own."""
+
+    def __init__(self, network: schema.Network, columns: int, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        self._network = network
+        maps = {name: layer.kernels for name, layer in network.convolutions()}
+        below3 = maps["conv2"]
+        below4 = maps.get("conv3", below3)
+        below5 = maps.get("conv4", below4)
+        with self.name_scope():
+            self.conv3 = _convolution("conv3", network, below3, columns) if network.conv3 else None
+            self.conv4 = _convolution("conv4", network, below4, columns) if network.conv4 else None
+            self.conv5 = _convolution("conv5", network, below5, columns) if network.conv5 else None
+            self.pool5 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
+
+    def hybrid_forward(self, F, x):  # 256×13×13, both columns
+        if self.conv3 is not None:
+            x = _neuron(F, self.conv3(x), self._network)  # 384×13×13
+        if self.conv4 is not None:
+            x = _neuron(F, self.conv4(x), self._network)  # 384×13×13
+        if self.conv5 is not None:
+            x = _neuron(F, self.conv5(x), self._network)  # 256×13×13
+        return self.pool5(x)  # 256×6×6
+
+
+class SixthLayer(mx.gluon.HybridBlock):
+    """CNN*'s sixth convolutional layer, on top of the last pooling; it reads every column (Sec. 6)."""
+
+    def __init__(self, network: schema.Network, columns: int, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        self._network = network
+        with self.name_scope():
+            self.conv6 = _convolution("conv6", network, network.convolutions()[-2][1].kernels, columns)
+
+    def hybrid_forward(self, F, x):  # 256×6×6, both columns
+        return _neuron(F, self.conv6(x), self._network)  # 256×6×6
+
+
+class Hidden(mx.gluon.HybridBlock):
+    """Layer 6 or 7: fully connected to every column, ReLU, dropout (Sec. 4.2)."""
+
+    def __init__(self, name: str, network: schema.Network, inputs: int, columns: int, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        self._network = network
+        layer = getattr(network, name)
+        with self.name_scope():
+            self.dense = nn.Dense(
+                layer.neurons * columns // network.columns,
+                in_units=inputs,
+                weight_initializer=mx.init.Normal(layer.weight_deviation),
+                bias_initializer=mx.init.Constant(layer.bias),
+                prefix=f"{name}_",
+            )
+            self.dropout = Dropout(network.dropout)
+
+    def hybrid_forward(self, F, x):
+        return self.dropout(_neuron(F, self.dense(x), self._network))
+
+
+class AlexNet(mx.gluon.HybridBlock):
+    """The whole network on one device.
+
+    network: its numbers; ``network.columns == 2`` is the paper's net, with convolutions in two groups.
+    classes: outputs of layer 8. Input: (N, 3, 224, 224), RGB grey levels with the mean subtracted.
+    Output: (N, classes), before the softmax. fast: response normalisation for training on a CPU.
+    """
+
+    def __init__(self, network: schema.Network, classes: int, fast: bool = False, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        columns = network.columns
+        with self.name_scope():
+            self.lower = LowerLayers(network, columns, fast)
+            self.upper = UpperLayers(network, columns)
+            self.sixth = SixthLayer(network, columns) if network.conv6 else None
+            self.fc6 = Hidden("fc6", network, convolution_outputs(network), columns)
+            self.fc7 = Hidden("fc7", network, network.fc6.neurons, columns)
+            self.fc8 = output_layer(network, classes)
+
+    def hybrid_forward(self, F, x):
+        x = self.upper(self.lower(x))  # 256×6×6
+        if self.sixth is not None:
+            x = self.sixth(x)
+        x = self.fc7(self.fc6(x))  # 9216 → 4096
+        return self.fc8(x)  # 1000
+
+
+def output_layer(network: schema.Network, classes: int):
+    """Layer 8: one output a class, read by the softmax."""
+    return nn.Dense(
+        classes,
+        in_units=network.fc7.neurons,
+        weight_initializer=mx.init.Normal(network.fc8_weight_deviation),
+        bias_initializer=mx.init.Constant(network.fc8_bias),
+        prefix="fc8_",
+    )
+
+
+def initial_parameters(network: schema.Network, classes: int, seed: int) -> dict:
+    """Parameters before training (Sec. 5) by name, on cpu(0): the same for a seed, whatever the placement."""
+    mx.random.seed(seed)
+    net = AlexNet(network, classes)
+    net.initialize(ctx=mx.cpu())
+    return {name: parameter.data() for name, parameter in net.collect_params().items()}
+
+
+def set_parameters(block, values: dict) -> None:
+    """Give each parameter of an initialized block the value of its name. Raises KeyError for a missing one."""
+    for name, parameter in block.collect_params().items():
+        parameter.set_data(values[name])
+
+
+def _convolution(name, network, maps_below, columns):
+    """One layer; maps_below: those of all columns of the layer below."""
+    layer = getattr(network, name)
+    return nn.Conv2D(
+        layer.kernels * columns // network.columns,
+        layer.size,
+        layer.stride,
+        # Borders that differ between sides are padded before the convolution.
+        layer.border[0] if layer.border[0] == layer.border[1] else 0,
+        groups=1 if layer.both_columns else columns,
+        in_channels=maps_below if layer.both_columns else maps_below * columns // network.columns,
+        weight_initializer=mx.init.Normal(layer.weight_deviation),
+        bias_initializer=mx.init.Constant(layer.bias),
+        prefix=f"{name}_",
+    )
+
+
+def _normalization(network, layer, columns, fast):
+    if network.normalization is None:
+        return None
+    return ResponseNormalization(network.normalization, columns, layer.kernels * columns // network.columns, fast)
+
+
+def _neuron(F, x, network):
+    return F.Activation(x, act_type=network.neuron)

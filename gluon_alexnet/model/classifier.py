@@ -1,0 +1,67 @@
+"""The net as a user sees it: an image in, probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backend import mx
+from ..data.augmentation import network_order
+from ..model.alexnet import AlexNet, set_parameters
+from ..recipes import schema
+
+
+class Classifier(mx.gluon.HybridBlock):
+    """AlexNet from raw pictures to probabilities, in one graph.
+
+    Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: (N, classes), softmax.
+    """
+
+    def __init__(self, network: schema.Network, classes: int, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        with self.name_scope():
+            self.net = AlexNet(network, classes)
+            shape = (1, 3, network.input_size, network.input_size)
+            self.mean = self.params.get("mean", shape=shape, grad_req="null", init=mx.init.Zero())
+
+    def hybrid_forward(self, F, x, mean):
+        return F.softmax(self.net(F.broadcast_sub(x, mean)))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net to classify with. ``classify``: uint8 (M, size, size, 3) → float32 (M, classes)."""
+
+    classify: Callable[[np.ndarray], np.ndarray]
+    size: int
+    classes: list[dict]
+    source: str
+    variants: tuple[str, ...] = ()  # of the recipe it was trained with
+    parameters: int = 0  # weights and biases; the mean image is none
+
+
+def build_classifier(network: schema.Network, parameters: dict, context) -> Classifier:
+    """The classifier with these parameters (those of :class:`AlexNet` and ``mean``), hybridized, on a context."""
+    classes = parameters["fc8_bias"].shape[0]
+    classifier = Classifier(network, classes)
+    classifier.initialize(ctx=context)
+    set_parameters(classifier, {**parameters, "mean": parameters["mean"].expand_dims(0)})
+    classifier.hybridize(static_alloc=True)
+    return classifier
+
+
+def count_parameters(block) -> int:
+    """Weights and biases of a net over raw pictures; an int8 net's ranges are none."""
+    arrays = {name: parameter.list_data()[0] for name, parameter in block.collect_params().items()}
+    return sum(array.size for name, array in arrays.items() if not name.endswith(("mean", "_min", "_max")))
+
+
+def classify_with(block, context) -> Callable[[np.ndarray], np.ndarray]:
+    """A block over raw pictures as a function of uint8 (M, height, width, 3)."""
+
+    def classify(pictures):
+        return block(mx.nd.array(network_order(pictures), ctx=context)).asnumpy()
+
+    return classify

@@ -1,0 +1,1 @@
+"""Every number of a training, declared once."""

@@ -1,0 +1,262 @@
+"""Every number of the paper, once (Krizhevsky, Sutskever, Hinton, NIPS 2012; sections are its own).
+
+A recipe is a frozen description: what network, how it learns, what it sees. Nothing here computes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ..errors import WrongUse
+
+
+def require(condition: bool, sentence: str, owner: object) -> None:
+    """Raise WrongUse, naming the class of ``owner``, unless the condition holds."""
+    if not condition:
+        raise WrongUse(f"{type(owner).__name__}: {sentence}.")
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolutional layer (Sec. 3.5)."""
+
+    kernels: int  # of all columns together
+    size: int  # height and width of a kernel, pixels
+    stride: int = 1  # pixels between neighbouring neurons
+    border: tuple[int, int] = (0, 0)  # zeros added (left and top, right and bottom), pixels
+    both_columns: bool = False  # reads the maps of every column, or those of its own only
+    weight_deviation: float = 0.01  # standard deviation of the initial weights, mean 0 (Sec. 5)
+    bias: float = 0.0  # initial bias (Sec. 5)
+
+    def __post_init__(self):
+        require(
+            self.kernels > 0 and self.size > 0 and self.stride > 0, "kernels, size and stride must be positive", self
+        )
+        require(len(self.border) == 2 and min(self.border) >= 0, "border must be two numbers, 0 or more", self)
+        require(self.weight_deviation > 0, "weight_deviation must be positive", self)
+
+
+@dataclass(frozen=True)
+class FullyConnected:
+    """A hidden fully-connected layer; it reads every column (Sec. 3.5)."""
+
+    neurons: int  # of all columns together
+    weight_deviation: float = 0.01  # standard deviation of the initial weights (Sec. 5)
+    bias: float = 1.0  # initial bias of the hidden layers (Sec. 5)
+
+    def __post_init__(self):
+        require(self.neurons > 0, "neurons must be positive", self)
+        require(self.weight_deviation > 0, "weight_deviation must be positive", self)
+
+
+@dataclass(frozen=True)
+class ResponseNormalization:
+    """Local response normalisation, b = a / (k + alpha * sum a^2)^beta (Sec. 3.3)."""
+
+    k: float = 2.0
+    n: int = 5  # neighbouring maps in the sum, the map itself included
+    alpha: float = 1e-4
+    beta: float = 0.75
+    alpha_divided_by_n: bool = False  # True in the 2012 code; the paper prints alpha undivided
+
+    def __post_init__(self):
+        require(self.n > 0 and self.n % 2 == 1, "n must be odd and positive", self)
+        require(self.k > 0 and self.alpha >= 0, "k must be positive and alpha not negative", self)
+
+
+@dataclass(frozen=True)
+class MapNormalization:
+    """Normalisation over neighbours in the same map, x / (1 + alpha / size^2 * sum x^2)^beta; the 2012 code's only."""
+
+    size: int = 5  # height and width of the window, pixels; zeros beyond the border
+    alpha: float = 1e-3
+    beta: float = 0.75
+
+    def __post_init__(self):
+        require(self.size > 0 and self.size % 2 == 1, "size must be odd and positive", self)
+        require(self.alpha >= 0, "alpha must not be negative", self)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """Overlapping max-pooling (Sec. 3.4)."""
+
+    size: int = 3  # z, pixels
+    stride: int = 2  # s, pixels
+
+    def __post_init__(self):
+        require(self.size > 0 and self.stride > 0, "size and stride must be positive", self)
+
+
+@dataclass(frozen=True)
+class Network:
+    """The layers (Sec. 3.5, Fig. 2), eight in the paper's net. The number of classes belongs to the data set."""
+
+    columns: int = 2  # GPUs the kernels are spread over (Sec. 3.2)
+    input_size: int = 224  # height and width of the input, pixels
+    # 224 gives 55 only if the last window overruns the image: by 3 pixels right and bottom in the 2012 code.
+    conv1: Convolution = Convolution(kernels=96, size=11, stride=4, border=(0, 3), both_columns=True)
+    conv2: Convolution = Convolution(kernels=256, size=5, border=(2, 2), bias=1.0)
+    # None leaves a layer out (Sec. 7).
+    conv3: Optional[Convolution] = Convolution(kernels=384, size=3, border=(1, 1), both_columns=True)
+    conv4: Optional[Convolution] = Convolution(kernels=384, size=3, border=(1, 1), bias=1.0)
+    conv5: Optional[Convolution] = Convolution(kernels=256, size=3, border=(1, 1), bias=1.0)
+    conv6: Optional[Convolution] = None  # the sixth layer of CNN*, on top of the last pooling (Sec. 6)
+    fc6: FullyConnected = FullyConnected(neurons=4096)
+    fc7: FullyConnected = FullyConnected(neurons=4096)
+    fc8_weight_deviation: float = 0.01  # Sec. 5
+    fc8_bias: float = 0.0  # Sec. 5
+    neuron: str = "relu"  # or "tanh" (Sec. 3.1)
+    normalization: Optional[ResponseNormalization] = ResponseNormalization()  # after layers 1 and 2
+    relu_before_normalization: bool = True  # in layer 1; the 2012 code has conv, LRN, pool, ReLU there
+    map_normalization: Optional[MapNormalization] = None  # in layer 2, after LRN
+    pooling: Pooling = Pooling()  # after layers 1, 2 and 5
+    dropout: float = 0.5  # probability that a hidden neuron of fc6, fc7 is set to zero (Sec. 4.2)
+
+    def __post_init__(self):
+        require(self.columns > 0, "columns must be positive", self)
+        require(0 <= self.dropout < 1, "dropout must be 0 or more and below 1", self)
+        require(self.neuron in ("relu", "tanh"), f"neuron must be relu or tanh, not {self.neuron!r}", self)
+        shared = [layer.kernels for _, layer in self.convolutions()] + [self.fc6.neurons, self.fc7.neurons]
+        require(not any(n % self.columns for n in shared), f"{self.columns} columns must divide each layer", self)
+
+    def convolutions(self) -> list[tuple[str, Convolution]]:
+        """The convolutional layers there are, with their names, from the first to the last."""
+        layers = [(name, getattr(self, name)) for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6")]
+        return [(name, layer) for name, layer in layers if layer is not None]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training picture (Sec. 4.1). Its crop is the network's input size."""
+
+    mirror: bool = True  # horizontal reflection with probability 1/2
+    colour_deviation: float = 0.1  # standard deviation of alpha, the factors of the colour shift
+    colour_divisor: float = 1.0  # what a shifted picture is divided by: 1.1 in the 2012 code
+    colour_epochs: Optional[int] = None  # epochs with the colour shift, from the first; None: all
+
+    def __post_init__(self):
+        require(self.colour_deviation >= 0, "colour_deviation must not be negative", self)
+        require(self.colour_divisor > 0, "colour_divisor must be positive", self)
+        require(self.colour_epochs is None or self.colour_epochs > 0, "colour_epochs must be positive", self)
+
+
+@dataclass(frozen=True)
+class LayerRates:
+    """What the learning rate of each layer is multiplied by, weights and biases alike; 0 freezes it.
+
+    All 1 in the paper ("an equal learning rate for all layers"). The 2012 diary's nets that were made of other nets
+    had conv1 at a tenth and a new layer 8 at ten times the rate.
+    """
+
+    conv1: float = 1.0
+    conv2: float = 1.0
+    conv3: float = 1.0
+    conv4: float = 1.0
+    conv5: float = 1.0
+    conv6: float = 1.0
+    fc6: float = 1.0
+    fc7: float = 1.0
+    fc8: float = 1.0
+
+    def __post_init__(self):
+        for layer, factor in dataclasses.asdict(self).items():
+            require(0 <= factor < float("inf"), f"the factor of {layer} must be a number, 0 or more", self)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Stochastic gradient descent (Sec. 5): v <- momentum v - decay rate w - rate g; w <- w + v."""
+
+    batch_size: int = 128  # images
+    momentum: float = 0.9
+    weight_decay: float = 0.0005  # of weights; biases do not decay
+    rate: float = 0.01  # initial learning rate of all layers' weights
+    # "An equal learning rate for all layers": None is the weights' rate. In the 2012 code biases had one that stayed.
+    bias_rate: Optional[float] = None
+    rate_divisor: float = 10.0  # what the rate is divided by when it drops
+    rate_steps: tuple[int, ...] = ()  # epochs after which the rate drops, by hand; empty: on a plateau
+    rate_drops: int = 3  # times the rate drops on a plateau before the end
+    # "when the validation error rate stopped improving": the paper gives no number; these epochs are ours.
+    patience: int = 5
+    conv1_slow_after: Optional[int] = None  # epochs after which conv1's weights have conv1_slow_rate
+    conv1_slow_rate: float = 1e-5
+    conv1_frozen_after: Optional[int] = None  # epochs after which conv1 learns no more
+    layer_rates: LayerRates = LayerRates()
+    epochs: int = 90  # roughly, says the paper
+    # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw it in 3 runs of 8.
+    stalled_after: int = 2000
+
+    def __post_init__(self):
+        require(self.batch_size > 0, "batch_size must be positive", self)
+        require(0 <= self.momentum < 1, "momentum must be 0 or more and below 1", self)
+        require(self.weight_decay >= 0, "weight_decay must not be negative", self)
+        for name in ("rate", "bias_rate", "conv1_slow_rate"):
+            value = getattr(self, name)
+            require(value is None or 0 < value < float("inf"), f"{name} must be a positive number", self)
+        require(self.rate_divisor > 1, "rate_divisor must be above 1", self)
+        require(all(step > 0 for step in self.rate_steps), "rate_steps must be epochs, 1 or more", self)
+        rising = all(a < b for a, b in zip(self.rate_steps, self.rate_steps[1:]))
+        require(rising, f"rate_steps must rise from step to step, not {','.join(map(str, self.rate_steps))}", self)
+        require(self.rate_drops >= 0 and self.patience > 0, "rate_drops and patience must not be negative", self)
+        require(self.epochs > 0, "epochs must be positive", self)
+        require(self.stalled_after > 0, "stalled_after must be positive", self)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All numbers of one way to train."""
+
+    name: str
+    network: Network = field(default_factory=Network)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    learning: Learning = field(default_factory=Learning)
+    variants: tuple[str, ...] = ()  # names of the changes of variants.py made to it
+
+
+def to_dict(recipe: Recipe) -> dict:
+    """The recipe as plain dicts, lists and numbers, for recipe.json."""
+    return dataclasses.asdict(recipe)
+
+
+def from_dict(content: dict, older: bool = False) -> Recipe:
+    """The recipe that :func:`to_dict` wrote. Raises WrongUse where a field is missing, unknown or out of range.
+
+    older: written by an earlier version; fields that it did not know have their default values.
+    """
+    return _build(Recipe, content, "recipe", older)
+
+
+def _build(cls, content, where, older):
+    if not isinstance(content, dict):
+        raise WrongUse(f"{where} must be an object with the fields of a {cls.__name__}.")
+    types = typing.get_type_hints(cls)
+    unknown = sorted(set(content) - set(types))
+    absent = [] if older else sorted(set(types) - set(content))
+    if unknown or absent:
+        raise WrongUse(
+            f"{where}: "
+            + "; ".join(f"{word} {names}" for word, names in (("unknown", unknown), ("missing", absent)) if names)
+        )
+    values = {name: _value(types[name], value, f"{where}.{name}", older) for name, value in content.items()}
+    return cls(**values)
+
+
+def _value(kind, value, where, older):
+    if typing.get_origin(kind) is typing.Union:  # Optional
+        return None if value is None else _value(typing.get_args(kind)[0], value, where, older)
+    if dataclasses.is_dataclass(kind):
+        return _build(kind, value, where, older)
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        if not isinstance(value, (list, tuple)) or not all(isinstance(v, item) for v in value):
+            raise WrongUse(f"{where} must be a list of {item.__name__}, not {value!r}.")
+        return tuple(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+        raise WrongUse(f"{where} must be of type {kind.__name__}, not {value!r}.")
+    return value

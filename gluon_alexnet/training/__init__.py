@@ -1,0 +1,1 @@
+"""Learning (Sec. 5): one update, the loop, the learning rate, checkpoints, fine-tuning."""

@@ -1,0 +1,349 @@
+"""A run on disk: its description, and checkpoints that hold all of its state.
+
+    RUN/recipe.json              every number, the classes, versions, the data set's digest
+    RUN/log.jsonl                one JSON object a line
+    RUN/checkpoints/step-…/      parameters.params, momentum.params, state.json
+    RUN/latest, RUN/best         symbolic links to checkpoints
+    RUN/rate.json                a learning rate that `alexnet-tools lr` asks for, until it is taken
+
+Arrays have the names and shapes of the fused net, whatever contexts the run used. A checkpoint appears
+under its name only when it is complete; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..atomic_files import sha256, sync, write_text
+from ..errors import FailedWork, WrongUse
+from ..model.shapes import parameter_shapes
+from ..recipes import schema as recipes
+from .lr_schedule import ByHand
+
+FORMAT_VERSION = 2  # 1 had no layer rates, no rate set by hand, and no net to begin with
+KEPT = 2  # newest checkpoints kept beside the best one
+RECENT_UPDATES = 100  # what the recent loss is a running mean over
+
+
+@dataclass
+class State:
+    """Where a run stands. Between epochs ``position`` is 0."""
+
+    seed: int
+    step: int = 0  # updates done
+    position: int = 0  # pictures of the present epoch already gone through
+    skipped: int = 0  # those of them that were damaged and left out
+    loss_sum: float = 0.0  # of those pictures
+    seconds: float = 0.0  # spent on them
+    recent_loss: float = 0.0  # mean loss of the last hundred updates or so
+    by_hand: ByHand | None = None  # a rate set while the run went on
+    epochs: list[dict] = field(default_factory=list)  # what log.jsonl says of each finished epoch
+    log_bytes: int = 0  # length of log.jsonl when this was saved
+
+    def count(self, loss: float, images: int) -> None:
+        """One more update, on so many pictures."""
+        self.step += 1
+        self.position += images
+        self.loss_sum += loss * images
+        self.recent_loss += (loss - self.recent_loss) / min(self.step, RECENT_UPDATES)
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.epochs)
+
+    @property
+    def errors(self) -> list[float]:
+        """Validation error of each finished epoch, top-1 per cent."""
+        return [epoch["validation_top1"] for epoch in self.epochs]
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What a run is: written once at its start. ``classes``: dicts with wnid and name, in label order."""
+
+    recipe: recipes.Recipe
+    classes: list[dict]
+    data: str  # data set folder as given
+    data_digest: str
+    versions: dict
+    initialized_from: dict | None = None  # the net it was made of, and what was taken from it
+
+
+def write_description(run: Path, description: RunDescription) -> None:
+    """RUN/recipe.json, whole or not at all."""
+    content = {
+        "version": FORMAT_VERSION,
+        "recipe": recipes.to_dict(description.recipe),
+        "classes": description.classes,
+        "data": description.data,
+        "data_digest": description.data_digest,
+        "versions": description.versions,
+        "initialized_from": description.initialized_from,
+    }
+    write_text(run / "recipe.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_description(run: Path) -> RunDescription:
+    """RUN/recipe.json. Raises WrongUse if RUN is no run, FailedWork if the file is damaged or too new."""
+    file = run / "recipe.json"
+    if not file.exists():
+        raise WrongUse(f"{run} is not a run: it has no recipe.json; `alexnet-tools train` makes runs.")
+    content = _read_json(file)
+    try:
+        return RunDescription(
+            recipe=recipes.from_dict(content["recipe"], older=content["version"] < FORMAT_VERSION),
+            classes=[{"wnid": str(c["wnid"]), "name": str(c["name"])} for c in content["classes"]],
+            data=str(content["data"]),
+            data_digest=str(content["data_digest"]),
+            versions=dict(content["versions"]),
+            initialized_from=content["initialized_from"] if content["version"] > 1 else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FailedWork(f"{file} is not the description of a run ({error}); start a new run.") from error
+
+
+def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) -> Path:
+    """Write a checkpoint and point RUN/latest, and RUN/best if it is the best, to it.
+
+    parameters, momentum: name → NDArray, in the fused net's form. Older checkpoints but the newest
+    ``KEPT`` and the best are removed afterwards. Raises FailedWork where the disk is full; the
+    checkpoints already there stay.
+    """
+    folder = run / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    # A step may be saved again (after its validation, say), and what there is of it stays till then.
+    saves = [number for step, number in map(_order, folder.glob("step-*")) if step == state.step]
+    again = f"-{max(saves) + 1}" if saves else ""
+    target = folder / f"step-{state.step:08d}{again}"
+    draft = Path(tempfile.mkdtemp(prefix=".step-", dir=folder))
+    try:
+        digests = {}
+        for name, arrays in (("parameters.params", parameters), ("momentum.params", momentum)):
+            _save_arrays(draft / name, arrays)
+            digests[name] = sha256(draft / name)
+        content = {"version": FORMAT_VERSION, "state": dataclasses.asdict(state), "sha256": digests}
+        write_text(draft / "state.json", json.dumps(content, indent=1) + "\n")
+        os.rename(draft, target)
+        sync(folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise FailedWork(
+            f"The checkpoint of step {state.step} cannot be written to {folder}: {error.strerror}."
+        ) from error
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    _point(run / "latest", target)
+    if best:
+        _point(run / "best", target)
+    _remove_old(run, folder)
+    return target
+
+
+def load(checkpoint: Path) -> tuple[State, dict, dict]:
+    """(state, parameters, momentum) of a checkpoint folder; arrays on cpu(0).
+
+    Raises FailedWork where a file is missing, cut or of a newer version.
+    """
+    from ..backend import mx
+
+    state, digests = _read_state(checkpoint)
+    arrays = []
+    for name in ("parameters.params", "momentum.params"):
+        file = checkpoint / name
+        if not file.exists():
+            raise FailedWork(f"{file} is missing; use another checkpoint of the run.")
+        if digests.get(name) != sha256(file):
+            raise FailedWork(
+                f"{file} is damaged: its content is not what was saved; use another checkpoint of the run."
+            )
+        found = mx.nd.load(str(file))
+        arrays.append(found or {})  # before the first update there is no momentum, and MXNet gives an empty list
+    return state, arrays[0], arrays[1]
+
+
+def load_run(path: Path) -> tuple[RunDescription, State, dict, dict]:
+    """(description, state, parameters, momentum) of a run's latest checkpoint, or of a checkpoint folder.
+
+    Raises WrongUse where the path is neither, and FailedWork as :func:`load` does or where the arrays are not those of
+    the net that the run describes.
+    """
+    folder = find_checkpoint(path)
+    description = read_description(run_of(folder))
+    state, parameters, momentum = load(folder)
+    _check_shapes(folder, description, parameters, momentum)
+    return description, state, parameters, momentum
+
+
+def is_running(run: Path) -> bool:
+    """Whether a process is training this run at the moment."""
+    try:
+        with open(run / "log.jsonl", "rb") as log:
+            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def ask_rate(run: Path, rate: float, by: str) -> Path:
+    """Ask the process that trains this run for a learning rate; returns the file that is gone once it is taken."""
+    file = run / "rate.json"
+    write_text(file, json.dumps({"version": FORMAT_VERSION, "rate": rate, "by": by}) + "\n")
+    return file
+
+
+def asked_rate(run: Path) -> tuple[float, str] | None:
+    """(rate, who asked) of :func:`ask_rate`, or None. Raises FailedWork where the file is damaged."""
+    file = run / "rate.json"
+    if not file.exists():
+        return None
+    content = _read_json(file)
+    rate, by = content.get("rate"), content.get("by")
+    if not isinstance(rate, float) or not 0 < rate < float("inf") or not isinstance(by, str):
+        raise FailedWork(f"{file} asks for no learning rate; `alexnet-tools lr` does.")
+    return rate, by
+
+
+def rate_taken(run: Path) -> None:
+    """Remove what :func:`ask_rate` wrote."""
+    (run / "rate.json").unlink(missing_ok=True)
+
+
+class Log:
+    """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again.
+
+    Raises WrongUse where another process has the run's log open: two trainings would spoil each other's run.
+    """
+
+    def __init__(self, run: Path, state: State):
+        self._file = open(run / "log.jsonl", "ab")  # noqa: SIM115  closed by __exit__
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise WrongUse(f"{run} is being trained by another process; stop that one first.") from error
+        self._file.truncate(state.log_bytes)
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *failure) -> None:
+        self._file.close()
+
+    @property
+    def bytes(self) -> int:
+        """Length of the file."""
+        return self._file.tell()
+
+    def write(self, event: str, **values) -> None:
+        """Add one line: the event, the time, and the values."""
+        record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values}
+        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.flush()
+
+
+def read_state(checkpoint: Path) -> State:
+    """The state alone of a checkpoint folder. Raises FailedWork where it is missing, cut or of a newer version."""
+    return _read_state(checkpoint)[0]
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint folder that a path means: a run's latest one, or the folder itself."""
+    if (path / "state.json").exists():
+        return path.resolve()
+    read_description(path)
+    if not (path / "latest").exists():
+        raise FailedWork(f"{path} has no checkpoint yet; train it for at least an epoch.")
+    return (path / "latest").resolve()
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The run folder of a checkpoint folder."""
+    return checkpoint.parent.parent
+
+
+def newest_run(runs: Path) -> Path:
+    """The run below ``runs`` that saved last. Raises WrongUse where there is none."""
+    found = [link.parent for link in runs.glob("*/latest") if (link.parent / "recipe.json").exists()]
+    if not found:
+        raise WrongUse(f"There is no run with a checkpoint in {runs}; `alexnet-tools train` makes one.")
+    return max(found, key=lambda run: (run / "latest").lstat().st_mtime_ns)
+
+
+def _read_state(checkpoint):
+    content = _read_json(checkpoint / "state.json")
+    try:
+        by_hand = content["state"].pop("by_hand") if content["version"] > 1 else None
+        state = State(**content["state"], by_hand=None if by_hand is None else ByHand(**by_hand))
+        return state, dict(content["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FailedWork(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
+
+
+def _check_shapes(checkpoint, description, parameters, momentum):
+    network = description.recipe.network
+    expected = parameter_shapes(network, len(description.classes))
+    found = {name: array.shape for name, array in parameters.items() if name != "mean"}
+    if found == expected and all(expected.get(name) == array.shape for name, array in momentum.items()):
+        return
+    odd = next((name for name in {**expected, **found} if found.get(name) != expected.get(name)), "momentum")
+    raise FailedWork(
+        f"{checkpoint} is of another net than {run_of(checkpoint) / 'recipe.json'} describes ({odd} differs); "
+        "use the run's own checkpoint."
+    )
+
+
+def _save_arrays(file: Path, arrays: dict) -> None:
+    from ..backend import mx
+
+    try:
+        mx.nd.save(str(file), arrays)
+        sync(file)
+        found = mx.nd.load(str(file))  # what MXNet could not flush when it closed the file, it does not tell
+    except mx.base.MXNetError:
+        found = None
+    if found is None or set(found) != set(arrays):
+        raise OSError(28, "the file could not be written whole (no space left on the device?)", str(file))
+
+
+def _read_json(file: Path) -> dict:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        version = content["version"]
+        newer = version > FORMAT_VERSION
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FailedWork(f"{file} is missing, cut or not a file of this program.") from error
+    if newer:
+        raise FailedWork(f"{file} has version {version}; this program reads up to {FORMAT_VERSION}: update it.")
+    return content
+
+
+def _point(link: Path, target: Path) -> None:
+    draft = link.with_name(f".{link.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(os.path.relpath(target, link.parent))
+    os.replace(draft, link)
+
+
+def _order(checkpoint: Path) -> tuple[int, int]:
+    """(step, how often it had been saved) from a checkpoint's name, step-00000128 or step-00000128-2."""
+    _, step, *again = checkpoint.name.split("-")
+    return int(step), int(again[0]) if again else 1
+
+
+def _remove_old(run: Path, folder: Path) -> None:
+    best = (run / "best").resolve()
+    for checkpoint in sorted(folder.glob("step-*"), key=_order)[:-KEPT]:
+        if checkpoint.resolve() != best:
+            shutil.rmtree(checkpoint, ignore_errors=True)

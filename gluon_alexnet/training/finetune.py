@@ -1,0 +1,84 @@
+"""A net that begins with another net's layers (Sec. 6: pre-trained on Fall 2011, fine-tuned on ILSVRC-2012)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..backend import mx
+from ..errors import WrongUse
+from ..export import symbol
+from . import checkpoint
+
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7", "fc8")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a new net took of another one."""
+
+    source: str
+    layers: tuple[str, ...]  # those taken whole
+    matched_classes: int = 0  # classes of the same wnid whose part of layer 8 was taken
+
+
+def read_net(path: Path) -> tuple[dict, list[dict]]:
+    """(parameters by name on cpu(0), classes) of a run, a checkpoint or an exported net.
+
+    Raises WrongUse where it is none of them, FailedWork where a file is damaged.
+    """
+    if symbol.is_export(path):
+        classes = symbol.read_export(path, mx.cpu())["classes"]
+        stored = mx.nd.load(str(symbol.file_of(path, "parameters")))
+        return {name.partition(":")[2]: value for name, value in stored.items()}, classes
+    description, _, parameters, _ = checkpoint.load_run(path)
+    return parameters, description.classes
+
+
+def transfer(
+    initial: dict, classes: Sequence[dict], path: Path, layers: Sequence[str] | None = None, match: bool = False
+) -> tuple[dict, Transfer]:
+    """The initial parameters of a net with these classes, with layers of the net at ``path`` put in.
+
+    layers: those to take; None takes every hidden layer that both nets have, and layer 8 where the classes are the
+    same. match: take layer 8's rows of the classes that both have, by wnid. Raises WrongUse where a layer is missing
+    or has another shape in one of the nets, and where no class matches.
+    """
+    found, their_classes = read_net(path)
+    wnids, theirs = ([one["wnid"] for one in every] for every in (classes, their_classes))
+    if layers is None:
+        layers = [layer for layer in LAYERS if f"{layer}_weight" in initial and f"{layer}_weight" in found]
+        if wnids != theirs:
+            layers.remove("fc8")
+    if match and "fc8" in layers:
+        raise WrongUse(f"Layer 8 of {path} is taken whole: there are no classes to match.")
+    parameters = dict(initial)
+    for layer in layers:
+        for name in (f"{layer}_weight", f"{layer}_bias"):
+            for net, values in (("the new net", initial), (str(path), found)):
+                if name not in values:
+                    raise WrongUse(f"{layer} cannot be taken: {net} has no such layer; leave it out of --layers.")
+            if found[name].shape != initial[name].shape:
+                raise WrongUse(
+                    f"{layer} cannot be taken: {name} of {path} has the shape {found[name].shape}, that of the new net "
+                    f"{initial[name].shape}; leave it out of --layers."
+                )
+            parameters[name] = found[name]
+    matched = 0
+    if match:
+        pairs = [(row, theirs.index(wnid)) for row, wnid in enumerate(wnids) if wnid in theirs]
+        if not pairs or found["fc8_weight"].shape[1:] != initial["fc8_weight"].shape[1:]:
+            raise WrongUse(f"No class of {path} can be matched: no wnid is in both nets, or layer 7 has another size.")
+        matched = len(pairs)
+        for name in ("fc8_weight", "fc8_bias"):
+            values, source = initial[name].asnumpy(), found[name].asnumpy()
+            for row, other in pairs:
+                values[row] = source[other]
+            parameters[name] = mx.nd.array(values)
+    return parameters, Transfer(str(path), tuple(layers), matched)
+
+
+def to_dict(taken: Transfer) -> dict:
+    """For recipe.json."""
+    return {**asdict(taken), "layers": list(taken.layers)}

@@ -1,0 +1,104 @@
+"""The learning rate (Sec. 5): a list of steps set by hand, or a drop whenever the error stalls. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..recipes import schema
+
+CHANCE_MARGIN = 0.01  # a loss less than this share below chance is at chance
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates of one epoch."""
+
+    weights: float
+    biases: float
+    conv1_weights: float
+    conv1_biases: float
+    layers: schema.LayerRates = field(default_factory=schema.LayerRates)  # what each layer's rate is multiplied by
+
+    def of(self, parameter: str) -> float:
+        """Rate of a parameter by its name, such as conv1_bias."""
+        kind = "biases" if parameter.endswith("_bias") else "weights"
+        layer = parameter.rpartition("_")[0]
+        return getattr(self, f"conv1_{kind}" if layer == "conv1" else kind) * getattr(self.layers, layer)
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """A rate that was set while the run went on. It falls when the schedule's does, by the same factors."""
+
+    rate: float
+    scheduled: float  # what the schedule said at that moment
+    by: str  # who set it
+
+
+def rates(learning: schema.Learning, errors: Sequence[float], by_hand: ByHand | None = None) -> Rates:
+    """Rates of the next epoch, after the finished epochs whose validation errors these are.
+
+    by_hand replaces the rate of the weights, and that of biases which have none of their own.
+    """
+    weights = rate(learning, errors)
+    if by_hand is not None:
+        weights = by_hand.rate * (weights / by_hand.scheduled)
+    biases = weights if learning.bias_rate is None else learning.bias_rate
+    epoch, layers = len(errors), learning.layer_rates
+    if learning.conv1_frozen_after is not None and epoch >= learning.conv1_frozen_after:
+        return Rates(weights, biases, 0.0, 0.0, layers)
+    slow = learning.conv1_slow_after is not None and epoch >= learning.conv1_slow_after
+    return Rates(weights, biases, learning.conv1_slow_rate if slow else weights, biases, layers)
+
+
+def rate(learning: schema.Learning, errors: Sequence[float]) -> float:
+    """Rate of all layers' weights in the next epoch."""
+    if learning.rate_steps:
+        return stepped_rate(learning, len(errors))
+    return learning.rate / learning.rate_divisor ** min(plateaus(learning, errors), learning.rate_drops)
+
+
+def finished(learning: schema.Learning, errors: Sequence[float]) -> bool:
+    """Whether training ends here: all epochs are done, or the error stalls after the last drop."""
+    if len(errors) >= learning.epochs:
+        return True
+    return not learning.rate_steps and plateaus(learning, errors) > learning.rate_drops
+
+
+def stepped_rate(learning: schema.Learning, epoch: int) -> float:
+    """Rate of an epoch, counted from 0, that drops once step epochs are done, for each step."""
+    from ..backend import gluoncv
+
+    scheduler = gluoncv.utils.LRScheduler(
+        "step",
+        base_lr=learning.rate,
+        nepochs=learning.epochs,
+        iters_per_epoch=1,
+        step_epoch=list(learning.rate_steps),
+        step_factor=1 / learning.rate_divisor,
+    )
+    return scheduler(epoch)
+
+
+def plateaus(learning: schema.Learning, errors: Sequence[float]) -> int:
+    """How often the validation error has gone ``patience`` epochs without a new minimum."""
+    best, waited, count = float("inf"), 0, 0
+    for error in errors:
+        if error < best:
+            best, waited = error, 0
+            continue
+        waited += 1
+        if waited == learning.patience:
+            count, waited = count + 1, 0
+    return count
+
+
+def stalled(learning: schema.Learning, step: int, loss: float, classes: int) -> bool:
+    """Whether a start is to be called stalled after this many updates: the mean loss is still that of guessing.
+
+    Looked at after ``stalled_after`` updates, twice, four times as many, and so on.
+    """
+    times, rest = divmod(step, learning.stalled_after)
+    return rest == 0 and times & (times - 1) == 0 and times > 0 and loss > (1 - CHANCE_MARGIN) * math.log(classes)

@@ -1,0 +1,170 @@
+"""One update (Sec. 5) of a net that is on one device, on one a column, or on several such groups of devices.
+
+A group of devices that holds the whole net is a replica. Each replica learns from its part of the batch, the gradients
+are added in a fixed order, and every replica makes the same update: that of the mean loss over the whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..backend import mx
+from ..data.augmentation import network_order
+from ..distributed.collectives import Alone, Group
+from ..errors import WrongUse
+from ..model import lrn_cpu
+from ..model.alexnet import initial_parameters
+from ..model.column_parallel import join
+from ..recipes.schema import Network, Recipe
+from . import lr_schedule
+from .replica import Replica
+
+
+class Learner:
+    """A net that learns, on one context, on one a column, or on several such groups; alone or with other workers.
+
+    Raises WrongUse unless ``contexts`` are one, or a multiple of the network's columns.
+    """
+
+    def __init__(self, recipe: Recipe, classes: int, contexts: Sequence):
+        network, count = recipe.network, len(contexts)
+        if count > 1 and count % network.columns:
+            each = network.columns
+            raise WrongUse(f"A net of {each} columns runs on 1 device or on a multiple of {each}, not on {count}.")
+        self.classes = classes
+        self._network = network
+        fast = normalization_obstacle(network, contexts) is None
+        each = 1 if count == 1 else network.columns
+        groups = [contexts[start : start + each] for start in range(0, count, each)]
+        self._replicas = [Replica(recipe, classes, group, fast) for group in groups]
+        self._workers: Alone = Alone()
+        self._asynchronous: Group | None = None  # the workers, if those do not wait for each other
+        first = self._replicas[0]
+        self._net, self._blocks, self._parameters = first.net, first.blocks, first.parameters
+
+    @property
+    def columns(self) -> int:
+        """On how many contexts each replica is."""
+        return len(self._blocks)
+
+    def initialize(self, classes: int, seed: int) -> None:
+        """The initial parameters of a seed, the same on any number of contexts; momentum 0."""
+        self.restore(initial_parameters(self._network, classes, seed), {})
+
+    def join(self, workers: Group) -> None:
+        """Learn with these workers from now on; all of them get the first one's parameters."""
+        self._workers = workers
+        first = self._replicas[0]
+        workers.begin(first.values())
+        if workers.asynchronous:
+            self._asynchronous = workers
+            velocities = first.velocities()
+            if workers.rank:  # each adds its own share of the momentum, and what was saved is the sum
+                for velocity in velocities:
+                    velocity[:] = 0
+        self._copy_to_others(Replica.values)
+
+    def step(self, crops: np.ndarray, labels: np.ndarray, rates: lr_schedule.Rates, seed: int) -> float:
+        """One update on float32 (N, 3, size, size) and labels (N,); returns the mean loss before it.
+
+        N is this worker's part of the batch, perhaps 0; the update and the loss are of the whole batch, unless the
+        workers are asynchronous. Without a picture nothing is updated. seed: of this step's dropout masks. Raises
+        FloatingPointError, and updates nothing, where the loss or a gradient is not finite: ReLU turns NaN into 0,
+        so the loss alone would not tell.
+        """
+        mx.random.seed(self._workers.own_seed(seed))
+        parts = len(self._replicas)
+        shares = zip(self._replicas, np.array_split(crops, parts), np.array_split(labels, parts))
+        single = parts == 1 and not self._workers.synchronous
+        busy, losses = 0, []
+        with mx.autograd.record():
+            for replica, pictures, targets in shares:
+                if len(targets):
+                    loss = replica.loss(pictures, targets)
+                    losses.append(loss.mean() if single else loss.sum())
+                    busy += 1
+        if losses:
+            mx.autograd.backward(losses)
+        first = self._replicas[0]
+        self._add_gradients(busy)
+        # Parts of a batch are added as sums, and divided once.
+        value, images = self._workers.add_gradients(first.gradients(), lambda: _sum(losses), len(labels))
+        if not images:
+            return 0.0
+        if not single:
+            value /= images
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the loss is {value}")
+        first.check_gradients()
+        self._copy_to_others(Replica.gradients)
+        for replica in self._replicas:
+            replica.update(rates, self._workers.share_of_rate, 1 if single else images)
+        if self._asynchronous is not None:
+            self._asynchronous.contribute(first.velocities(), first.values())
+            self._copy_to_others(Replica.values)
+        return value
+
+    def _add_gradients(self, busy):
+        first, *others = (replica.gradients() for replica in self._replicas)
+        if not busy:  # no picture for this worker
+            for gradient in first:
+                gradient[:] = 0
+        for other in others[: max(busy - 1, 0)]:
+            for total, gradient in zip(first, other):
+                total += gradient.as_in_context(total.context)
+
+    def _copy_to_others(self, arrays):
+        first, *others = (arrays(replica) for replica in self._replicas)
+        for other in others:
+            for source, target in zip(first, other):
+                source.copyto(target)
+
+    def classifier(self, mean: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """A function from uint8 (M, size, size, 3) to probabilities (M, classes); mean: (3, size, size)."""
+
+        def classify(pictures):
+            parts = np.array_split(pictures, len(self._replicas))
+            outputs = [
+                replica.net(mx.nd.array(network_order(part) - mean, ctx=replica.context)).softmax()
+                for replica, part in zip(self._replicas, parts)
+                if len(part)
+            ]
+            return np.concatenate([output.asnumpy() for output in outputs])
+
+        return classify
+
+    def parameters(self) -> dict:
+        """Name → array on cpu(0), in the fused net's form. Asynchronous workers call this together."""
+        if self._asynchronous is not None:
+            self._asynchronous.settle(self._replicas[0].values())
+            self._copy_to_others(Replica.values)
+        return join([{name: parameter.data() for name, parameter in parameters} for parameters in self._parameters])
+
+    def momentum(self) -> dict:
+        """The momentum of each parameter that has been updated, in the form of :meth:`parameters`."""
+        parts = self._replicas[0].momentum()
+        if self._asynchronous is not None:
+            parts = [{name: state.copy() for name, state in part.items()} for part in parts]
+            self._asynchronous.add_momentum([state for part in parts for state in part.values()])
+        return join(parts)
+
+    def restore(self, parameters: dict, momentum: dict) -> None:
+        """Take what :meth:`parameters` and :meth:`momentum` gave, on any number of contexts."""
+        for replica in self._replicas:
+            replica.restore(parameters, momentum)
+
+
+def normalization_obstacle(network: Network, contexts: Sequence) -> str | None:
+    """Why training on these contexts takes MXNet's own response normalisation, in words; None where it does not."""
+    if network.normalization is None:
+        return "there is none"
+    if any(context.device_type != "cpu" for context in contexts):
+        return "MXNet's own is fast on a GPU"
+    return lrn_cpu.obstacle(network.normalization)
+
+
+def _sum(losses):
+    return sum(float(loss.asscalar()) for loss in losses)

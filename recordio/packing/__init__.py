@@ -1,0 +1,1 @@
+"""From source images to shards: plan, workers, staging, publication, merging."""

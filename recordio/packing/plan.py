@@ -1,0 +1,138 @@
+"""What a data set will be made of, fixed before the first picture: what parts and interrupted packs must agree on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..dataset.manifest import (
+    FILTERS,
+    IMAGES_A_SHARD,
+    JPEG_QUALITY,
+    SIZE,
+    SPLITS,
+    ClassInfo,
+    DatasetError,
+    SourceError,
+    shard_stem,
+    write_file,
+)
+from ..sources.class_folders import Source
+
+PLAN = "plan.json"  # in the folder of a pack at work
+PART = "part.json"  # the same in the folder of a finished part; says that the part is complete
+SUFFIXES = (".rec", ".idx", ".keys", ".receipt")
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """One split: how many pictures go into how many shards, and a digest of their keys and labels in order."""
+
+    name: str
+    pictures: int
+    shards: int
+    sources_sha256: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A data set's content before it is packed; `part` = (i, n) of it is packed here, (1, 1) is all."""
+
+    classes: tuple[ClassInfo, ...]
+    splits: tuple[SplitPlan, ...]
+    seed: int
+    encoding: str
+    part: tuple[int, int] = (1, 1)
+
+    @property
+    def sha256(self) -> str:
+        """Digest (hex) of all that decides the bytes of the data set; the same for each of its parts."""
+        content = {**asdict(self), "part": None, "size": SIZE, "quality": JPEG_QUALITY, "filters": FILTERS}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def shards(self, split: SplitPlan) -> range:
+        """The numbers of this part's shards of a split."""
+        part, parts = self.part
+        return range((part - 1) * split.shards // parts, part * split.shards // parts)
+
+    def places(self, split: SplitPlan, number: int) -> slice:
+        """Which places of the split's shuffled order a shard holds."""
+        return slice(number * split.pictures // split.shards, (number + 1) * split.pictures // split.shards)
+
+    def stems(self, split: SplitPlan) -> list[str]:
+        """Names without suffix of this part's shards of a split."""
+        return [shard_stem(split.name, number, split.shards) for number in self.shards(split)]
+
+    def part_files(self) -> list[str]:
+        """Names of every file of this part, once it is complete."""
+        stems = [stem for split in self.splits for stem in self.stems(split)]
+        return [*(stem + suffix for stem in stems for suffix in SUFFIXES), PART]
+
+
+def make_plan(
+    splits: Mapping[str, Sequence[Source]],
+    classes: Sequence[ClassInfo],
+    seed: int,
+    shards: int | None,
+    encoding: str,
+    part: tuple[int, int],
+) -> Plan:
+    """The plan for source lists; `shards` of each split (default: one for each 32,768 pictures).
+
+    Raises :class:`SourceError` when there is no training split, or fewer training shards than parts.
+    """
+    if "train" not in splits:
+        raise SourceError("a data set needs a training split")
+    planned = []
+    for name in (name for name in SPLITS if name in splits):
+        count = len(splits[name])
+        number = min(shards or -(-count // IMAGES_A_SHARD), count)
+        planned.append(SplitPlan(name, count, number, _digest(splits[name])))
+    if part[1] > max(1, planned[0].shards):
+        raise SourceError(
+            f"{planned[0].shards} training shards cannot be shared among {part[1]} parts; "
+            f"give every part the same --shards of {part[1]} or more"
+        )
+    return Plan(tuple(classes), tuple(planned), seed, encoding, part)
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Write a plan as JSON, never half-written under its name."""
+    write_file(path, (json.dumps(asdict(plan), indent=1) + "\n").encode("ascii"))
+
+
+def read_plan(path: Path) -> Plan:
+    """Read and check a plan; FileNotFoundError when there is none, :class:`DatasetError` when it is damaged."""
+    try:
+        return _plan(json.loads(path.read_bytes()))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(f"{path}: damaged or of another version; pack there again with --overwrite") from error
+
+
+def _plan(document: dict[str, Any]) -> Plan:
+    plan = Plan(
+        tuple(ClassInfo(**item) for item in document["classes"]),
+        tuple(SplitPlan(**item) for item in document["splits"]),
+        document["seed"],
+        document["encoding"],
+        tuple(document["part"]),
+    )
+    part, parts = plan.part
+    if not 1 <= part <= parts:
+        raise ValueError("part")
+    for split in plan.splits:
+        # Names built from these are opened and removed later: only ours may lead anywhere.
+        if split.name not in SPLITS or not 0 <= split.shards <= split.pictures:
+            raise ValueError("split")
+    return plan
+
+
+def _digest(sources: Sequence[Source]) -> str:
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.key}\0{source.label}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,148 @@
+"""Packing whole shards with a pool of threads; the work of one machine."""
+
+from __future__ import annotations
+
+import errno
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..dataset.images import PictureError, decode, encode, packed_pixels, shorter_side_256
+from ..dataset.manifest import DatasetError, shard_stem
+from ..dataset.statistics import Sums
+from ..sources.class_folders import Source
+from .shard_writer import ShardWriter, write_receipt
+
+# Pictures in work per worker: enough that a slow one does not stall the others, few enough for flat memory.
+_LOOK_AHEAD = 16
+
+
+# What is wrong with one file; any other error, such as a disk that fails, would reject all that follow.
+_UNREADABLE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+
+
+# First called with the pictures an earlier run had done, of=all, earlier=True; then with those done since the last call
+# and rejected=all rejected so far.
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to pack: which pictures, in their order, into which folder; all that another process needs."""
+
+    folder: str
+    split: str
+    number: int
+    shards: int
+    classes: int
+    encoding: str
+    on_bad: str
+    sources: list[Source]
+
+    @property
+    def stem(self) -> str:
+        return shard_stem(self.split, self.number, self.shards)
+
+
+def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | None) -> None:
+    """Pack shards one after the other with a pool of threads, each with a receipt when it is whole."""
+    rejected = 0
+    with _workers(workers) as pool:
+        for job in jobs:
+            writer = ShardWriter(Path(job.folder), job.stem, job.number, job.classes)
+            sums = SumsPool() if job.split == "train" else None
+            with writer:
+                for source, (image, reason) in _in_order(pool, workers * _LOOK_AHEAD, job, sums):
+                    if image is not None:
+                        writer.add(source, image)
+                    elif job.on_bad == "fail":
+                        raise DatasetError(
+                            f"{job.split}: {source.key}: {reason}; stopped at the first bad picture as asked"
+                        )
+                    else:
+                        rejected += 1
+                        writer.rejected.append((source.key, reason))
+                    if progress is not None:
+                        progress(1, rejected=rejected)
+            packed = writer.finished(sums.total() if sums else None)
+            write_receipt(Path(job.folder) / (job.stem + ".receipt"), packed)
+
+
+def _in_order(pool, look_ahead, job, sums):
+    """(source, result) for each source of a job, in their order, with a bounded number of pictures in work."""
+    running: deque[tuple[Source, Future]] = deque()
+    waiting = iter(job.sources)
+    while True:
+        while len(running) < look_ahead and (source := next(waiting, None)) is not None:
+            running.append((source, pool.submit(_picture, source, job.encoding, sums)))
+        if not running:
+            return
+        source, future = running.popleft()
+        yield source, future.result()
+
+
+def _picture(source, encoding, sums):
+    """(image as recorded, None), or (None, reason) when the picture is unusable."""
+    try:
+        picture = decode(source.read())
+        image = encode(shorter_side_256(picture), encoding)
+        if sums is not None:
+            sums.add(packed_pixels(image, encoding), picture.shape[:2])
+        return image, None
+    except PictureError as error:
+        return None, str(error)
+    except OSError as error:
+        if error.errno in _UNREADABLE:
+            return None, error.strerror
+        raise OSError(error.errno, error.strerror, source.key) from error
+    except (MemoryError, cv2.error):
+        return None, "too large for this machine's memory, or OpenCV cannot scale it"
+
+
+class SumsPool:
+    """Sums that several threads add to: each borrows one of its own."""
+
+    def __init__(self) -> None:
+        self._free: list[Sums] = []
+
+    def add(self, image: np.ndarray, source_size: tuple[int, int]) -> None:
+        """Add one picture, uint8 (256, 256, 3) RGB, made from a source picture of that height and width."""
+        try:
+            sums = self._free.pop()
+        except IndexError:
+            sums = Sums()
+        sums.add(image, source_size)
+        self._free.append(sums)
+
+    def total(self) -> Sums:
+        """All sums as one, when no thread adds any more."""
+        total = Sums()
+        for sums in self._free:
+            total.merge(sums)
+        return total
+
+
+class _workers:
+    """A thread pool that drops what waits when packing fails; sets OpenCV's and Python's globals for it."""
+
+    def __init__(self, workers):
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pack")
+        self._warnings = warnings.catch_warnings()
+
+    def __enter__(self):
+        self._threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # the pictures are the parallel part
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata in pictures that are fine
+        return self._pool
+
+    def __exit__(self, *failure):
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._warnings.__exit__(*failure)
+        cv2.setNumThreads(self._threads)

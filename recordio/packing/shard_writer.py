@@ -1,0 +1,149 @@
+"""One shard on disk: `.rec` with the records, `.idx` with their offsets for MXNet, `.keys` with names and checksums.
+
+While a data set is packed, a `.receipt` beside a shard says that it is whole, and holds what joins it to the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+import zlib
+from array import array
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset.duplicates import image_digest
+from ..dataset.framing import frame, pack_image
+from ..dataset.keys import escape
+from ..dataset.manifest import UNLABELLED, DatasetError, Shard, write_file
+from ..dataset.statistics import Sums
+from ..sources.class_folders import Source
+
+_SUMS = ("images", "image", "products", "sizes")
+
+
+@dataclass
+class PackedShard:
+    """One finished shard and what goes into the manifest, the statistics and the rejected list."""
+
+    shard: Shard
+    class_counts: np.ndarray  # int64 (classes,)
+    unlabelled: int
+    rejected: list[tuple[str, str]]  # (key, reason)
+    sums: Sums | None  # of a training shard
+    digests: np.ndarray  # uint64 (images,): of each packed image
+
+
+class ShardWriter:
+    """Writes one shard's `.rec`, `.idx` and `.keys`; a context manager that closes and flushes them to the disk."""
+
+    def __init__(self, folder: Path, stem: str, number: int, classes: int) -> None:
+        self.rejected: list[tuple[str, str]] = []
+        self._stem = stem
+        self._number = number
+        self._counts = np.zeros(classes, np.int64)
+        self._images = self._bytes = self._unlabelled = 0
+        self._digests = [hashlib.sha256() for _ in range(3)]
+        self._image_digests = array("Q")
+        self._paths = [folder / (stem + suffix) for suffix in (".rec", ".idx", ".keys")]
+
+    def __enter__(self) -> ShardWriter:
+        with ExitStack() as stack:
+            for path in self._paths:
+                path.unlink(missing_ok=True)  # whoever began it was killed, or its cluster gave up waiting for it
+            self._files = [stack.enter_context(open(path, "xb")) for path in self._paths]
+            self._opened = stack.pop_all()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        with self._opened:
+            if failure[0] is None:
+                for file in self._files:
+                    file.flush()
+                    os.fsync(file.fileno())
+
+    def add(self, source: Source, image: bytes) -> None:
+        """Append one picture; its id is its place in this shard, so that shards can be packed apart and joined."""
+        record = frame(pack_image(source.label, self._images, self._number, image))
+        # The checksum tells which record is damaged where the shard's digest only tells that one is.
+        key = f"{escape(source.key)}\t{zlib.crc32(record):08x}\n".encode("utf-8", "surrogateescape")
+        for file, digest, data in zip(
+            self._files, self._digests, (record, b"%d\t%d\n" % (self._images, self._bytes), key)
+        ):
+            file.write(data)
+            digest.update(data)
+        self._image_digests.append(image_digest(image))
+        self._images += 1
+        self._bytes += len(record)
+        if source.label == UNLABELLED:
+            self._unlabelled += 1
+        else:
+            self._counts[source.label] += 1
+
+    def finished(self, sums: Sums | None) -> PackedShard:
+        """What was written."""
+        digests = [digest.hexdigest() for digest in self._digests]
+        shard = Shard(self._stem + ".rec", self._images, self._bytes, *digests)
+        images = np.array(self._image_digests, np.uint64)
+        return PackedShard(shard, self._counts, self._unlabelled, self.rejected, sums, images)
+
+
+def write_receipt(path: Path, packed: PackedShard) -> None:
+    """Write what :func:`read_receipt` reads, never half-written under its name."""
+    document = {
+        "shard": asdict(packed.shard),
+        "class_counts": packed.class_counts.tolist(),
+        "unlabelled": packed.unlabelled,
+        "rejected": packed.rejected,
+    }
+    arrays = {"document": np.frombuffer(json.dumps(document).encode("ascii"), np.uint8), "digests": packed.digests}
+    if packed.sums is not None:
+        packed.sums.flush()
+        arrays.update({name: np.asarray(getattr(packed.sums, name)) for name in _SUMS})
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_file(path, buffer.getvalue())
+
+
+def read_receipt(path: Path) -> PackedShard:
+    """The shard that a receipt describes; :class:`DatasetError` when it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            document = json.loads(arrays["document"].tobytes())
+            digests = arrays["digests"].astype(np.uint64)
+            if len(digests) != document["shard"]["images"]:
+                raise ValueError("digests of other images")
+            sums = None
+            if "image" in arrays:
+                sums = Sums()
+                sums.images = int(arrays["images"])
+                for name in _SUMS[1:]:
+                    getattr(sums, name)[:] = arrays[name]
+        return PackedShard(
+            Shard(**document["shard"]),
+            np.array(document["class_counts"], np.int64),
+            document["unlabelled"],
+            [(key, reason) for key, reason in document["rejected"]],
+            sums,
+            digests,
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"{path}: damaged or missing; pack that part again with --overwrite") from error
+
+
+def is_whole(folder: Path, shard: Shard) -> bool:
+    """Whether a shard's files are there as they were written; of the `.rec`, only its size is looked at."""
+    try:
+        return (folder / shard.name).stat().st_size == shard.bytes and all(
+            hashlib.sha256((folder / shard.file(suffix)).read_bytes()).hexdigest() == expected
+            for suffix, expected in ((".idx", shard.index_sha256), (".keys", shard.keys_sha256))
+        )
+    except OSError:
+        return False

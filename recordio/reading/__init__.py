@@ -1,0 +1,1 @@
+"""Reading packed records: in order, shuffled, by number."""

@@ -1,0 +1,1 @@
+"""Where images come from: class folders, tars, ImageNet's official files, CIFAR-10."""

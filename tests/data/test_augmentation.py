@@ -1,0 +1,145 @@
+"""What the network sees: crops, mirrors, colour and views, against pixels picked by hand (Sec. 2, 4.1)."""
+
+import numpy as np
+import pytest
+
+from gluon_alexnet.data import augmentation as augmentation_module
+from gluon_alexnet.data.augmentation import TrainingAugmentation, central_patch, crop_views, network_order
+from gluon_alexnet.recipes import schema
+
+EIGENVALUES = np.array([4000.0, 300.0, 50.0])
+AXES = np.linalg.qr(np.array([[0.6, -0.7, 0.4], [0.6, 0.0, -0.8], [0.5, 0.7, 0.4]]))[0]
+
+
+def augmentation(mean=None, seed=0, **numbers):
+    mean = np.zeros((3, 224, 224), np.float32) if mean is None else mean
+    return TrainingAugmentation(schema.Augmentation(**numbers), 224, mean, EIGENVALUES, AXES, seed)
+
+
+@pytest.fixture
+def pictures(rng):
+    return rng.integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
+
+
+def test_the_mean_is_its_central_patch(rng):
+    mean = rng.uniform(0, 255, (256, 256, 3))
+    patch = central_patch(mean, 224)
+    assert patch.shape == (3, 224, 224)
+    assert patch[2, 0, 5] == np.float32(mean[16, 21, 2])
+    assert patch[0, 223, 223] == np.float32(mean[239, 239, 0])
+
+
+def test_a_training_crop_is_window_mirror_shift_minus_mean(pictures, rng):
+    mean = rng.uniform(100, 130, (3, 224, 224)).astype(np.float32)
+    augment = augmentation(mean, seed=4)
+    ids = np.array([11, 5, 700_000])
+    crops = augment(pictures, ids, epoch=2)
+    seen = set()
+    for picture, record, crop in zip(pictures, ids, crops):
+        top, left, mirrored, shift = augment.draw(int(record), 2, 256)
+        seen.add((top, left, mirrored))
+        for row, column in ((0, 0), (100, 37), (223, 223)):
+            source = left + (223 - column if mirrored else column)
+            expected = picture[top + row, source].astype(np.float64) - mean[:, row, column] + shift
+            np.testing.assert_allclose(crop[:, row, column], expected, atol=1e-4)
+    assert len(seen) == 3
+
+
+def test_draws_depend_on_seed_epoch_and_record_only(pictures):
+    one = augmentation(seed=4)(pictures, np.array([1, 2, 3]), 0)
+    turned = augmentation(seed=4)(pictures[::-1], np.array([3, 2, 1]), 0)
+    np.testing.assert_array_equal(one, turned[::-1])
+    draw = augmentation(seed=4).draw
+    others = [draw(1, 0, 256), draw(1, 1, 256), draw(2, 0, 256), augmentation(seed=5).draw(1, 0, 256)]
+    assert len({tuple(other[3]) for other in others}) == 4
+
+
+def test_crops_do_not_depend_on_the_others_in_the_batch(rng):
+    ids = rng.permutation(2_000_000)[:37]
+    pictures = rng.integers(0, 256, (37, 256, 256, 3), dtype=np.uint8)
+    augment = augmentation(rng.uniform(100, 130, (3, 224, 224)).astype(np.float32), seed=3)
+    together = augment(pictures, ids, 6)
+    for place in range(37):
+        assert (augment(pictures[place : place + 1], ids[place : place + 1], 6)[0] == together[place]).all()
+
+
+def test_the_reader_s_threads_make_the_same_crops(pictures):
+    augment = augmentation(seed=8)
+    ids = np.array([4, 900, 31])
+    rendering = augment.of_epoch(5)
+    crops = np.empty((3, *rendering.shape), rendering.dtype)
+    for picture, drawn, crop in zip(pictures, rendering.draw(ids), crops):
+        rendering.render(picture, drawn, crop)
+    assert (crops == augment(pictures, ids, 5)).all()
+
+
+def test_colour_has_its_epochs_and_its_divisor(pictures):
+    ids = np.array([4, 900, 31])
+    mean = np.full((3, 224, 224), 100, np.float32)
+    plain = augmentation(mean, seed=8)(pictures, ids, 3)
+    divided = augmentation(mean, seed=8, colour_divisor=1.1, colour_epochs=4)
+    np.testing.assert_allclose(divided(pictures, ids, 3), plain / 1.1, atol=1e-4)
+    without = augmentation(mean, seed=8, colour_deviation=0.0)(pictures, ids, 4)
+    assert (divided(pictures, ids, 4) == without).all()  # after those epochs neither shift nor division
+
+
+def test_compiled_or_not_the_crops_are_the_same(rng):
+    planes = rng.integers(0, 256, (3, 50, 60), dtype=np.uint8)
+    mean = rng.uniform(100, 130, (3, 50, 60)).astype(np.float32)
+    shift, scale = rng.normal(0, 10, 3).astype(np.float32), np.float32(1 / 1.1)
+    compiled, plain = np.zeros((2, 3, 50, 60), np.float32)
+    augmentation_module._compiled_shift()(*planes, mean, shift, scale, compiled)
+    augmentation_module._shift(*planes, mean, shift, scale, plain)
+    assert (compiled == plain).all()
+    expected = (planes - mean.astype(np.float64) + shift[:, None, None].astype(np.float64)) / 1.1
+    np.testing.assert_allclose(plain, expected, atol=1e-4)
+
+
+def test_offsets_and_mirror_are_even():
+    augment, count = augmentation(), 40_000
+    draws = augment.of_epoch(0).draw(np.arange(count))
+    for values in (np.array([d[0] for d in draws]), np.array([d[1] for d in draws])):
+        counts = np.bincount(values, minlength=33)
+        assert len(counts) == 33  # 0 to 32, both included
+        deviation = np.sqrt(count / 33 * (32 / 33))
+        assert np.abs(counts - count / 33).max() < 5 * deviation
+    assert abs(np.mean([d[2] for d in draws]) - 0.5) < 5 * 0.5 / np.sqrt(count)
+    offsets = np.array([(d[0], d[1], d[2]) for d in draws], float)
+    assert np.abs(np.corrcoef(offsets.T) - np.eye(3)).max() < 5 / np.sqrt(count)
+
+
+def test_the_colour_shift_has_the_covariance_of_the_paper():
+    augment, count = augmentation(), 100_000
+    shifts = np.array([drawn[3] for drawn in augment.of_epoch(0).draw(np.arange(count))], np.float64)
+    # alpha has deviation 0.1 and multiplies the deviation along each axis, sqrt(eigenvalue)
+    expected = AXES @ np.diag(0.1**2 * EIGENVALUES) @ AXES.T
+    along = shifts @ AXES
+    np.testing.assert_allclose(along.mean(axis=0), 0, atol=5 * 0.1 * np.sqrt(EIGENVALUES[0] / count))
+    np.testing.assert_allclose(along.var(axis=0), np.diag(AXES.T @ expected @ AXES), rtol=5 * np.sqrt(2 / count))
+    correlation = np.corrcoef(along.T)
+    assert np.abs(correlation - np.eye(3)).max() < 5 / np.sqrt(count)
+
+
+def test_mirror_and_colour_can_be_off(pictures):
+    augment = augmentation(mirror=False, colour_deviation=0.0)
+    for record in range(50):
+        _, _, mirrored, shift = augment.draw(record, 0, 256)
+        assert not mirrored
+        assert (shift == 0).all()
+
+
+def test_the_ten_views_are_the_right_ten(pictures):
+    views = crop_views(pictures, 224, 10)
+    assert views.shape == (3, 10, 224, 224, 3)
+    for index, (top, left) in enumerate([(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]):
+        window = pictures[:, top : top + 224, left : left + 224]
+        np.testing.assert_array_equal(views[:, index], window)
+        np.testing.assert_array_equal(views[:, index + 5, 7, 3], window[:, 7, 220])
+        np.testing.assert_array_equal(views[:, index + 5], np.flip(window, 2))
+    np.testing.assert_array_equal(crop_views(pictures, 224, 1)[:, 0], views[:, 4])
+
+
+def test_network_order_keeps_grey_levels(pictures):
+    ordered = network_order(pictures)
+    assert ordered.dtype == np.float32
+    assert ordered[1, 2, 30, 40] == pictures[1, 30, 40, 2]

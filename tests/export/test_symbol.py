@@ -1,0 +1,115 @@
+"""What is exported gives the same probabilities in the hands of others."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gluon_alexnet.backend import mx
+from gluon_alexnet.errors import FailedWork
+from gluon_alexnet.export import symbol as deployment
+from gluon_alexnet.model.alexnet import initial_parameters
+from gluon_alexnet.model.classifier import build_classifier, classify_with
+
+CLASSES = [{"wnid": f"n{i}", "name": f"class {i}"} for i in range(7)]
+
+# A program that knows nothing of ours: it reads the files with MXNet's own loader and writes what it got.
+OTHER = """
+import sys, numpy as np
+for name in ("bool", "int", "float", "complex", "object", "str"):
+    vars(np).setdefault(name, getattr(__builtins__, name))
+import mxnet as mx
+out, source, target = sys.argv[1:]
+symbol, arguments, auxiliary = mx.model.load_checkpoint(out, 0)
+data = mx.nd.array(np.load(source).transpose(0, 3, 1, 2).astype("float32"))
+net = symbol.bind(mx.cpu(), {**arguments, "data": data}, aux_states=auxiliary)
+np.save(target, net.forward()[0].asnumpy())
+assert "gluon_alexnet" not in sys.modules
+"""
+
+
+@pytest.fixture
+def pictures(rng):
+    return rng.integers(0, 256, (5, 99, 99, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def classifier(small_recipe, rng):
+    parameters = initial_parameters(small_recipe.network, len(CLASSES), seed=1)
+    parameters["mean"] = mx.nd.array(rng.uniform(90, 130, (3, 99, 99)))
+    return build_classifier(small_recipe.network, parameters, mx.cpu())
+
+
+@pytest.fixture
+def exported(classifier, pictures, tmp_path):
+    out = tmp_path / "deep" / "net"
+    deployment.export(classifier, out, 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu())
+    return out
+
+
+def test_the_files_are_the_symbol_params_pair_and_a_description(exported):
+    assert sorted(p.name for p in exported.parent.iterdir()) == ["net-0000.params", "net-symbol.json", "net.json"]
+    description = json.loads(exported.with_name("net.json").read_text())
+    assert description["input"]["shape"] == ["N", 3, 99, 99]
+    assert description["classes"] == CLASSES
+    assert description["verified"]["pictures"] == 5
+    symbol = json.loads(exported.with_name("net-symbol.json").read_text())
+    operators = {node["op"] for node in symbol["nodes"]}
+    assert "LRN" in operators
+    assert "Custom" not in operators  # others must be able to load it
+    groups = {n["name"]: n["attrs"]["num_group"] for n in symbol["nodes"] if n["op"] == "Convolution"}
+    assert groups == {"conv1_fwd": "1", "conv2_fwd": "2", "conv3_fwd": "1", "conv4_fwd": "2", "conv5_fwd": "2"}
+
+
+def test_another_program_gets_the_probabilities_of_the_net(exported, classifier, pictures, tmp_path):
+    np.save(tmp_path / "pictures.npy", pictures)
+    command = [sys.executable, "-W", "ignore", "-c", OTHER, exported, tmp_path / "pictures.npy", tmp_path / "out.npy"]
+    subprocess.run([str(word) for word in command], check=True)
+    probabilities = np.load(tmp_path / "out.npy")
+    images = mx.nd.array(pictures.transpose(0, 3, 1, 2).astype(np.float32)) - classifier.mean.data()
+    logits = classifier.net(images).asnumpy().astype(np.float64)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    assert np.ptp(expected, axis=1).min() > 0.1  # the net tells the classes apart, whatever it thinks of them
+
+
+def test_an_exported_net_loads_as_a_model(exported, classifier, pictures):
+    assert deployment.is_export(exported)
+    model = deployment.load_export(exported, mx.cpu())
+    assert (model.size, model.classes) == (99, CLASSES)
+    expected = classify_with(classifier, mx.cpu())(pictures)
+    np.testing.assert_allclose(model.classify(pictures), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("end", [".json", "-symbol.json", "-0000.params"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_damaged_export_is_named(exported, end, damage):
+    file = exported.with_name(exported.name + end)
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(FailedWork, match=f"net{end}"):
+        deployment.load_export(exported, mx.cpu())
+
+
+def test_files_of_two_exports_do_not_mix(exported, small_recipe, pictures):
+    parameters = initial_parameters(small_recipe.network, len(CLASSES), seed=2)
+    parameters["mean"] = mx.nd.zeros((3, 99, 99))
+    other = exported.with_name("other")
+    classifier = build_classifier(small_recipe.network, parameters, mx.cpu())
+    deployment.export(classifier, other, 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu())
+    other.with_name("other-0000.params").replace(exported.with_name("net-0000.params"))
+    with pytest.raises(FailedWork, match=r"net-0000\.params is damaged or does not belong to"):
+        deployment.load_export(exported, mx.cpu())
+
+
+def test_an_export_that_differs_is_not_written(classifier, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(deployment, "_by_module", lambda path, images, context: np.full((5, 7), 0.5))
+    with pytest.raises(FailedWork, match="Module gets probabilities that differ from the net's by 0"):
+        deployment.export(
+            classifier, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu()
+        )
+    assert list(tmp_path.iterdir()) == []

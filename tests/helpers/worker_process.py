@@ -1,0 +1,74 @@
+"""One process of a small job, for test_workers.py: `worker_process.py OUT KIND`, its role in DMLC_ROLE.
+
+The recipe is OUT/recipe.json. Each worker writes OUT/<rank>.npz: what it learned and what it was told.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gluon_alexnet.distributed import process_group as jobs
+from gluon_alexnet.distributed.collectives import Counted
+from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.recipes import schema
+from gluon_alexnet.training.lr_schedule import Rates
+
+CLASSES, SEED = 7, 5
+SIZES = (8, 7, 0, 1, 8)  # pictures of the job's batches: of 7 the first worker has 4, of 1 the second none, of 0 both
+RATES = Rates(0.01, 0.02, 0.005, 0.02)
+
+
+def batches(size):
+    """(crops, labels) of the whole job, the same in every process."""
+    made = np.random.default_rng(11)
+    return [
+        (made.normal(0, 50, (count, 3, size, size)).astype(np.float32), made.integers(0, CLASSES, count))
+        for count in SIZES
+    ]
+
+
+def main(out, kind):
+    job = jobs.read_job()
+    if job.role != "worker":
+        return jobs.serve(job, print)
+    from gluon_alexnet.backend import mx
+    from gluon_alexnet.training.trainer import Learner
+
+    refused = ""
+    one = schema.from_dict(json.loads(Path(out, "recipe.json").read_text()))
+    try:
+        with jobs.joined(job, kind, print) as group:
+            group.agree(seed=str(SEED))
+            learner = Learner(one, CLASSES, [mx.cpu(0)])
+            learner.initialize(CLASSES, seed=SEED + group.rank)  # the first worker's count
+            learner.join(group)
+            losses, counted = [], []
+            for number, (crops, labels) in enumerate(batches(one.network.input_size), 1):
+                own = group.part(np.arange(len(labels)))
+                losses.append(learner.step(crops[own], labels[own], RATES, seed=number))
+                met = group.tally(Counted(len(own), group.rank, losses[-1]), last=number == len(SIZES))
+                if met is not None:
+                    counted.append([met.images, met.skipped, met.loss])
+            arrays = {f"parameter {name}": value.asnumpy() for name, value in learner.parameters().items()}
+            arrays |= {f"momentum {name}": value.asnumpy() for name, value in learner.momentum().items()}
+            asked, due, stop = group.heed((0.1, "me") if group.rank == 0 else None, group.rank == 0, group.rank == 1)
+            sums = group.add_counts([2**30 + 1, group.rank, 3])
+            np.savez(
+                Path(out, f"{group.rank}.npz"),
+                losses=losses,
+                counted=counted,
+                heeded=[asked[0], due, stop],
+                sums=sums,
+                own_seed=group.own_seed(3),
+                **arrays,
+            )
+            group.agree(recipe="the same", state=f"of worker {group.rank}")
+    except WrongUse as error:
+        refused = str(error)
+    print(refused, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

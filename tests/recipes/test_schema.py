@@ -1,0 +1,84 @@
+"""The numbers are those of the paper, and a recipe survives its way through JSON."""
+
+import json
+
+import pytest
+
+from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.recipes import presets, schema
+
+
+def test_the_paper_s_numbers():
+    learning, network = presets.PAPER.learning, presets.PAPER.network
+    assert (learning.batch_size, learning.momentum, learning.weight_decay, learning.rate) == (128, 0.9, 0.0005, 0.01)
+    assert (learning.rate_divisor, learning.rate_drops, learning.epochs) == (10, 3, 90)
+    normalization = network.normalization
+    assert (normalization.k, normalization.n, normalization.alpha, normalization.beta) == (2, 5, 1e-4, 0.75)
+    assert not normalization.alpha_divided_by_n
+    assert (network.pooling.size, network.pooling.stride, network.dropout) == (3, 2, 0.5)
+    layers = [network.conv1, network.conv2, network.conv3, network.conv4, network.conv5]
+    assert [(layer.kernels, layer.size, layer.stride) for layer in layers] == [
+        (96, 11, 4),
+        (256, 5, 1),
+        (384, 3, 1),
+        (384, 3, 1),
+        (256, 3, 1),
+    ]
+    assert [layer.bias for layer in layers] == [0, 1, 0, 1, 1]
+    assert [layer.both_columns for layer in layers] == [True, False, True, False, False]
+    assert presets.PAPER.augmentation.colour_deviation == 0.1
+
+
+def test_the_narrow_net_is_an_eighth_of_the_paper_s():
+    paper, narrow = presets.PAPER.network, presets.NARROW.network
+    for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
+        assert getattr(narrow, name).kernels * 8 == getattr(paper, name).kernels
+    assert narrow.fc6.neurons * 8 == paper.fc6.neurons
+    assert narrow.fc7.neurons * 8 == paper.fc7.neurons
+
+
+@pytest.mark.parametrize("one", presets.RECIPES.values(), ids=lambda r: r.name)
+def test_a_recipe_survives_json(one):
+    assert schema.from_dict(json.loads(json.dumps(schema.to_dict(one)))) == one
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c["learning"].pop("rate"), "missing"),
+        (lambda c: c["learning"].update(speed=1), "unknown"),
+        (lambda c: c["learning"].update(rate="fast"), "rate must be of type float"),
+        (lambda c: c["learning"].update(batch_size=True), "batch_size must be of type int"),
+        (lambda c: c["network"].update(conv1=[1]), "must be an object"),
+        (lambda c: c["network"]["conv1"].update(border="00"), "border must be a list of int"),
+        (lambda c: c["learning"].update(rate=-1), "rate must be a positive number"),
+    ],
+)
+def test_a_damaged_recipe_is_refused(change, sentence):
+    content = json.loads(json.dumps(schema.to_dict(presets.PAPER)))
+    change(content)
+    with pytest.raises(WrongUse, match=sentence):
+        schema.from_dict(content)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"rate": float("nan")}, "positive number"),
+        ({"rate": float("inf")}, "positive number"),
+        ({"rate": 0.0}, "positive number"),
+        ({"rate_steps": (51, 25)}, "must rise"),
+        ({"rate_steps": (25, 25)}, "must rise"),
+        ({"rate_steps": (0, 25)}, "1 or more"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"epochs": 0}, "epochs"),
+    ],
+)
+def test_learning_out_of_range_is_refused(values, sentence):
+    with pytest.raises(WrongUse, match=sentence):
+        schema.Learning(**values)
+
+
+def test_columns_must_divide_the_layers():
+    with pytest.raises(WrongUse, match="5 columns must divide"):
+        schema.Network(columns=5)

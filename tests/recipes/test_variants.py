@@ -1,0 +1,231 @@
+"""Each recipe and variant is what the paper, or the 2012 code's diary, says it is."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from helpers.paper import PARAMETERS
+
+from gluon_alexnet.backend import mx
+from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.export import symbol
+from gluon_alexnet.model.alexnet import LowerLayers, initial_parameters
+from gluon_alexnet.model.classifier import build_classifier
+from gluon_alexnet.model.layers import MapNormalization
+from gluon_alexnet.model.shapes import convolution_outputs, parameter_count
+from gluon_alexnet.recipes import presets, published, schema, variants
+from gluon_alexnet.training import lr_schedule
+from gluon_alexnet.training.trainer import Learner
+
+NAMES = [variant.name for variant in variants.VARIANTS]
+
+
+def changed(left, right, path=""):
+    """Paths of the fields that differ between two dataclasses."""
+    if dataclasses.is_dataclass(left) and type(left) is type(right):
+        found = set()
+        for field in dataclasses.fields(left):
+            found |= changed(getattr(left, field.name), getattr(right, field.name), f"{path}.{field.name}")
+        return found
+    return set() if left == right else {path[1:]}
+
+
+def test_as_run_differs_from_the_paper_in_the_fields_of_its_table_and_in_no_other():
+    assert changed(presets.PAPER, presets.AS_RUN) == {
+        "name",
+        "network.conv3.weight_deviation",
+        "network.conv4.weight_deviation",
+        "network.conv5.weight_deviation",
+        "network.normalization.alpha_divided_by_n",
+        "network.relu_before_normalization",
+        "network.map_normalization",
+        "augmentation.colour_divisor",
+        "augmentation.colour_epochs",
+        "learning.bias_rate",
+        "learning.rate_steps",
+        "learning.conv1_slow_after",
+        "learning.conv1_frozen_after",
+        "learning.epochs",
+    }
+    network = presets.AS_RUN.network
+    assert [network.conv3.weight_deviation, network.conv1.weight_deviation] == [0.03, 0.01]
+    assert dataclasses.astuple(network.map_normalization) == (5, 1e-3, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("one", "epoch", "rates"),
+    [
+        # (weights, biases, conv1's weights, conv1's biases)
+        ("paper", 0, (0.01, 0.01, 0.01, 0.01)),
+        ("as-run", 0, (0.01, 0.02, 0.01, 0.02)),
+        ("as-run", 24, (0.01, 0.02, 0.01, 0.02)),
+        ("as-run", 25, (0.001, 0.02, 0.001, 0.02)),
+        ("as-run", 51, (1e-4, 0.02, 1e-4, 0.02)),
+        ("as-run", 67, (1e-4, 0.02, 1e-5, 0.02)),
+        ("as-run", 72, (1e-4, 0.02, 0.0, 0.0)),
+        ("as-run", 79, (1e-5, 0.02, 0.0, 0.0)),
+        ("as-run-2010", 22, (0.01, 0.02, 0.01, 0.02)),
+        ("as-run-2010", 51, (1e-4, 0.02, 1e-4, 0.02)),
+        ("as-run-2010", 68, (1e-4, 0.02, 1e-5, 0.02)),
+        ("as-run-2010", 78, (1e-5, 0.02, 0.0, 0.0)),
+    ],
+)
+def test_the_rates_of_each_epoch(one, epoch, rates):
+    found = lr_schedule.rates(presets.RECIPES[one].learning, [50.0] * epoch)
+    assert dataclasses.astuple(found)[:4] == pytest.approx(rates)
+    assert [found.of(n) for n in ("fc6_weight", "fc6_bias", "conv1_weight", "conv1_bias")] == list(
+        dataclasses.astuple(found)[:4]
+    )
+
+
+@pytest.mark.parametrize(("one", "epochs"), [("as-run", 91), ("as-run-2010", 93)])
+def test_the_last_epoch(one, epochs):
+    learning = presets.RECIPES[one].learning
+    assert [lr_schedule.finished(learning, [50.0] * n) for n in (epochs - 1, epochs)] == [False, True]
+
+
+def test_a_frozen_layer_stays_and_each_parameter_has_its_own_rate(small_recipe, rng):
+    learner = Learner(
+        dataclasses.replace(small_recipe, learning=schema.Learning(momentum=0.0, weight_decay=0.0)), 5, [mx.cpu(0)]
+    )
+    crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 5, 4)
+    moved = []
+    for rates in (lr_schedule.Rates(0.01, 0.02, 0.0, 0.0), lr_schedule.Rates(0.01, 0.01, 0.01, 0.01)):
+        learner.initialize(5, seed=1)
+        before = {name: value.asnumpy() for name, value in learner.parameters().items()}
+        learner.step(crops, labels, rates, seed=0)
+        moved.append({name: value.asnumpy() - before[name] for name, value in learner.parameters().items()})
+    for name, distance in moved[0].items():
+        factor = 0 if name.startswith("conv1") else 2 if name.endswith("_bias") else 1
+        np.testing.assert_allclose(distance, factor * moved[1][name], rtol=1e-4, atol=1e-6, err_msg=name)
+        assert np.abs(moved[1][name]).max() > 0
+
+
+def test_the_second_normalization_is_the_formula(rng):
+    numbers = schema.MapNormalization()
+    x = rng.normal(0, 40, (2, 3, 7, 6)).astype(np.float32)
+    padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), (2, 2), (2, 2)])
+    expected = np.empty(x.shape)
+    for row in range(7):
+        for column in range(6):
+            total = (padded[:, :, row : row + 5, column : column + 5] ** 2).sum(axis=(2, 3))
+            expected[:, :, row, column] = x[:, :, row, column] / (1 + 1e-3 / 25 * total) ** 0.75
+    for hybridize in (False, True):
+        layer = MapNormalization(numbers)
+        layer.hybridize(hybridize)
+        np.testing.assert_allclose(layer(mx.nd.array(x)).asnumpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_layer_1_of_the_2012_code_normalizes_and_pools_before_relu(rng):
+    network = dataclasses.replace(presets.AS_RUN.network, normalization=None, map_normalization=None)
+    lower, seen = LowerLayers(network, columns=2), {}
+    lower.initialize(mx.init.Normal(0.01))
+    lower.pool1.register_forward_hook(lambda block, inputs, output: seen.update(pooled=output.asnumpy()))
+    lower.conv2.register_forward_hook(lambda block, inputs, output: seen.update(entered=inputs[0].asnumpy()))
+    lower(mx.nd.array(rng.normal(0, 50, (1, 3, 224, 224))))
+    assert seen["pooled"].min() < 0
+    np.testing.assert_array_equal(seen["entered"], np.maximum(seen["pooled"], 0))
+
+
+# Worked out by hand from the paper: conv3 own column has 384·(3·3·128+1); the one-GPU net halves all but conv5 and fc.
+COUNTS = {
+    "one-gpu": {
+        "conv1": 48 * 364,
+        "conv2": 128 * (25 * 48 + 1),
+        "conv3": 192 * (9 * 128 + 1),
+        "conv4": 192 * (9 * 192 + 1),
+        "conv5": 256 * (9 * 192 + 1),
+    },
+    "no-cross-link": {"conv3": 384 * (9 * 128 + 1)},
+    "without-conv3": {"conv3": None, "conv4": 384 * (9 * 128 + 1)},
+    "without-conv4": {"conv4": None, "conv5": 256 * (9 * 192 + 1)},
+    "without-conv5": {"conv5": None, "fc6": 4096 * (384 * 36 + 1)},
+    "six-conv": {"conv6": 256 * (9 * 256 + 1)},
+}
+
+
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_parameter_counts_by_hand(name):
+    one = variants.apply(presets.PAPER, [name] if name else [])
+    expected = {layer: count for layer, count in {**PARAMETERS, **COUNTS.get(name, {})}.items() if count is not None}
+    assert parameter_count(one.network, 1000) == expected
+
+
+@pytest.mark.parametrize("name", ["", *NAMES])
+def test_the_net_has_the_parameters_that_are_counted(small_recipe, name):
+    network = dataclasses.replace(small_recipe.network, dropout=0.5)
+    one = variants.apply(dataclasses.replace(small_recipe, network=network), [name] if name else [])
+    parameters = initial_parameters(one.network, 7, seed=0)
+    counted = parameter_count(one.network, 7)
+    for layer, count in counted.items():
+        assert sum(value.size for key, value in parameters.items() if key.startswith(layer)) == count
+    assert sum(counted.values()) == sum(value.size for value in parameters.values())
+    assert parameters["fc6_weight"].shape[1] == convolution_outputs(one.network)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_variant_is_recorded_and_changes_the_recipe(name):
+    one = variants.apply(presets.PAPER, [name])
+    assert one.variants == (name,)
+    assert changed(presets.PAPER, one) > {"variants"}
+    assert schema.from_dict(schema.to_dict(one)) == one
+
+
+@pytest.mark.parametrize(
+    ("base", "names", "sentence"),
+    [
+        (presets.PAPER, ["nonsense"], "There is no variant 'nonsense'; there are one-gpu, "),
+        (presets.PAPER, ["tanh", "tanh"], "named twice"),
+        (presets.PAPER, ["one-gpu", "no-cross-link"], r"no-cross-link changes nothing in paper\+one-gpu"),
+        (presets.PAPER, ["no-cross-link", "without-conv3"], r"changes nothing in paper\+without-conv3"),
+    ],
+)
+def test_variants_that_contradict_are_refused(base, names, sentence):
+    with pytest.raises(WrongUse, match=sentence):
+        variants.apply(base, names)
+
+
+def test_as_run_takes_variants_too():
+    one = variants.apply(presets.AS_RUN, ["no-lrn", "no-colour-shift"])
+    assert one.network.normalization is None
+    assert one.network.map_normalization is None
+    assert (one.augmentation.colour_deviation, one.augmentation.colour_divisor) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("year", "split", "names", "expected"),
+    [
+        (2012, "val", (), [(40.7, 18.2), (40.66, 18.21)]),
+        (2010, "test", (), [(37.5, 17.0), (37.47, 17.0), (39.02, 18.3)]),
+        (2010, "val", (), [(37.5, 17.0), (37.47, 17.0), (39.02, 18.3)]),
+        (2012, "val", ("no-lrn",), [(42.03, 19.36)]),
+        (2010, "test", ("one-gpu",), [(39.17, 18.23)]),
+        (2012, "val", ("tanh",), [(40.7, 18.2), (40.66, 18.21)]),
+    ],
+)
+def test_each_net_has_its_target(year, split, names, expected):
+    assert [(row.top1, row.top5) for row in published.results(year, split, names)] == expected
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_variant_trains_exports_and_reloads(small_recipe, name, contexts, rng, tmp_path):
+    network = dataclasses.replace(small_recipe.network, dropout=0.5)
+    one = variants.apply(dataclasses.replace(small_recipe, network=network), [name])
+    learner = Learner(one, 7, [mx.cpu(i) for i in range(min(contexts, one.network.columns))])
+    learner.initialize(7, seed=1)
+    before = {key: value.asnumpy() for key, value in learner.parameters().items()}
+    crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 7, 4)
+    for step in range(2):
+        learner.step(crops, labels, lr_schedule.Rates(0.01, 0.01, 0.01, 0.01), step)
+    parameters = learner.parameters()
+    assert all((value.asnumpy() != before[key]).any() for key, value in parameters.items())
+    parameters["mean"] = mx.nd.zeros((3, 99, 99))
+    classifier = build_classifier(one.network, parameters, mx.cpu())
+    pictures = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
+    description = {"classes": [], "provenance": {"variants": list(one.variants)}}
+    symbol.export(classifier, tmp_path / "net", 99, description, pictures, mx.cpu())
+    model = symbol.load_export(tmp_path / "net", mx.cpu())
+    assert model.variants == (name,)
+    ours = learner.classifier(np.zeros((3, 99, 99), np.float32))(pictures)
+    np.testing.assert_allclose(model.classify(pictures), ours, atol=1e-5)

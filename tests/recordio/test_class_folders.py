@@ -1,0 +1,288 @@
+"""Class folders: which pictures are found, which labels they get, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+import threading
+from array import array
+
+import numpy as np
+import pytest
+
+from gluon_alexnet.recordio.dataset.images import PictureError
+from gluon_alexnet.recordio.dataset.manifest import SourceError
+from gluon_alexnet.recordio.sources.class_folders import PictureList, Source, class_folder, split_half
+from gluon_alexnet.recordio.sources.tar_index import members
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+
+
+def test_labels_are_places_in_the_sorted_names(tmp_path):
+    touch(
+        tmp_path, "n02/a.JPEG", "n01/b.jpg", "n10/c.png", "n01/deep/er/d.TIFF", "n01/e.WebP", "n02/f.bmp", "n02/g.tif"
+    )
+    found = class_folder(tmp_path)
+    assert found.wnids == ("n01", "n02", "n10")
+    assert [(s.key, s.label) for s in found.pictures] == [
+        ("n01/b.jpg", 0),
+        ("n01/deep/er/d.TIFF", 0),
+        ("n01/e.WebP", 0),
+        ("n02/a.JPEG", 1),
+        ("n02/f.bmp", 1),
+        ("n02/g.tif", 1),
+        ("n10/c.png", 2),
+    ]
+    assert found.pictures[-1].read() == b"n10/c.png"
+    assert found.ignored == 0
+
+
+def test_other_files_are_counted_and_hidden_ones_passed_over(tmp_path):
+    touch(tmp_path, "a/x.jpg", "a/x.txt", "a/sub/README", "loose.jpg", ".hidden/x.jpg", "a/.DS_Store", "a/._x.jpg")
+    found = class_folder(tmp_path)
+    assert [source.key for source in found.pictures] == ["a/x.jpg"]
+    assert found.ignored == 3
+
+
+def test_names_keep_every_character(tmp_path):
+    names = ["Hund 狗/é ü.jpg", "Hund 狗/tab\tline\n.jpg", os.fsdecode(b"Hund \xe7\x8b\x97/latin1-\xe9.jpg")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(os.fsencode(name))
+    found = class_folder(tmp_path).pictures
+    assert {source.key for source in found} == set(names)
+    assert all(source.read() == os.fsencode(source.key) for source in found)
+
+
+def test_links_to_folders_and_files_are_followed(tmp_path):
+    touch(tmp_path, "store/n01/a.jpg", "store/b.jpg")
+    (tmp_path / "train" / "n02").mkdir(parents=True)
+    (tmp_path / "train" / "n01").symlink_to(tmp_path / "store" / "n01")
+    (tmp_path / "train" / "n02" / "b.jpg").symlink_to(tmp_path / "store" / "b.jpg")
+    assert [source.key for source in class_folder(tmp_path / "train").pictures] == ["n01/a.jpg", "n02/b.jpg"]
+
+
+def test_link_to_a_folder_above_is_refused(tmp_path):
+    touch(tmp_path, "n01/a.jpg")
+    (tmp_path / "n01" / "up").symlink_to(tmp_path / "n01")
+    with pytest.raises(SourceError, match="leads back to a folder above it"):
+        class_folder(tmp_path)
+
+
+def test_val_class_that_train_lacks_is_refused_by_name(tmp_path):
+    touch(tmp_path, "ant/a.jpg", "wolf/b.jpg", "yak/c.jpg")
+    with pytest.raises(SourceError, match=r"classes that the training split lacks: wolf, yak$"):
+        class_folder(tmp_path, ("ant", "bee"))
+
+
+def test_val_may_lack_a_class_and_says_which(tmp_path):
+    touch(tmp_path, "cat/a.jpg", "bee/notes.txt")
+    found = class_folder(tmp_path, ("ant", "bee", "cat"))
+    assert found.missing == ("ant", "bee")
+    assert [(s.key, s.label) for s in found.pictures] == [("cat/a.jpg", 2)]
+
+
+@pytest.mark.parametrize(
+    "names, sentence",
+    [
+        (["readme.txt"], "no pictures .*each class needs a folder of its own"),
+        (["flat.jpg"], "no pictures .*each class needs a folder of its own"),
+        (["n01/readme.txt"], "no pictures"),
+        (["n01/a.jpg", "n02/a.txt"], "class folders without a picture: n02"),
+    ],
+)
+def test_folders_without_pictures(tmp_path, names, sentence):
+    touch(tmp_path, *names)
+    with pytest.raises(SourceError, match=sentence):
+        class_folder(tmp_path)
+
+
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(SourceError, match="nowhere: no such folder"):
+        class_folder(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(SourceError, match="file: not a folder"):
+        class_folder(tmp_path / "file")
+
+
+def test_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "n01").mkdir()
+    os.mkfifo(tmp_path / "n01" / "x.jpg")
+    source = class_folder(tmp_path).pictures[0]
+    reasons = []
+
+    def read():
+        with pytest.raises(PictureError) as caught:
+            source.read()
+        reasons.append(str(caught.value))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert reasons == ["not a regular file"]
+
+
+def test_list_takes_little_memory():
+    pictures = PictureList()
+    for number in range(100_000):
+        key = f"n01440764/n01440764_{number}.JPEG"
+        pictures.append(Source(key, number % 1000, f"train/{key}"))
+    held = sum(len(block) * block.itemsize for block in vars(pictures).values() if isinstance(block, array))
+    assert held + len(pictures._keys) < 65 * len(pictures)
+    assert len(pictures._names) == 1
+    assert pictures[99_999] == Source("n01440764/n01440764_99999.JPEG", 999, "train/n01440764/n01440764_99999.JPEG")
+    with pytest.raises(IndexError):
+        pictures[100_000]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Source("n01/a.jpg", 3, "/data/train/n01/a.jpg"),
+        Source("a.jpg", 3, "/data/val/n01/a.jpg"),
+        Source("n01/a.jpg", 3, "/data/patches/a.jpg"),
+        Source("n01/a.jpg", 3, "/data/train.tar", 1024, 77),
+        Source("test.jpg", -1, "/data/test.tar", 2**40, 2**29 + 1),
+    ],
+)
+def test_list_gives_back_what_was_added(source):
+    pictures = PictureList()
+    pictures.append(Source("other", 0, "elsewhere/other"))
+    pictures.append(source)
+    assert pictures[1] == pictures[-1] == source
+    pictures.replace(0, *source[2:])
+    assert pictures[0] == Source("other", 0, *source[2:])
+
+
+# Tars
+
+
+def write_tar(path, files, **options):
+    with tarfile.open(path, "w", **options) as tar:
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_are_those_that_tarfile_finds(tmp_path, format, rng):
+    files = [(f"folder/{number:03d}.JPEG", rng.bytes(int(rng.integers(0, 1500)))) for number in range(60)]
+    if format != tarfile.USTAR_FORMAT:
+        files.insert(3, ("n01/" + "long" * 60 + ".JPEG", b"long"))
+        files.insert(5, ("Käfer 狗.JPEG", b"beetle"))
+    path = tmp_path / "x.tar"
+    write_tar(path, files, format=format)
+    whole = path.read_bytes()
+    assert [(m.name, whole[m.offset : m.offset + m.size]) for m in members(path)] == files
+
+
+def test_folders_links_and_pipes_in_a_tar_are_no_pictures(tmp_path):
+    with tarfile.open(tmp_path / "n00000001.tar", "w") as tar:
+        for kind, name in [
+            (tarfile.DIRTYPE, "x.JPEG"),
+            (tarfile.SYMTYPE, "link.JPEG"),
+            (tarfile.LNKTYPE, "hard.JPEG"),
+            (tarfile.FIFOTYPE, "pipe.JPEG"),
+        ]:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "a.JPEG"
+            tar.addfile(entry)
+        for name in ("a.JPEG", ".hidden.JPEG", "readme.txt"):
+            tar.addfile(tarfile.TarInfo(name))
+    found = class_folder(tmp_path)
+    assert [source.key for source in found.pictures] == ["n00000001/a.JPEG"]
+    assert found.ignored == 1
+
+
+def test_tar_of_tars_and_folder_of_tars_and_folders_are_the_same_list(tmp_path):
+    files = {f"n0000000{c}": [(f"n0000000{c}_{i}.JPEG", b"%d%d" % (c, i)) for i in (10, 2, 1)] for c in (3, 1, 2)}
+    inner = {wnid: write_tar(tmp_path / "inner", mine) for wnid, mine in files.items()}
+    write_tar(tmp_path / "all.tar", [(f"{wnid}.tar", content) for wnid, content in inner.items()])
+    (tmp_path / "tars").mkdir()
+    for wnid, content in inner.items():
+        (tmp_path / "tars" / f"{wnid}.tar").write_bytes(content)
+        for name, picture in files[wnid]:
+            touch(tmp_path / "folders", f"{wnid}/{name}")
+            (tmp_path / "folders" / wnid / name).write_bytes(picture)
+    expected = [(f"n0000000{c}/n0000000{c}_{i}.JPEG", c - 1, b"%d%d" % (c, i)) for c in (1, 2, 3) for i in (1, 10, 2)]
+    for place in ("all.tar", "tars", "folders"):
+        assert [(s.key, s.label, s.read()) for s in class_folder(tmp_path / place).pictures] == expected
+
+
+def test_of_members_with_one_name_the_last_counts(tmp_path):
+    write_tar(tmp_path / "n00000001.tar", [("a.JPEG", b"old"), ("./a.JPEG", b"new"), ("n00000001/b.JPEG", b"b")])
+    found = class_folder(tmp_path).pictures
+    assert [(s.key, s.read()) for s in found] == [("n00000001/a.JPEG", b"new"), ("n00000001/b.JPEG", b"b")]
+
+
+def test_class_as_folder_and_as_tar(tmp_path):
+    write_tar(tmp_path / "n00000001.tar", [("a.JPEG", b"a")])
+    touch(tmp_path, "n00000001/a.JPEG")
+    with pytest.raises(SourceError, match="the class n00000001 is there twice, for example as folder and as tar"):
+        class_folder(tmp_path)
+
+
+def test_tar_that_is_cut_after_it_was_listed(tmp_path):
+    content = write_tar(tmp_path / "n00000001.tar", [("a.JPEG", bytes(5000))])
+    source = class_folder(tmp_path).pictures[0]
+    (tmp_path / "n00000001.tar").write_bytes(content[:3000])
+    with pytest.raises(PictureError, match="its tar has been cut"):
+        source.read()
+
+
+def test_damaged_header_is_not_taken_for_the_end(tmp_path):
+    """Python's own tarfile stops there and says nothing."""
+    content = bytearray(write_tar(tmp_path / "n00000001.tar", [(f"{i}.JPEG", bytes(100)) for i in range(5)]))
+    content[2 * 1024 + 3] ^= 1
+    (tmp_path / "n00000001.tar").write_bytes(content)
+    with tarfile.open(tmp_path / "n00000001.tar") as tar:
+        assert len(tar.getmembers()) == 2
+    with pytest.raises(SourceError, match="damaged, or no tar, at byte 2048; download it again"):
+        class_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["all.tar.gz", "all.tgz", "all.tar"])
+def test_compressed_tar_of_tars(tmp_path, name):
+    write_tar(tmp_path / "plain", [("n00000001.tar", bytes(1024))])
+    (tmp_path / name).write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
+    with pytest.raises(SourceError, match="a compressed tar; decompress it first"):
+        class_folder(tmp_path / name)
+
+
+def test_progress_of_the_scan_counts_classes(tmp_path):
+    touch(tmp_path, "a/x.jpg", "b/x.jpg", "c/x.jpg")
+    seen = []
+    class_folder(tmp_path, progress=lambda count, of: seen.append((count, of)))
+    assert seen == [(1, 3)] * 3
+
+
+# Half and half
+
+
+def test_each_class_is_halved_and_an_odd_one_is_for_training(tmp_path):
+    counts = {"a": 7, "b": 1, "c": 40, "d": 2}
+    for wnid, count in counts.items():
+        touch(tmp_path, *(f"{wnid}/{number}.jpg" for number in range(count)))
+    pictures = class_folder(tmp_path).pictures
+    first, second = split_half(pictures, 5)
+    assert np.bincount([s.label for s in first]).tolist() == [4, 1, 20, 1]
+    assert np.bincount([s.label for s in second], minlength=4).tolist() == [3, 0, 20, 1]
+    assert sorted([*first, *second]) == sorted(pictures)
+    again, other = split_half(pictures, 5)[0], split_half(pictures, 6)[0]
+    assert list(first) == list(again) != list(other)
+
+
+def test_halves_are_drawn_and_not_cut(tmp_path):
+    touch(tmp_path, *(f"a/{number:04d}.jpg" for number in range(1000)))
+    first, second = split_half(class_folder(tmp_path).pictures, 0)
+    early = sum(source.key < "a/0500.jpg" for source in first)
+    assert 200 < early < 300  # 250 expected, standard deviation 8
+    assert len(first) == len(second) == 500

@@ -1,0 +1,170 @@
+"""Damaged records and files: named by place and key, and a reason to stop or, if asked, left out and counted."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from helpers.images import packed
+
+from gluon_alexnet.recordio.dataset.manifest import DatasetError, read_manifest
+from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return packed(tmp_path_factory.mktemp("damage"), images=8, shards=3)
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def reader_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("reader")]
+
+
+# Each spoils the fourth record of the second shard; `record` is its bytes, and its length stays.
+def _no_magic(record):
+    return bytes(4) + record[4:]
+
+
+def _longer(record):
+    return record[:4] + (int.from_bytes(record[4:8], "little") + 400).to_bytes(4, "little") + record[8:]
+
+
+def _other_label(record):
+    return record[:12] + np.float32(3).tobytes() + record[16:]
+
+
+def _other_id(record):
+    return record[:16] + (2).to_bytes(8, "little") + record[24:]
+
+
+def _no_jpeg(record):
+    return record[:32] + bytes(200) + record[232:]
+
+
+def _cut_jpeg(record):
+    return record[:-200] + bytes(200)
+
+
+def spoil_record(folder, shard, position, spoil):
+    path = folder / shard.name
+    lines = (folder / shard.file(".idx")).read_text().splitlines()
+    begin, end = (int(line.split()[1]) for line in lines[position : position + 2])
+    content = path.read_bytes()
+    path.write_bytes(content[:begin] + spoil(content[begin:end]) + content[end:])
+
+
+def _other_size(record):
+    begin = record.index(b"\xff\xc0")
+    return record[: begin + 5] + (248).to_bytes(2, "big") + record[begin + 7 :]
+
+
+@pytest.mark.parametrize(
+    "spoil, reason",
+    [
+        (_no_magic, "the record does not begin with RecordIO's magic word"),
+        (_longer, r"the record says \d+ bytes, and \d+ are there"),
+        (_other_label, "label 3 is beyond the 3 classes"),
+        (_other_id, "the record is number 2 of shard 1"),
+        (_no_jpeg, "the image cannot be decoded"),
+        (_cut_jpeg, "the image cannot be decoded"),
+        (_other_size, "the image has 256x248 pixels instead of 256x256"),
+    ],
+)
+def test_damaged_record_is_named(copy, spoil, reason):
+    shard = read_manifest(copy).split("train").shards[1]
+    spoil_record(copy, shard, 3, spoil)
+    with Reader(copy, "train", threads=2) as reader:
+        place = reader.split.shards[0].images + 3
+        key = reader.key(place)
+        with pytest.raises(DatasetError, match=rf"{shard.name}: record 3 \({key}\): {reason}; pack the data set again"):
+            list(reader.batches(4))
+        assert not reader_threads()
+        others = [number for number in range(len(reader)) if number != place]
+        assert sum(len(batch.ids) for batch in reader.batches(4, np.array(others))) == 23
+
+
+def test_damaged_records_are_skipped_counted_and_named(copy):
+    shards = read_manifest(copy).split("train").shards
+    spoil_record(copy, shards[0], 2, _no_magic)
+    spoil_record(copy, shards[2], 5, _cut_jpeg)
+    with Reader(copy, "train", threads=2, on_damaged="skip") as reader:
+        lost = [2, shards[0].images + shards[1].images + 5]
+        order = epoch_order(24, 1, 0)
+        whole = list(reader.batches(7, order))
+        assert [len(batch.ids) for batch in whole] == [
+            7 - sum(number in lost for number in part) for part in np.split(order, [7, 14, 21])[:3]
+        ] + [3 - sum(number in lost for number in order[21:])]
+        assert np.concatenate([batch.ids for batch in whole]).tolist() == [n for n in order if n not in lost]
+        assert sorted(reader.damaged) == lost
+        for number, (shard, position) in zip(lost, [(0, 2), (2, 5)]):
+            assert f"{shards[shard].name}: record {position} ({reader.key(number)}): " in reader.damaged[number]
+        for batch in whole:
+            assert (batch.images == [reader.read(number)[0] for number in batch.ids]).all()
+            assert batch.labels.tolist() == [reader.read(number)[1] for number in batch.ids]
+        assert [len(batch.ids) for batch in reader.batches(1, np.array([0, 2, 3]))] == [1, 0, 1]
+
+
+def test_index_changed_after_it_was_opened(copy):
+    with Reader(copy, "train", on_damaged="skip") as reader:  # all of a shard is more than a damaged record
+        shard = reader.split.shards[1]
+        (copy / shard.file(".idx")).write_text("0\t0\n")
+        with pytest.raises(DatasetError, match=rf"{shard.file('.idx')}: not the file that was packed"):
+            list(reader.batches(4))
+
+
+def test_shard_cut_while_it_is_read(copy):
+    with Reader(copy, "train") as reader:
+        os.truncate(copy / reader.split.shards[2].name, 1000)
+        with pytest.raises(DatasetError, match=r"train-00002-of-00003.rec: record \d .*; pack the data set again"):
+            list(reader.batches(4))
+
+
+@pytest.mark.parametrize("suffix", [".rec", ".idx"])
+@pytest.mark.parametrize(
+    "spoil", [lambda content: content[:-1], lambda content: b"", lambda content: content + b"7\t8\n"]
+)
+def test_cut_or_foreign_file_is_noticed_when_opened(copy, suffix, spoil):
+    path = copy / f"train-00001-of-00003{suffix}"
+    path.write_bytes(spoil(path.read_bytes()))
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(DatasetError, match=rf"{path.name}: .*cut or foreign.*pack the data set again"):
+        Reader(copy, "train")
+    gc.collect()
+    assert set(os.listdir("/proc/self/fd")) <= before
+    with Reader(copy, "val") as reader:
+        assert len(reader) == 6
+
+
+@pytest.mark.parametrize("suffix", [".rec", ".idx"])
+def test_missing_file_is_noticed_when_opened(copy, suffix):
+    (copy / f"train-00001-of-00003{suffix}").unlink()
+    with pytest.raises(DatasetError, match=f"train-00001-of-00003{suffix}: No such file.*copy it again"):
+        Reader(copy, "train")
+
+
+def test_index_of_another_data_set(copy, tmp_path):
+    other = packed(tmp_path / "other", images=8, shards=3, seed=9)
+    shutil.copy(other / "train-00001-of-00003.idx", copy)
+    with pytest.raises(DatasetError, match=r"train-00001-of-00003\.idx: not the file that was packed"):
+        Reader(copy, "train")
+
+
+def test_damaged_names_do_not_hide_a_damaged_record(copy):
+    shard = read_manifest(copy).split("train").shards[0]
+    (copy / shard.file(".keys")).write_bytes(b"one\n")
+    with open(copy / shard.name, "r+b") as file:
+        file.write(bytes(8))
+    with Reader(copy, "train") as reader:
+        with pytest.raises(DatasetError, match=f"{shard.name}: record 0: the record does not begin"):
+            list(reader.batches(4))
+        with pytest.raises(DatasetError, match=r"\.keys: not the file that was packed"):
+            reader.key(0)

@@ -1,0 +1,103 @@
+"""Nets made of nets: what is taken, what stays new, and what cannot be taken."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gluon_alexnet.backend import mx
+from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.export import symbol
+from gluon_alexnet.model import alexnet
+from gluon_alexnet.model.classifier import build_classifier
+from gluon_alexnet.recipes import schema
+from gluon_alexnet.training import checkpoint, finetune
+
+OLD = [{"wnid": wnid, "name": wnid} for wnid in ("a", "b", "c", "d")]
+NEW = [{"wnid": wnid, "name": wnid} for wnid in ("b", "d", "e")]
+
+
+@pytest.fixture
+def run(small_recipe, tmp_path):
+    """A run of the small net with four classes, and its parameters."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    values = alexnet.initial_parameters(small_recipe.network, len(OLD), seed=5)
+    size = small_recipe.network.input_size
+    values["mean"] = mx.nd.zeros((3, size, size))
+    checkpoint.write_description(folder, checkpoint.RunDescription(small_recipe, OLD, "data", "d", {}))
+    checkpoint.save(folder, checkpoint.State(seed=5), values, {}, best=True)
+    return folder, values
+
+
+def taken(small_recipe, path, classes=NEW, **how):
+    initial = alexnet.initial_parameters(small_recipe.network, len(classes), seed=6)
+    return initial, *finetune.transfer(initial, classes, path, **how)
+
+
+def same(left, right):
+    return np.array_equal(left.asnumpy(), right.asnumpy())
+
+
+def test_hidden_layers_are_taken_and_layer_8_is_new(small_recipe, run):
+    initial, found, summary = taken(small_recipe, run[0])
+    assert summary.layers == ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
+    for name, value in found.items():
+        assert same(value, (initial if name.startswith("fc8") else run[1])[name]), name
+    assert not same(initial["conv1_weight"], run[1]["conv1_weight"])
+
+
+def test_layer_8_is_taken_where_the_classes_are_the_same(small_recipe, run):
+    assert "fc8" in taken(small_recipe, run[0], OLD)[2].layers
+
+
+def test_named_layers_alone_are_taken(small_recipe, run):
+    initial, found, summary = taken(small_recipe, run[0], layers=("conv1", "conv2"))
+    assert summary.layers == ("conv1", "conv2")
+    assert same(found["conv2_bias"], run[1]["conv2_bias"])
+    assert same(found["conv3_weight"], initial["conv3_weight"])
+
+
+def test_classes_are_matched_by_wnid(small_recipe, run):
+    initial, found, summary = taken(small_recipe, run[0], match=True)
+    assert summary.matched_classes == 2
+    rows, old = found["fc8_weight"].asnumpy(), run[1]["fc8_weight"].asnumpy()
+    np.testing.assert_array_equal(rows[0], old[1])  # b
+    np.testing.assert_array_equal(rows[1], old[3])  # d
+    np.testing.assert_array_equal(rows[2], initial["fc8_weight"].asnumpy()[2])  # e is new
+
+
+def test_an_exported_net_gives_the_same(small_recipe, run, tmp_path):
+    folder, values = run
+    classifier = build_classifier(small_recipe.network, values, mx.cpu())
+    size = small_recipe.network.input_size
+    pictures = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    facts = {"classes": OLD, "provenance": {"variants": []}}
+    symbol.export(classifier, tmp_path / "out", size, facts, pictures, mx.cpu())
+    from_run, from_export = (taken(small_recipe, path)[1] for path in (folder, tmp_path / "out"))
+    for name, value in from_run.items():
+        assert same(value, from_export[name]), name
+
+
+def test_a_sixth_layer_is_new_on_top_of_five(small_recipe, run):
+    sixth = schema.Convolution(kernels=12, size=3, border=(1, 1), both_columns=True, bias=1.0)
+    wider = dataclasses.replace(small_recipe, network=dataclasses.replace(small_recipe.network, conv6=sixth))
+    _, _, summary = taken(wider, run[0])
+    assert summary.layers == ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
+
+
+def test_what_cannot_be_taken_is_named(small_recipe, run, tmp_path):
+    with pytest.raises(WrongUse, match="conv6 cannot be taken: the new net has no such layer"):
+        taken(small_recipe, run[0], layers=("conv6",))
+    conv2 = dataclasses.replace(small_recipe.network.conv2, kernels=16)
+    other = dataclasses.replace(small_recipe, network=dataclasses.replace(small_recipe.network, conv2=conv2))
+    with pytest.raises(
+        WrongUse, match=r"conv2_weight of .* has the shape \(12, 4, 5, 5\), that of the new net \(16, 4"
+    ):
+        taken(other, run[0])
+    with pytest.raises(WrongUse, match="No class of"):
+        taken(small_recipe, run[0], [{"wnid": "x", "name": "x"}], match=True)
+    with pytest.raises(WrongUse, match="no classes to match"):
+        taken(small_recipe, run[0], OLD, match=True)
+    with pytest.raises(WrongUse, match="is not a run"):
+        taken(small_recipe, tmp_path)

@@ -1,0 +1,54 @@
+"""`alexnet-tools lr`: turn the learning rate of a run while it goes on, as the author did by hand (Sec. 5)."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import socket
+import time
+from pathlib import Path
+
+import click
+
+SECONDS = 120.0  # to wait until the run takes the rate
+POLL = 0.2
+
+
+@click.command("lr")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("rate", type=float)
+def command(run, rate):
+    """Set the learning rate of a run that is being trained.
+
+    \b
+    Example: alexnet-tools lr runs/20120930-120000-paper 0.001
+
+    RATE holds for the weights from the next step on; later drops of the schedule divide it. The run saves a
+    checkpoint with it, and log.jsonl says who set it, and when.
+    """
+    from gluon_alexnet.training import checkpoint
+
+    if not (math.isfinite(rate) and rate > 0):
+        raise click.BadParameter(f"{rate:g} is no learning rate; give a number above 0.", param_hint="RATE")
+    checkpoint.read_description(run)
+    if not checkpoint.is_running(run):
+        raise click.UsageError(
+            f"{run} is not being trained at the moment; give the rate to alexnet-tools train --resume --run {run} --lr."
+        )
+    asked = checkpoint.ask_rate(run, rate, f"{_user()}@{socket.gethostname()}")
+    began = time.monotonic()
+    while asked.exists():
+        if time.monotonic() - began > SECONDS:
+            click.echo(f"{run} has not taken the rate yet (a validation?); it will after its next step.")
+            return
+        if not checkpoint.is_running(run):
+            raise click.ClickException(f"{run} ended before it took the rate; when it is resumed, it will.")
+        time.sleep(POLL)
+    click.echo(f"{run}: the rate is {rate:g} from now on")
+
+
+def _user():
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

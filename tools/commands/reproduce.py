@@ -1,0 +1,303 @@
+"""`alexnet-tools reproduce`: the paper's own experiments (Fig. 1, Sec. 3.3, and its single differences)."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from gluon_alexnet.experiments.config import FIGURE_ONE, NORMALIZATION_TEST
+from gluon_alexnet.recipes.presets import RECIPES
+from gluon_alexnet.workflows.folders import DATA_DEFAULT
+
+from ..options import devices, open_contexts
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+POSITIVE = click.IntRange(min=1)
+
+
+class RateList(click.ParamType):
+    """Learning rates with commas between them."""
+
+    name = "RATE,RATE"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            rates = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            rates = ()
+        if not rates or not all(0 < rate < float("inf") for rate in rates) or len(set(rates)) != len(rates):
+            self.fail(f"{value!r} is not a list of different rates above 0 such as 0.001,0.002.", param, ctx)
+        return rates
+
+
+@click.group("reproduce")
+def command():
+    """Repeat the paper's small experiments, and its ablations.
+
+    \b
+    Example: alexnet-tools reproduce figure-1
+    """
+
+
+def _on_cifar(name):
+    """The options of the experiments on CIFAR-10."""
+    source = Path("data/cifar-10-binary.tar.gz")
+    options = (
+        click.option(
+            "--source",
+            type=click.Path(path_type=Path),
+            default=source,
+            show_default=True,
+            help="CIFAR-10, binary or python version: archive or unpacked folder.",
+        ),
+        click.option("--out", type=FOLDER, default=Path("reproduced", name), show_default=True, help="Results."),
+        click.option("--images", type=POSITIVE, help="Use the first training pictures only.  [default: all]"),
+        click.option("--seeds", type=POSITIVE, help=f"Trainings of each kind.  [default: {FIGURE_ONE.seeds}]"),
+        devices,
+    )
+
+    def decorate(function):
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _rates(rates):
+    return ",".join(f"{rate:g}" for rate in rates)
+
+
+@command.command("figure-1")
+@_on_cifar("figure-1")
+@click.option("--epochs", type=POSITIVE, help=f"Give a training up after these.  [default: {FIGURE_ONE.epochs}]")
+@click.option(
+    "--relu-rates", type=RateList(), help=f"Rates to try with ReLU.  [default: {_rates(FIGURE_ONE.relu_rates)}]"
+)
+@click.option(
+    "--tanh-rates", type=RateList(), help=f"Rates to try with tanh.  [default: {_rates(FIGURE_ONE.tanh_rates)}]"
+)
+def figure_1(source, out, devices, **changes):
+    """Count iterations to 25 % training error, as in Figure 1.
+
+    \b
+    Example: alexnet-tools reproduce figure-1 --source cifar-10-binary.tar.gz
+
+    Ctrl-C saves; the same command goes on.
+    """
+    from gluon_alexnet.experiments import cifar, config, plots, tables
+
+    images, numbers = _changed(config.FIGURE_ONE, changes)
+    data = _data(source, images, numbers.descent.batch_size)
+    settings = {"experiment": "figure-1", "images": len(data.train), "descent": numbers.descent}
+    with _surroundings(out, devices, data, settings) as place:
+        results = cifar.figure_one(place, numbers, data)
+    plots.draw_figure_one(results, numbers, len(data.train), out / "figure-1.png")
+    _finish(out, "figure-1", tables.figure_one(results, numbers, len(data.train)))
+
+
+@command.command("lrn")
+@_on_cifar("lrn")
+@click.option(
+    "--epochs", type=POSITIVE, help=f"Passes over the training pictures.  [default: {NORMALIZATION_TEST.epochs}]"
+)
+@click.option(
+    "--views",
+    type=click.Choice(["10,1", "10", "1"]),
+    default="10,1",
+    show_default=True,
+    help="Ten views, the centre view, or both.",
+)
+def lrn(source, out, devices, views, **changes):
+    """Measure test error with and without normalisation.
+
+    \b
+    Example: alexnet-tools reproduce lrn --source cifar-10-binary.tar.gz
+
+    Ctrl-C saves; the same command goes on.
+    """
+    from gluon_alexnet.experiments import cifar, config, plots, tables
+
+    counts = [int(count) for count in views.split(",")]
+    images, numbers = _changed(config.NORMALIZATION_TEST, changes)
+    data = _data(source, images, numbers.descent.batch_size)
+    settings = {
+        "experiment": "lrn",
+        "images": len(data.train),
+        "epochs": numbers.epochs,
+        "descent": numbers.descent,
+        "augmentation": numbers.augmentation,
+    }
+    with _surroundings(out, devices, data, settings) as place:
+        results = cifar.normalization_test(place, numbers, data, counts)
+    plots.draw_normalization_test(results, numbers, len(data.train), out / "lrn.png")
+    _finish(out, "lrn", tables.normalization_test(results, numbers, len(data.train)))
+
+
+@command.command("ablations")
+@click.option("--data", type=FOLDER, default=DATA_DEFAULT, show_default=True, help="Data set folder.")
+@click.option("--recipe", type=click.Choice(list(RECIPES)), default="paper", show_default=True, help="Whose numbers.")
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    help="A change to the recipe; may be given more than once.  [default: all with a difference in the paper]",
+)
+@click.option("--epochs", type=POSITIVE, help="Passes over the training pictures.  [default: the recipe's]")
+@click.option("--batch-size", type=POSITIVE, help="Pictures in an update.  [default: the recipe's]")
+@click.option("--out", type=FOLDER, default=Path("reproduced/ablations"), show_default=True, help="Runs and results.")
+@devices
+def ablations(data, recipe, variants, epochs, batch_size, out, devices):
+    """Train the full net and its variants, and compare them.
+
+    \b
+    Example: alexnet-tools reproduce ablations --data data/ilsvrc2012 --variant no-lrn --variant pool-2x2
+
+    Ctrl-C saves; the same command goes on.
+    """
+    from gluon_alexnet.errors import WrongUse
+    from gluon_alexnet.experiments import plots, tables
+    from gluon_alexnet.recipes.published import DIFFERENCES
+    from gluon_alexnet.recipes.variants import apply
+    from gluon_alexnet.recordio.dataset.manifest import read_manifest
+    from gluon_alexnet.training import checkpoint
+
+    digest = read_manifest(data).digest
+    names = ["full", *dict.fromkeys(variants or DIFFERENCES)]
+    changes = {"epochs": epochs, "batch_size": batch_size}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    recipes = {}
+    for name in names:  # before anything is trained
+        recipe_of = apply(RECIPES[recipe], [name] if name != "full" else [])
+        recipes[name] = replace(recipe_of, learning=replace(recipe_of.learning, **changes))
+        if (out / name / "recipe.json").exists():
+            found = checkpoint.read_description(out / name)
+            if found.data_digest != digest or found.recipe != recipes[name]:
+                raise WrongUse(f"{out / name} is a run of another recipe or data set; name another folder with --out.")
+    results = []
+    for number, name in enumerate(names, 1):
+        click.echo(f"{number} of {len(names)}: {name}", err=True)
+        scores = _trained(out / name, data, recipes[name], changes, devices)
+        trained = checkpoint.read_state(checkpoint.find_checkpoint(out / name)).epoch
+        errors = [
+            {score["views"]: score[which] for score in scores["scores"]} for which in ("top1_error", "top5_error")
+        ]
+        results.append(tables.Ablation(name, *errors, trained))
+    plots.draw_ablations(results, str(data), out / "ablations.png")
+    _finish(out, "ablations", tables.ablations(results, scores["images"], str(data)))
+
+
+def _trained(run, data, recipe, changes, devices):
+    """Train, or go on training, the run and evaluate it, unless that is done; what `eval --json` says of it."""
+    import json
+    import shutil
+
+    from gluon_alexnet.atomic_files import write_text
+
+    from .eval import command as evaluate
+    from .train import command as train
+
+    done = run / "eval.json"
+    if done.exists():
+        return json.loads(done.read_text(encoding="utf-8"))
+    chosen = []
+    if devices is not None:
+        kind, indices = devices
+        indices = indices[:1] if recipe.network.columns == 1 else indices
+        chosen = [f"--{kind}s", ",".join(map(str, indices))]
+    words = ["--run", str(run), "--data", str(data), *chosen]
+    if (run / "latest").exists():
+        words.append("--resume")
+    else:
+        if (run / "recipe.json").exists():
+            shutil.rmtree(run)  # killed before its first checkpoint
+        words += ["--recipe", recipe.name]
+        words += [word for name in recipe.variants for word in ("--variant", name)]
+        words += [word for name, value in changes.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    train.main(words, prog_name="alexnet-tools train", standalone_mode=False)
+    printed = io.StringIO()
+    words = ["--model", str(run), "--data", str(data), "--json", *(chosen and [chosen[0], chosen[1].split(",")[0]])]
+    with redirect_stdout(printed):
+        evaluate.main(words, prog_name="alexnet-tools eval", standalone_mode=False)
+    scores = json.loads(printed.getvalue())
+    write_text(done, printed.getvalue())
+    return scores
+
+
+def _changed(numbers, changes):
+    """(pictures to use, the numbers with the options given)."""
+    images = changes.pop("images")
+    return images, replace(numbers, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _data(source, images, batch_size):
+    from gluon_alexnet.experiments.trials import Data
+    from gluon_alexnet.recordio.sources.cifar10 import read_cifar
+
+    cifar = read_cifar(source)
+    if images is not None and not batch_size <= images <= len(cifar.train):
+        raise click.BadParameter(
+            f"{images}; {source} has {len(cifar.train)} training pictures, and a batch {batch_size}.",
+            param_hint="--images",
+        )
+    data = Data(cifar.train, cifar.train_labels, cifar.test, cifar.test_labels)
+    return data if images is None else data.first(images)
+
+
+@contextmanager
+def _surroundings(out, chosen, data, settings):
+    """Where the trials run; says how to go on when the user stops them."""
+    from gluon_alexnet.experiments import trials
+
+    from ..console_callbacks import signals
+    from ..progress import progress
+
+    contexts = open_contexts(chosen, 1)
+    if len(contexts) != 1:
+        raise click.UsageError(f"These small nets run on 1 device, not on {len(contexts)}.")
+
+    @contextmanager
+    def report(name, most, done):
+        with progress(most, "updates", name, initial=done) as bar:
+            yield lambda count, error: bar.update(count, training_error=f"{error:.2f} %")
+
+    with trials.claimed(out, data, settings), signals() as received:
+        try:
+            yield trials.Surroundings(out, contexts[0], lambda: bool(received), report)
+        except trials.Interrupted:
+            click.echo(f"Stopped; what was done is in {out}, and the same command goes on from there.", err=True)
+            raise SystemExit(128 + received[0]) from None
+
+
+def _finish(out, name, table):
+    from gluon_alexnet.atomic_files import write_text
+
+    text = f"{_machine()}\n{table}"
+    write_text(out / f"{name}.txt", text + "\n")
+    click.echo(text)
+    click.echo(f"{out / name}.txt and {out / name}.png", err=True)
+
+
+def _machine():
+    """Day, processor, cores, threads and versions, in a line."""
+    import datetime
+    import platform
+
+    from gluon_alexnet import backend
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.machine()
+    versions = ", ".join(f"{name} {version}" for name, version in backend.versions().items() if "mxnet" in name)
+    return (
+        f"{datetime.date.today()}, {processor}, cores: {backend.usable_cores()}, threads: {backend.threads()}, "
+        f"Python {platform.python_version()}, {versions}"
+    )

@@ -1,0 +1,34 @@
+"""`alexnet-tools stats`: what a data set's training pictures are like (paper Sec. 2, 4.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gluon_alexnet.workflows.folders import DATA_DEFAULT
+
+
+@click.command("stats")
+@click.option(
+    "--data", type=click.Path(path_type=Path), default=DATA_DEFAULT, show_default=True, help="Data set folder."
+)
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw mean, axes, classes and source sizes as a PNG.")
+def command(data, figure):
+    """Show a data set's counts, mean, colour axes and sizes.
+
+    \b
+    Example: alexnet-tools stats --data data/ilsvrc2012 --figure stats.png
+    """
+    from gluon_alexnet.recordio.dataset import report
+    from gluon_alexnet.recordio.dataset.manifest import SourceError, read_manifest
+    from gluon_alexnet.recordio.dataset.statistics import read_statistics
+
+    if figure is not None and figure.suffix.lower() != ".png":
+        raise SourceError(f"{figure}: the figure is a PNG; name a file that ends in .png")
+    manifest, statistics = read_manifest(data), read_statistics(data)
+    for line in report.lines(manifest, statistics):
+        click.echo(line)
+    if figure is not None:
+        report.draw(manifest, statistics, figure)
+        click.echo(f"figure: {figure}")

@@ -1,0 +1,264 @@
+"""What `eval` and `average` make of probabilities: the paper's table with the measured rows, and files of results."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import report_shared
+
+PRECISIONS = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options of :func:`results_options`."""
+
+    year: str | None
+    save: Path | None
+    precision: str
+    submission: Path | None
+    per_class: bool
+    confused: int
+    as_json: bool
+
+
+def results_options(command):
+    """The options that say what is made of the probabilities; the command gets them as :class:`Wanted`'s fields."""
+    file = click.Path(path_type=Path, dir_okay=False)
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        click.option(
+            "--confused", type=click.IntRange(0), default=0, help="Print the N most confused pairs of classes."
+        ),
+        click.option("--per-class", is_flag=True, help="Print the errors of each class, too."),
+        click.option("--submission", type=file, help="Write the challenge's own file: five classes a picture."),
+        click.option(
+            "--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True, help="Of that file."
+        ),
+        click.option(
+            "--save-predictions", "save", type=file, help="Write the probabilities, for alexnet-tools average."
+        ),
+        click.option(
+            "--ilsvrc", "year", type=click.Choice(["2010", "2012"]), help="Show the paper's table of that year."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+class WeightList(click.ParamType):
+    """Positive numbers with commas between them: 2,1."""
+
+    name = "W,W"
+
+    def convert(self, value, param, ctx):
+        try:
+            weights = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            weights = []
+        if not weights or min(weights) <= 0 or not sum(weights) < float("inf"):
+            self.fail(f"{value!r} is not a list of positive numbers such as 2,1.", param, ctx)
+        return weights
+
+
+class Results:
+    """Context manager: counts errors of each net and of their mean, and writes the files that are asked for.
+
+    `description`: a :class:`.predictions.Description`; `keys`: a function that gives all pictures' keys;
+    `names`: of what is averaged, one for each list of probabilities that `add` is given.
+    """
+
+    def __init__(self, wanted: Wanted, description, keys, names: list[str], labelled: bool) -> None:
+        from gluon_alexnet.errors import WrongUse
+        from gluon_alexnet.evaluation.metrics import Tally
+        from gluon_alexnet.evaluation.predictions import PredictionsWriter
+        from gluon_alexnet.recordio.sources.ilsvrc_submission import Submission
+
+        self._wanted, self._description, self._names = wanted, description, names
+        self._labelled = labelled
+        if not labelled and not wanted.save and not wanted.submission:
+            raise WrongUse(
+                "The pictures of this split have no public labels, so there is no error to measure; write --submission "
+                "FILE for the challenge's own server, or --save-predictions FILE."
+            )
+        self._images, self._classes = 0, len(description.classes)
+        tallied = [*names, self._mean_name] if len(names) > 1 else names
+        self._tallies = [[Tally(views, self._classes) for views in description.views] for _ in tallied]
+        self._tallied = tallied
+        self._submission = None
+        if wanted.submission:
+            if not wanted.submission.parent.is_dir():
+                raise WrongUse(f"{wanted.submission.parent} is no folder, so the submission cannot be written there.")
+            self._submission = Submission(keys(), [c["devkit_id"] for c in description.classes])
+        self._writer = PredictionsWriter(wanted.save, description, wanted.precision) if wanted.save else None
+        self._open = ExitStack()
+
+    @property
+    def _mean_name(self):
+        weights = [net.weight for net in self._description.nets]
+        equal = len(set(weights)) == 1
+        return f"mean of {len(weights)}" + ("" if equal else f" ({':'.join(f'{weight:g}' for weight in weights)})")
+
+    def __enter__(self) -> Results:
+        if self._writer:
+            self._open.enter_context(self._writer)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._open.__exit__(*failure)
+        if failure[0] is None and self._submission is not None:
+            self._submission.write(self._wanted.submission)
+
+    def add(self, ids, keys, labels, each, mean) -> None:
+        """Count N pictures: places in the split, keys, labels, (N, classes) of each net and of the mean, by views."""
+        from gluon_alexnet.evaluation.metrics import best_classes
+        from gluon_alexnet.recordio.sources.ilsvrc_submission import GUESSES
+
+        if self._labelled:
+            for tallies, by_views in zip(self._tallies, [*each, mean] if len(each) > 1 else [mean]):
+                for tally, probabilities in zip(tallies, by_views):
+                    tally.add(probabilities, labels)
+        if self._writer:
+            self._writer.add(keys, labels, mean)
+        if self._submission is not None:
+            self._submission.add(ids, best_classes(mean[0], GUESSES))
+        self._images += len(labels)
+
+    def show(self, images: int, skipped: int, shared: int | None, seconds: float, parameters: list[int]) -> None:
+        """Print what was found, once all `images` pictures of the split were added or skipped."""
+        if self._images + skipped != images:
+            raise click.ClickException(
+                f"{self._images} pictures were counted and {skipped} skipped where there are {images}."
+            )
+        report_shared(self._description.split, images, shared)
+        facts = {"images": self._images, "skipped": skipped, "also_in_train": shared, "seconds": round(seconds, 2)}
+        (self._print_json if self._wanted.as_json else self._print_table)(facts, parameters)
+
+    def _print_table(self, facts, parameters):
+        split, data = self._description.split, self._description.data
+        if self._labelled:
+            self._print_errors(parameters)
+            if self._classes <= 5:
+                click.echo(
+                    f"With {self._classes} classes the five best guesses are all of them: top-5 error is always 0."
+                )
+        left_out = f", {facts['skipped']} damaged ones skipped" if facts["skipped"] else ""
+        seconds = f"{facts['seconds']:.1f} s, {facts['images'] / max(facts['seconds'], 0.01):.1f} images/s"
+        click.echo(f"{facts['images']} pictures of {data} ({split}), each counted once{left_out}, in {seconds}")
+        for path, what in ((self._wanted.save, "probabilities"), (self._wanted.submission, "submission")):
+            if path:
+                click.echo(f"{path}: {what} of {facts['images']} pictures")
+        if self._labelled and self._wanted.per_class:
+            self._print_classes()
+        if self._labelled and self._wanted.confused:
+            click.echo(f"\nmost confused ({self._first_views})")
+            for label, guess, pictures in self._tallies[-1][0].most_confused(self._wanted.confused):
+                click.echo(f"{pictures:>6} of {self._name(label)} were taken for {self._name(guess)}")
+
+    def _print_errors(self, parameters):
+        from gluon_alexnet.recipes.published import results, table
+
+        split, year = self._description.split, self._wanted.year and int(self._wanted.year)
+        printed = table(year) if year else None
+        mine = [(split, "top-1"), (split, "top-5")]
+        columns = [*(printed.columns if printed else ()), *mine]
+        columns = list(dict.fromkeys(columns))
+        lines: list[list[str]] = [["error, %", *(f"{where} {what}" for where, what in columns), "parameters"]]
+        if printed:
+            lines.append([f"{printed.name}:"])
+            for row in printed.rows:
+                errors = dict(zip(printed.columns, row.errors))
+                lines.append([f"  {row.net}", *(_percent(errors.get(column), 1) for column in columns), ""])
+        diary = [row for row in results(year, split, self._variants) if row.source != printed.name] if year else []
+        for source in dict.fromkeys(row.source for row in diary):
+            lines.append([f"{source}:"])
+            for row in diary:
+                if row.source == source:
+                    errors = {(row.split, "top-1"): row.top1, (row.split, "top-5"): row.top5}
+                    lines.append([f"  {row.net}", *(_percent(errors.get(column), 2) for column in columns), ""])
+        lines.append(["measured:"])
+        counts = [*parameters, sum(parameters)]
+        for name, tallies, count in zip(self._tallied, self._tallies, counts):
+            for score in (tally.score for tally in tallies):
+                errors = {mine[0]: score.top1, mine[1]: score.top5}
+                words = f"  {name}, {_views(score.views)}"
+                lines.append([words, *(_percent(errors.get(column), 2) for column in columns), f"{count:,}"])
+        widths = [max(len(line[place]) for line in lines if len(line) > place) for place in range(len(lines[0]))]
+        for line in lines:
+            cells = [f"{line[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:]))]
+            click.echo("  ".join(cells).rstrip())
+
+    @property
+    def _variants(self):
+        """Those of the nets, if all are of one kind."""
+        kinds = {net.variants for net in self._description.nets}
+        return kinds.pop() if len(kinds) == 1 else ()
+
+    @property
+    def _first_views(self):
+        return _views(self._description.views[0])
+
+    def _name(self, label):
+        info = self._description.classes[label]
+        return info["wnid"] if info["name"] == info["wnid"] else f"{info['wnid']} {info['name'].split(',')[0]}"
+
+    def _print_classes(self):
+        scores = self._tallies[-1][0].class_scores()
+        shown = [label for label, score in enumerate(scores) if score.images]
+        shown.sort(key=lambda label: (-scores[label].top1, -scores[label].top5, label))
+        click.echo(f"\n{'images':>6} {'top-1':>6} {'top-5':>6}  class ({self._first_views}; the worst first)")
+        for label in shown:
+            score = scores[label]
+            click.echo(f"{score.images:>6} {score.top1:>6.2f} {score.top5:>6.2f}  {self._name(label)}")
+
+    def _print_json(self, facts, parameters):
+        from gluon_alexnet.recipes.published import RESULTS
+
+        description, year = self._description, self._wanted.year and int(self._wanted.year)
+        document: dict[str, Any] = {
+            "data": description.data,
+            "split": description.split,
+            **facts,
+            "classes": self._classes,
+            "nets": [asdict(net) for net in description.nets],
+            "published": [asdict(row) for row in RESULTS if row.year == year],
+        }
+        if self._labelled:
+            scores = [[_score(tally.score) for tally in tallies] for tallies in self._tallies]
+            document["scores"] = scores[-1]
+            averaged = zip(self._names, parameters, scores)
+            document["averaged"] = [{"name": n, "parameters": p, "scores": s} for n, p, s in averaged]
+            if self._wanted.per_class:
+                document["per_class"] = [
+                    [
+                        {"wnid": info["wnid"], **_score(score)}
+                        for info, score in zip(description.classes, t.class_scores())
+                    ]
+                    for t in self._tallies[-1]
+                ]
+            if self._wanted.confused:
+                wnids = [info["wnid"] for info in description.classes]
+                document["confused"] = [
+                    {"label": wnids[label], "guess": wnids[guess], "images": pictures}
+                    for label, guess, pictures in self._tallies[-1][0].most_confused(self._wanted.confused)
+                ]
+        click.echo(json.dumps(document, indent=1))
+
+
+def _score(score):
+    errors = {"top1_error": score.top1, "top5_error": score.top5} if score.images else {}
+    return {**asdict(score), **errors}
+
+
+def _percent(error, digits):
+    return "–" if error is None else f"{error:.{digits}f}"
+
+
+def _views(count):
+    return "10 views" if count == 10 else "centre view"
