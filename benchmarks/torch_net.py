@@ -30,11 +30,15 @@ class AlexNet(nn.Module):
 
     def forward(self, x):
         x = self.convolutions(x).flatten(1)
-        x = self.dropped(self.neuron(self.fc6(x)))
-        x = self.dropped(self.neuron(self.fc7(x)))
+        for layer in (self.fc6, self.fc7):
+            before = self.network["dropout_before"]
+            x = self.neuron(layer(self.dropped(x) if before else x))
+            x = x if before else self.dropped(x)
         return self.fc8(x)
 
     def convolutions(self, x):
+        if self.network["channel_std"]:
+            x = x / torch.tensor(self.network["channel_std"]).reshape(3, 1, 1)
         x = self.bordered("conv1", x)
         if self.network["relu_before_normalization"]:
             x = self.pool(self.normalized(self.neuron(x)))
@@ -78,4 +82,5 @@ class AlexNet(nn.Module):
 
     def dropped(self, x):
         keep = 1 - self.network["dropout"]
-        return functional.dropout(x, 1 - keep, self.training) * keep  # as published, not inverted
+        x = functional.dropout(x, 1 - keep, self.training)  # inverted
+        return x if self.network["inverted_dropout"] else x * keep

@@ -27,6 +27,14 @@ def central_patch(mean_image: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32)
 
 
+def input_mean(network: schema.Network, mean_image: np.ndarray) -> np.ndarray:
+    """What the net's input has subtracted, float32 (3, size, size): of the data, or of each colour where it says so."""
+    if network.channel_mean is None:
+        return central_patch(mean_image, network.input_size)
+    mean = np.array(network.channel_mean, np.float32).reshape(3, 1, 1)
+    return np.ascontiguousarray(np.broadcast_to(mean, (3, network.input_size, network.input_size)))
+
+
 class TrainingAugmentation:
     """Random crop, mirror and colour shift, with the mean subtracted (Sec. 4.1).
 

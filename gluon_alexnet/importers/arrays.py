@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidRequest, OperationFailed
+from ..errors import FailedWork, WrongUse
 
 MAX_BYTES = 2**31  # of a file of weights: the largest AlexNet, float32, takes 250 MB
 MAX_ARRAYS = 10_000  # in a file; AlexNet has 16, and a checkpoint that also holds an optimizer's state 50
@@ -19,7 +19,7 @@ MAX_ARRAYS = 10_000  # in a file; AlexNet has 16, and a checkpoint that also hol
 class StoredArray:
     """An array of a file, not yet read.
 
-    type: of its numbers, as NumPy calls it; only float32 can be read. content: its numbers, or an OperationFailed.
+    type: of its numbers, as NumPy calls it; only float32 can be read. content: its numbers, or an FailedWork.
     """
 
     shape: tuple[int, ...]
@@ -33,19 +33,19 @@ ArrayTable = Mapping[str, StoredArray]
 def read_array(file: Path, name: str, stored: StoredArray) -> np.ndarray:
     """The numbers as float32 of its shape, a copy of their own.
 
-    Raises InvalidRequest for another type, OperationFailed where the file is cut, or a number is not finite.
+    Raises WrongUse for another type, FailedWork where the file is cut, or a number is not finite.
     """
     if stored.type != "float32":
-        raise InvalidRequest(
+        raise WrongUse(
             f"{file}: {name} holds {stored.type} numbers, and float32 is read; convert the weights with .float() first."
         )
     if 4 * elements(stored.shape) > MAX_BYTES:
-        raise OperationFailed(f"{file}: {name} is {times(stored.shape)}, more than any AlexNet's weights.")
+        raise FailedWork(f"{file}: {name} is {times(stored.shape)}, more than any AlexNet's weights.")
     array = np.array(stored.content(), np.float32, order="C")
     if array.shape != stored.shape:
-        raise OperationFailed(f"{file}: {name} is {times(array.shape)} where {times(stored.shape)} was announced.")
+        raise FailedWork(f"{file}: {name} is {times(array.shape)} where {times(stored.shape)} was announced.")
     if not np.isfinite(array).all():
-        raise OperationFailed(f"{file}: {name} holds numbers that are not finite; the weights are of no use.")
+        raise FailedWork(f"{file}: {name} holds numbers that are not finite; the weights are of no use.")
     return array
 
 
@@ -66,10 +66,10 @@ def times(shape: tuple[int, ...]) -> str:
 
 
 def check_size(file: Path) -> int:
-    """The file's length in bytes. Raises InvalidRequest for what is no regular file, or too long for weights."""
+    """The file's length in bytes. Raises WrongUse for what is no regular file, or too long for weights."""
     if not file.is_file():
-        raise InvalidRequest(f"{file} is not a regular file.")  # a device may never end
+        raise WrongUse(f"{file} is not a regular file.")  # a device may never end
     length = file.stat().st_size
     if length > MAX_BYTES:
-        raise InvalidRequest(f"{file} has {length:,} bytes; AlexNet's weights take 250 million, and 2³¹ are read at most.")
+        raise WrongUse(f"{file} has {length:,} bytes; AlexNet's weights take 250 million, and 2³¹ are read at most.")
     return length

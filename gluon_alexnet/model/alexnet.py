@@ -31,8 +31,12 @@ class LowerLayers(mx.gluon.HybridBlock):
             self.pool2 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
 
     def hybrid_forward(self, F, x):  # 3×224×224
+        if self._network.channel_std is not None:
+            colours = zip(F.split(x, num_outputs=3, axis=1), self._network.channel_std)
+            x = F.concat(*(colour / std for colour, std in colours), dim=1)
         before, after = self._network.conv1.border
-        x = F.pad(x, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, before, after, before, after))
+        if before != after:  # a border that is the same on all sides is the convolution's own
+            x = F.pad(x, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, before, after, before, after))
         x = self.conv1(x)  # 96×55×55
         if self._network.relu_before_normalization:
             x = _neuron(F, x, self._network)
@@ -103,9 +107,11 @@ class Hidden(mx.gluon.HybridBlock):
                 bias_initializer=mx.init.Constant(layer.bias),
                 prefix=f"{name}_",
             )
-            self.dropout = Dropout(network.dropout)
+            self.dropout = Dropout(network.dropout, network.inverted_dropout)
 
     def hybrid_forward(self, F, x):
+        if self._network.dropout_before:
+            return _neuron(F, self.dense(self.dropout(x)), self._network)
         return self.dropout(_neuron(F, self.dense(x), self._network))
 
 

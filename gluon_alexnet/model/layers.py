@@ -56,14 +56,19 @@ class MapNormalization(mx.gluon.HybridBlock):
 
 
 class Dropout(mx.gluon.HybridBlock):
-    """Dropout as published (Sec. 4.2): a 0/1 mask in training, outputs times (1 - p) in test."""
+    """Dropout as published (Sec. 4.2): a 0/1 mask in training, outputs times (1 - p) in test.
 
-    def __init__(self, probability: float, **kwargs):
+    inverted: as later nets have it, mask / (1 - p) in training and nothing in test.
+    """
+
+    def __init__(self, probability: float, inverted: bool = False, **kwargs):
         super().__init__(**kwargs)
         self._probability = probability
+        self._inverted = inverted
 
     def hybrid_forward(self, F, x):
         if self._probability == 0:
             return x
         # MXNet's operator is inverted: mask / (1 - p) in training, identity in test.
-        return F.Dropout(x, p=self._probability) * (1 - self._probability)
+        x = F.Dropout(x, p=self._probability)
+        return x if self._inverted else x * (1 - self._probability)

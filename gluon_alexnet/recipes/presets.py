@@ -70,12 +70,40 @@ NARROW = Recipe(
 )
 
 
+def _he(inputs: int) -> float:
+    """The deviation that keeps the size of activities through a ReLU (He et al. 2015): there is no normalisation."""
+    return round((2 / inputs) ** 0.5, 4)
+
+
+# AlexNet as torchvision and Gluon's model zoo have it: one column, no LRN (Krizhevsky, arXiv 1404.5997). The layers and
+# the input are torchvision's, the initial weights He's; how it learns is the paper's way.
+ONE_WEIRD_TRICK = Recipe(
+    "one-weird-trick",
+    network=Network(
+        columns=1,
+        conv1=Convolution(64, 11, 4, border=(2, 2), both_columns=True, weight_deviation=_he(11 * 11 * 3)),
+        conv2=Convolution(192, 5, border=(2, 2), weight_deviation=_he(5 * 5 * 64)),
+        conv3=Convolution(384, 3, border=(1, 1), both_columns=True, weight_deviation=_he(3 * 3 * 192)),
+        conv4=Convolution(256, 3, border=(1, 1), weight_deviation=_he(3 * 3 * 384)),
+        conv5=Convolution(256, 3, border=(1, 1), weight_deviation=_he(3 * 3 * 256)),
+        fc6=FullyConnected(4096, bias=0.0, weight_deviation=_he(256 * 6 * 6)),
+        fc7=FullyConnected(4096, bias=0.0, weight_deviation=_he(4096)),
+        normalization=None,
+        dropout_before=True,
+        inverted_dropout=True,
+        channel_mean=(123.675, 116.28, 103.53),  # 255 times .485, .456, .406
+        channel_std=(58.395, 57.12, 57.375),  # 255 times .229, .224, .225
+    ),
+)
+
+
 SUMMARIES = {
     "paper": "what the paper prints (NIPS 2012)",
     "as-run": "what the 2012 code did for the paper's net, #145, on ILSVRC-2012",
     "as-run-2010": "the same with its schedule on ILSVRC-2010",
+    "one-weird-trick": "torchvision's and Gluon's AlexNet: one column, no LRN (arXiv 1404.5997)",
     "narrow": "an eighth of every layer, for demonstrations on a CPU",
 }
 
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER, AS_RUN, AS_RUN_2010, NARROW)}
+RECIPES = {recipe.name: recipe for recipe in (PAPER, AS_RUN, AS_RUN_2010, ONE_WEIRD_TRICK, NARROW)}

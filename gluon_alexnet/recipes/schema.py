@@ -115,10 +115,19 @@ class Network:
     map_normalization: Optional[MapNormalization] = None  # in layer 2, after LRN
     pooling: Pooling = Pooling()  # after layers 1, 2 and 5
     dropout: float = 0.5  # probability that a hidden neuron of fc6, fc7 is set to zero (Sec. 4.2)
+    # Where "One weird trick" and its descendants differ; the paper's net has none of the four.
+    dropout_before: bool = False  # what fc6 and fc7 read is dropped, instead of what they give
+    inverted_dropout: bool = False  # kept outputs are divided by 1 - dropout in training; as they are in test
+    channel_mean: Optional[tuple[float, ...]] = None  # RGB grey levels, subtracted in place of the data's mean image
+    channel_std: Optional[tuple[float, ...]] = None  # RGB grey levels that each colour is divided by after that
 
     def __post_init__(self):
         require(self.columns > 0, "columns must be positive", self)
         require(0 <= self.dropout < 1, "dropout must be 0 or more and below 1", self)
+        for name in ("channel_mean", "channel_std"):
+            numbers = getattr(self, name)
+            require(numbers is None or len(numbers) == 3, f"{name} must be three numbers, red, green and blue", self)
+        require(self.channel_std is None or min(self.channel_std) > 0, "channel_std must be positive", self)
         require(self.neuron in ("relu", "tanh"), f"neuron must be relu or tanh, not {self.neuron!r}", self)
         shared = [layer.kernels for _, layer in self.convolutions()] + [self.fc6.neurons, self.fc7.neurons]
         require(not any(n % self.columns for n in shared), f"{self.columns} columns must divide each layer", self)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...safe_pickle import PickledError, ReadArray, array_names, read_pickled
 from ..dataset.manifest import PathLike, SourceError
-from .safe_pickle import PickledError, read_pickled
 
 CLASSES = 10
 SIZE = 32  # pixels, both sides
@@ -102,7 +102,8 @@ def _binary_batch(where, content):
 
 def _python_batch(where, content):
     document = _read_pickled(where, content)
-    pixels, labels = document.get(b"data"), document.get(b"labels")
+    array, labels = document.get(b"data"), document.get(b"labels")
+    pixels = array.value if isinstance(array, ReadArray) else None
     if not isinstance(pixels, np.ndarray) or not isinstance(labels, list):
         raise SourceError(f"{where}: holds no 'data' and 'labels' of CIFAR-10; download it again")
     if pixels.shape != (PICTURES_A_BATCH, _BYTES) or len(labels) != PICTURES_A_BATCH:
@@ -141,7 +142,7 @@ def _names(source, files, binary):
 
 def _read_pickled(where, content):
     try:
-        document = read_pickled(content)
+        document, _ = read_pickled(content, array_names("u1"))
     except PickledError as error:
         raise SourceError(f"{where}: {error}; download it again") from error
     if not isinstance(document, dict):

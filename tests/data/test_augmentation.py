@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.data import augmentation as augmentation_module
-from gluon_alexnet.data.augmentation import TrainingAugmentation, central_patch, crop_views, network_order
-from gluon_alexnet.recipes import schema
+from gluon_alexnet.data.augmentation import (
+    TrainingAugmentation,
+    central_patch,
+    crop_views,
+    input_mean,
+    network_order,
+)
+from gluon_alexnet.recipes import presets, schema
 
 EIGENVALUES = np.array([4000.0, 300.0, 50.0])
 AXES = np.linalg.qr(np.array([[0.6, -0.7, 0.4], [0.6, 0.0, -0.8], [0.5, 0.7, 0.4]]))[0]
@@ -27,6 +33,15 @@ def test_the_mean_is_its_central_patch(rng):
     assert patch.shape == (3, 224, 224)
     assert patch[2, 0, 5] == np.float32(mean[16, 21, 2])
     assert patch[0, 223, 223] == np.float32(mean[239, 239, 0])
+
+
+def test_the_mean_of_an_input_is_the_data_s_or_the_recipe_s(rng):
+    mean = rng.uniform(0, 255, (256, 256, 3))
+    np.testing.assert_array_equal(input_mean(presets.PAPER.network, mean), central_patch(mean, 224))
+    fixed = input_mean(presets.ONE_WEIRD_TRICK.network, mean)
+    assert fixed.shape == (3, 224, 224)
+    assert fixed.dtype == np.float32
+    assert (fixed == np.array([123.675, 116.28, 103.53], np.float32).reshape(3, 1, 1)).all()
 
 
 def test_a_training_crop_is_window_mirror_shift_minus_mean(pictures, rng):

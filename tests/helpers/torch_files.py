@@ -93,7 +93,8 @@ def saved(arrays: dict[str, np.ndarray], form: str = "zip", old: bool = False, w
     """A state dict as `torch.save` writes it. form: zip or stream. wrap: what is around the state dict."""
     legacy = form == "stream"
     tensors = {
-        key: tensor(str(place), array.shape, legacy=legacy, old=old) for place, (key, array) in enumerate(arrays.items())
+        key: tensor(str(place), array.shape, legacy=legacy, old=old)
+        for place, (key, array) in enumerate(arrays.items())
     }
     storages = {str(place): array.astype("<f4").tobytes() for place, array in enumerate(arrays.values())}
     return (streamed if legacy else zipped)(wrap(ordered(tensors)), storages)

@@ -1,5 +1,6 @@
 """Files of torch.save as data: both forms, and what would run, explode or lie."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import torch_files as t
 
-from gluon_alexnet.errors import InvalidRequest, OperationFailed
+from gluon_alexnet.errors import FailedWork, WrongUse
 from gluon_alexnet.importers.arrays import read_array
 from gluon_alexnet.importers.files import read_table
 
@@ -81,7 +82,7 @@ def test_what_would_run_is_refused_by_name_and_does_not(tmp_path, form, protocol
     victim = tmp_path / "victim"
     call = pickle.dumps({"features.0.weight": Runs(victim)}, protocol=protocol)[2:-1]
     content = t.zipped(call, {}) if form == "zip" else t.streamed(call, {})
-    with pytest.raises(OperationFailed, match=r"would import (posix|nt)\.mkdir"):
+    with pytest.raises(FailedWork, match=r"would import (posix|nt)\.mkdir"):
         read(tmp_path, content)
     assert not victim.exists()
 
@@ -89,10 +90,11 @@ def test_what_would_run_is_refused_by_name_and_does_not(tmp_path, form, protocol
 W = t.tensor("0", (2, 3))
 SIX = {"0": np.arange(6, dtype="<f4").tobytes()}
 BOMB = t.zipped(t.table({"a": t.tensor("0", (2**24,))}), {"0": bytes(2**26)}, compression=zipfile.ZIP_DEFLATED)
-NESTED = b"}" + b"".join(  # each dict holds the one before twice: 2⁴⁰ paths
-    b"q" + bytes([level]) + b"}(X\x01\0\0\0ah" + bytes([level]) + b"X\x01\0\0\0bh" + bytes([level]) + b"u"
-    for level in range(40)
-)
+NESTED, KEY = b"}", b")"  # each dict, and each tuple, holds the one before twice: 2⁴⁰ paths
+for level in range(40):
+    put, get = b"q" + bytes([level]), b"h" + bytes([level])
+    NESTED = b"}(" + t.text("a") + NESTED + put + t.text("b") + get + b"u"
+    KEY = KEY + put + get + b"\x86"
 
 
 def without(content, name):
@@ -123,14 +125,14 @@ def pickle_of(described):
         pytest.param(pickle_of(b"(" * 1_000_001), "1,000,000 instructions", id="a million marks"),
         pytest.param(pickle_of(NESTED), "deeper or more", id="dicts that hold each other"),
         pytest.param(pickle_of(b"}q\0(X\x01\0\0\0ah\0u"), "deeper or more", id="a dict in itself"),
-        pytest.param(pickle_of(b"}" + b")\x85q\0" + b"h\0h\0\x86q\0" * 60 + b"Ns"), "keys", id="keys of nested tuples"),
+        pytest.param(pickle_of(b"}" + KEY + b"Ns"), "keys", id="keys of nested tuples"),
         pytest.param(pickle_of(t.table({"a": t.tensor("0", (10**6, 10**6), count=6)})), "1,000,000,000,000 numbers",
                      id="10¹² numbers"),
-        pytest.param(pickle_of(t.table({"a": t.tensor("0", (10**6, 10**6))})), "cannot be read", id="10¹² announced"),
+        pytest.param(pickle_of(t.table({"a": t.tensor("0", (10**6, 10**6))})), "more than any", id="10¹² announced"),
         pytest.param(pickle_of(t.table({"a": t.tensor("0", (10**6, 10**6), (0, 0), count=6)})), "more than any",
                      id="10¹² of one"),
         pytest.param(pickle_of(t.table({"a": t.tensor("0", (2, 3), (-3, 1))})), "cannot be", id="backwards"),
-        pytest.param(pickle_of(t.table({"a": t.tensor("0", (2, 3), offset=1)})), "beyond its storage", id="offset"),
+        pytest.param(pickle_of(t.table({"a": t.tensor("0", (2, 3), offset=1)})), "beyond the 6 it views", id="offset"),
         pytest.param(pickle_of(t.table({"a": t.tensor("1", (2, 3))})), "cannot be read", id="another storage"),
         pytest.param(t.zipped(t.table({"a": W}), {"0": SIX["0"][:-4]}), "cut", id="short storage"),
         pytest.param(t.zipped(t.table({"a": W}), {"0": np.full(6, np.nan, "<f4").tobytes()}), "not finite", id="NaN"),
@@ -138,14 +140,15 @@ def pickle_of(described):
         pytest.param(without(pickle_of(t.table({"a": W})), "data.pkl"), "no data.pkl", id="no pickle"),
         pytest.param(pickle_of(t.table({"a": W}))[:-30], "cut or damaged", id="half a zip"),
         pytest.param(t.zipped(t.text("x" * 2**22), {}), "a pickle of 4,", id="a pickle of megabytes"),
-        pytest.param(t.streamed(t.table({"a": t.tensor("0", (2, 3), legacy=True)}), SIX)[:-30], "are cut", id="half a stream"),
+        pytest.param(t.streamed(t.table({"a": t.tensor("0", (2, 3), legacy=True)}), SIX)[:-10], "are cut",
+                     id="half a stream"),
         pytest.param(t.streamed(t.table({"a": t.tensor("0", (2, 3), legacy=True)}), {"0": SIX["0"] * 2}), "other sizes",
                      id="another count"),
         pytest.param(t.streamed(t.table({}), {}, little=False), "another kind of processor", id="big-endian"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_of_tensors_is_refused_in_a_sentence(tmp_path, content, said):
-    with pytest.raises(OperationFailed, match=said) as refused:
+    with pytest.raises(FailedWork, match=said) as refused:
         read(tmp_path, content)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 500
@@ -156,13 +159,13 @@ def test_a_list_of_contents_of_megabytes_is_not_read(tmp_path):
     with zipfile.ZipFile(made, "w") as archive:
         for place in range(60_000):
             archive.writestr(f"archive/data/{place:040}", b"")
-    with pytest.raises(OperationFailed, match="cut or damaged"):
+    with pytest.raises(FailedWork, match="cut or damaged"):
         read(tmp_path, made.getvalue())
 
 
 def test_other_types_are_refused_with_the_remedy(tmp_path):
     half = t.zipped(t.table({"a": t.tensor("0", (3,), kind="HalfStorage")}), {"0": bytes(6)})
-    with pytest.raises(InvalidRequest, match=r"a holds float16 numbers.*\.float\(\)"):
+    with pytest.raises(WrongUse, match=r"a holds float16 numbers.*\.float\(\)"):
         read(tmp_path, half)
 
 
@@ -174,7 +177,5 @@ def test_any_damage_is_a_sentence(rng, arrays, tmp_path):
             for place in rng.integers(0, 800 if rng.integers(2) else len(whole), 3):
                 damaged[place] = rng.integers(256)
             cut = damaged[: rng.integers(1, len(whole))] if rng.integers(2) else damaged
-            try:
+            with contextlib.suppress(FailedWork, WrongUse):
                 read(tmp_path, bytes(cut))
-            except (OperationFailed, InvalidRequest):
-                pass

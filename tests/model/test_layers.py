@@ -241,6 +241,15 @@ def test_dropout_masks_repeat_with_the_seed_and_differ_between_draws_and_context
         assert 400 < (one[left] == one[right]).sum() < 600
 
 
+def test_inverted_dropout_keeps_its_outputs_in_test():
+    layer = Dropout(0.5, inverted=True)
+    x = mx.nd.ones((40, 50))
+    np.testing.assert_array_equal(layer(x).asnumpy(), 1)
+    with mx.autograd.record(train_mode=True):
+        y = layer(x).asnumpy()
+    assert set(np.unique(y)) == {0, 2}
+
+
 def test_no_dropout_is_the_identity():
     x = mx.nd.arange(6)
     with mx.autograd.record():

@@ -1,10 +1,13 @@
 """The numbers are those of the paper, and a recipe survives its way through JSON."""
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.model.shapes import parameter_count
 from gluon_alexnet.recipes import presets, schema
 
 
@@ -35,6 +38,19 @@ def test_the_narrow_net_is_an_eighth_of_the_paper_s():
         assert getattr(narrow, name).kernels * 8 == getattr(paper, name).kernels
     assert narrow.fc6.neurons * 8 == paper.fc6.neurons
     assert narrow.fc7.neurons * 8 == paper.fc7.neurons
+
+
+def test_one_weird_trick_is_torchvision_s_net():
+    network = presets.ONE_WEIRD_TRICK.network
+    # 61,100,840 is the number that torchvision's page of models prints.
+    assert sum(parameter_count(network, 1000).values()) == 61_100_840
+    assert [layer.kernels for _, layer in network.convolutions()] == [64, 192, 384, 256, 256]
+    np.testing.assert_allclose(np.array(network.channel_mean) / 255, [0.485, 0.456, 0.406], rtol=1e-6)
+    np.testing.assert_allclose(np.array(network.channel_std) / 255, [0.229, 0.224, 0.225], rtol=1e-6)
+    with pytest.raises(WrongUse, match="three numbers"):
+        dataclasses.replace(network, channel_mean=(1.0,))
+    with pytest.raises(WrongUse, match="must be positive"):
+        dataclasses.replace(network, channel_std=(1.0, 0.0, 1.0))
 
 
 @pytest.mark.parametrize("one", presets.RECIPES.values(), ids=lambda r: r.name)

@@ -282,14 +282,14 @@ def _data(folder, recipe, seed, on_damaged, workers):
     import numpy as np
 
     from gluon_alexnet import backend
-    from gluon_alexnet.data.augmentation import TrainingAugmentation, central_patch
+    from gluon_alexnet.data.augmentation import TrainingAugmentation, input_mean
     from gluon_alexnet.recordio.dataset.statistics import read_statistics
     from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
     from gluon_alexnet.training.loop import Data
 
     statistics = read_statistics(folder)
     size = recipe.network.input_size
-    mean = central_patch(statistics.mean_image, size)
+    mean = input_mean(recipe.network, statistics.mean_image)
     augment = TrainingAugmentation(recipe.augmentation, size, mean, statistics.eigenvalues, statistics.axes, seed)
     threads = backend.threads() if workers.count > 1 else None
     train, validation = (Reader(folder, split, threads, on_damaged) for split in ("train", "val"))
