@@ -28,7 +28,8 @@ from ..model.shapes import parameter_shapes
 from ..recipes import schema as recipes
 from .lr_schedule import ByHand
 
-FORMAT_VERSION = 2  # 1 had no layer rates, no rate set by hand, and no net to begin with
+# 1 had no layer rates, no rate set by hand, and no net to begin with; 2 no channel mean, and one form of dropout.
+FORMAT_VERSION = 3
 KEPT = 2  # newest checkpoints kept beside the best one
 RECENT_UPDATES = 100  # what the recent loss is a running mean over
 

@@ -42,6 +42,16 @@ def test_what_was_saved_comes_back(run):
     assert [c["name"] for c in description.classes] == ["tench", "Zürich"]
 
 
+def test_a_run_of_the_second_version_is_read(run):
+    file = run / "recipe.json"
+    content = json.loads(file.read_text())
+    content["version"] = 2
+    for name in ("channel_mean", "channel_std", "dropout_before", "inverted_dropout"):  # what it did not know
+        del content["recipe"]["network"][name]
+    file.write_text(json.dumps(content))
+    assert checkpoint.read_description(run).recipe == presets.PAPER
+
+
 def test_a_run_without_momentum_yet_comes_back(run):
     checkpoint.save(run, checkpoint.State(seed=0), {"a": mx.nd.ones((2,))}, {}, best=False)
     assert checkpoint.load(run / "latest")[2] == {}
@@ -92,7 +102,7 @@ def test_a_damaged_file_is_named(run, name, damage):
 def test_a_newer_checkpoint_is_refused(run):
     file = save(run, 1) / "state.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": 99}))
-    with pytest.raises(FailedWork, match=r"version 99; this program reads up to 2"):
+    with pytest.raises(FailedWork, match=rf"version 99; this program reads up to {checkpoint.FORMAT_VERSION}"):
         checkpoint.load(run / "latest")
 
 
@@ -163,6 +173,6 @@ def test_runs_of_the_first_version_are_read(run):
     (run / "latest" / "state.json").write_text(json.dumps({**state, "version": 1}))
     assert checkpoint.read_description(run).recipe == presets.PAPER
     assert checkpoint.read_state(run / "latest").step == 7
-    (run / "recipe.json").write_text(json.dumps({**description, "version": 2}))
+    (run / "recipe.json").write_text(json.dumps({**description, "version": checkpoint.FORMAT_VERSION}))
     with pytest.raises(FailedWork, match="missing"):
         checkpoint.read_description(run)
