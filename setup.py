@@ -13,7 +13,7 @@ REQUIREMENTS = [
     "protobuf>=4.22",  # reads Caffe's files
     "pillow>=9.4",  # second reader for the pictures on which OpenCV is silent or wrong
     "simplejpeg>=1.9",  # libjpeg-turbo in a wheel: reads the records' JPEGs a quarter faster than OpenCV
-    "safetensors>=0.4",  # reads other programs' .safetensors, and refuses what is none
+    "safetensors>=0.4",  # arrays of and for other programs, in a form that runs nothing when it is read
     "scipy>=1.9",  # loadmat reads the development kits
     "setuptools>=64,<81; python_version >= '3.12'",  # MXNet imports distutils, which Python 3.12 dropped
     "tensorboardX>=2.6",  # event files for TensorBoard without TensorBoard

@@ -1,1 +1,1 @@
-"""Exported nets: symbol and parameters, ONNX, 8-bit integers."""
+"""A trained net in the forms that other programs load."""
