@@ -68,6 +68,7 @@ setup(
             "pytest>=7.4",
             "ruff>=0.9",
             "mypy>=1.11",
+            "openvino>=2024.0",  # a third program for the ONNX file, with its own arithmetic
             "tensorboard>=2.11",
             "dask>=2023.5",
             "distributed>=2023.5",

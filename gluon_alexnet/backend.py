@@ -63,9 +63,10 @@ class Gpu(NamedTuple):
 
 def __getattr__(name: str):
     # PEP 562: MXNet, and gluoncv, which imports it, are imported when somebody first asks for them.
-    if name in ("mx", "gluoncv"):
+    modules = {"mx": "mxnet", "gluoncv": "gluoncv", "amp": "mxnet.contrib.amp"}
+    if name in modules:
         _prepare()
-        globals()[name] = _import("mxnet" if name == "mx" else "gluoncv")
+        globals()[name] = _import(modules[name])
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

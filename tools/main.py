@@ -24,6 +24,10 @@ COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 class CommandLine(click.Group):
     """A group that loads `tools/commands/<name>.py` on demand, lists by purpose, turns errors into sentences."""
 
+    def parse_args(self, ctx, args):
+        ctx.meta["words"] = list(args)  # as the user gave them, for what is to say how it was made
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx):
         return list(COMMANDS)
 

@@ -2,7 +2,9 @@
 
 OUT-symbol.json, OUT-0000.params   graph and arrays
 OUT.onnx                           the same for other programs, where it was asked for
+OUT.py, OUT.safetensors            the same for PyTorch, where it was asked for
 OUT.json                           what they mean, what was found, and the digests of the others
+OUT.md                             the model card: the same in words, for people
 """
 
 from __future__ import annotations
@@ -17,12 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic_files import sha256, sync
-from ..errors import FailedWork
+from ..errors import FailedWork, WrongUse
 
 FORMAT = "alexnet-export"
 FORMAT_VERSION = 1
-ENDS = {"symbol": "-symbol.json", "parameters": "-0000.params", "onnx": ".onnx"}
-DESCRIPTION = ".json"
+ENDS = {
+    "symbol": "-symbol.json",
+    "parameters": "-0000.params",
+    "onnx": ".onnx",
+    "module": ".py",
+    "tensors": ".safetensors",
+}
+DESCRIPTION, CARD = ".json", ".md"
+NEEDED = ("symbol", "parameters")  # of every export; the others are written where they are asked for
+OTHERS_WORK = ("module", "tensors", "card")  # such names may be files that have nothing to do with an export
 
 # float32 sums in another order differ at most this much, as a share of the largest probability: between two ways to
 # run a net in MXNet, and between MXNet and another program.
@@ -31,8 +41,8 @@ TOLERANCE_OF_OTHERS = 1e-4
 
 
 def file_of(path: Path, role: str) -> Path:
-    """A file of the export OUT; role: one of ENDS, or ``description``."""
-    return path.with_name(path.name + ENDS.get(role, DESCRIPTION))
+    """A file of the export OUT; role: one of ENDS, ``description`` or ``card``."""
+    return path.with_name(path.name + {**ENDS, "description": DESCRIPTION, "card": CARD}[role])
 
 
 class Publication:
@@ -49,7 +59,16 @@ class Publication:
             shutil.rmtree(draft.parent, ignore_errors=True)
 
     def draft(self, path: Path) -> Path:
-        """A name beside OUT under which its files can be written."""
+        """A name beside OUT under which its files can be written.
+
+        Raises WrongUse where OUT.py, OUT.safetensors or OUT.md is there and is no file of an earlier export, or was
+        changed since: it would be lost.
+        """
+        older = _roles(path)
+        for role in OTHERS_WORK:
+            file = file_of(path, role)
+            if file.exists() and not (role in older and older[role] in (None, sha256(file))):
+                raise WrongUse(f"{file} is there and was not written by an export; move it away, or give another OUT.")
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)) / path.name
         self._drafts.append((draft, path))
@@ -95,13 +114,44 @@ class Publication:
         file_of(draft, "description").write_text(text, encoding="utf-8")
         return content
 
+    def add_card(self, draft: Path, text: str) -> None:
+        """Write OUT.md's draft."""
+        file_of(draft, "card").write_text(text, encoding="utf-8")
+
+    def drafts(self, draft: Path) -> list[Path]:
+        """The files of a draft that there are so far, the description last."""
+        return [file for role in (*ENDS, "description") if (file := file_of(draft, role)).exists()]
+
+    def files(self, draft: Path) -> list[Path]:
+        """The names that the files of a draft will have."""
+        path = dict(self._drafts)[draft]
+        return [file_of(path, role) for role in _ROLES if file_of(draft, role).exists()]
+
+    def draft_of(self, path: Path) -> Path:
+        """The draft that will be OUT."""
+        return next(draft for draft, name in self._drafts if name == path)
+
     def publish(self) -> None:
-        """Give all files their names, the descriptions last. An ONNX file of an older export to OUT goes."""
+        """Give all files their names, the descriptions last. What an older export to OUT had besides goes."""
         for draft, path in self._drafts:
-            for role in (*ENDS, "description"):
+            older = _roles(path)
+            for role in _ROLES:
                 source, target = file_of(draft, role), file_of(path, role)
                 if source.exists():
                     sync(source)
                     os.replace(source, target)
-                elif role == "onnx":
+                elif role in older or role == "onnx":
                     target.unlink(missing_ok=True)
+
+
+_ROLES = (*ENDS, "card", "description")  # in the order in which they get their names
+
+
+def _roles(path: Path) -> dict[str, str | None]:
+    """The files that OUT.json of an earlier export names, with their digests; a card has none."""
+    try:
+        content = json.loads(file_of(path, "description").read_text(encoding="utf-8"))
+        found = dict(content["sha256"]) if content["format"] == FORMAT else {}
+        return {**found, "card": None} if content.get("card") else found
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

@@ -1,4 +1,4 @@
-"""A deployed net as an ONNX file that other programs load, checked in the hands of two of them.
+"""A deployed net as an ONNX file that other programs load, checked in the hands of two or three of them.
 
 MXNet's exporter writes the graph; what its output lacks is put right here: a batch size by name, weights that are
 constants rather than inputs, and the one operator whose setting OpenCV does not read.
@@ -7,6 +7,7 @@ constants rather than inputs, and the one operator whose setting OpenCV does not
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -16,15 +17,17 @@ from ..backend import mx
 from ..data.augmentation import network_order
 from ..errors import FailedWork, WrongUse
 from .files import TOLERANCE_OF_OTHERS, Publication
+from .onnx_plain import without_lrn
 
 BATCH = "N"  # the name of the free dimension
 OPSET, IR_VERSION = 13, 7  # of 2020: what MXNet's nodes keep to, whatever the onnx library's newest is
 
 
-def write(pair: Path, size: int, classes: int) -> None:
+def write(pair: Path, size: int, classes: int, plain: bool = False) -> None:
     """Write PAIR.onnx from PAIR-symbol.json and PAIR-0000.params; the batch size stays free.
 
-    size: height and width of the input. Raises WrongUse where the net has something that ONNX cannot express.
+    size: height and width of the input. plain: LRN as elementary operators, for runtimes that lack it. Raises WrongUse
+    where the net has something that ONNX cannot express.
     """
     onnx, file = _module("onnx"), f"{pair}.onnx"
     shape = (3, size, size)
@@ -49,6 +52,8 @@ def write(pair: Path, size: int, classes: int) -> None:
     model.graph.input.append(onnx.helper.make_tensor_value_info("data", float32, [BATCH, *shape]))
     output = model.graph.node[-1].output[0]
     model.graph.output.append(onnx.helper.make_tensor_value_info(output, float32, [BATCH, classes]))
+    if plain:
+        model = without_lrn(onnx, model)
     model.opset_import[0].version, model.ir_version = OPSET, IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, file)
@@ -59,11 +64,12 @@ def verify(publication: Publication, draft: Path, pictures: np.ndarray, expected
 
     pictures: uint8 (N, size, size, 3). expected: probabilities (N, classes). Raises FailedWork where it is too large.
     """
+    runners = {name: run for name, run in RUNNERS.items() if name != "OpenVINO" or find_spec("openvino")}
     together, alone = (
-        publication.verify(draft, RUNNERS, pictures[:count], expected[:count], TOLERANCE_OF_OTHERS)
+        publication.verify(draft, runners, pictures[:count], expected[:count], TOLERANCE_OF_OTHERS)
         for count in (len(pictures), 1)
     )
-    return {name: max(together[name], alone[name]) for name in RUNNERS}
+    return {name: max(together[name], alone[name]) for name in runners}
 
 
 def check_installed() -> None:
@@ -121,5 +127,13 @@ def _by_opencv(path, pictures):
         raise FailedWork(f"OpenCV cannot run the ONNX file: {error.err}.") from error
 
 
+def _by_openvino(path, pictures):
+    openvino = _module("openvino")
+    # Without the hint OpenVINO computes in bfloat16 where the processor can, which is another net's arithmetic.
+    compiled = openvino.compile_model(f"{path}.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return compiled(network_order(pictures))[0]
+
+
 # Programs that run OUT.onnx, by name: (OUT, uint8 (N, size, size, 3)) → probabilities (N, classes).
-RUNNERS = {"onnxruntime": _by_onnxruntime, "OpenCV": _by_opencv}
+# OpenVINO is asked where it is installed; the extra onnx does without.
+RUNNERS = {"onnxruntime": _by_onnxruntime, "OpenCV": _by_opencv, "OpenVINO": _by_openvino}

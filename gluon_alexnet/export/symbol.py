@@ -14,7 +14,8 @@ from ..backend import mx
 from ..data.augmentation import network_order
 from ..errors import FailedWork, WrongUse
 from ..model.classifier import Model, classify_with, count_parameters
-from .files import ENDS, FORMAT, FORMAT_VERSION, Publication, file_of
+from . import processor
+from .files import FORMAT, FORMAT_VERSION, NEEDED, Publication, file_of
 
 
 def is_export(path: Path) -> bool:
@@ -76,7 +77,7 @@ def read_export(path: Path, context) -> dict:
         digests, version = dict(description["sha256"]), int(description["version"])
         classes, _ = list(description["classes"]), tuple(description["provenance"]["variants"])
         int(description["input"]["shape"][-1])
-        int8 = "int8" in description
+        fewer_bits = next((form for form in ("int8", "bf16") if form in description), None)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise FailedWork(
             f"{description_file} is not the description of an exported AlexNet; export the run again."
@@ -85,11 +86,14 @@ def read_export(path: Path, context) -> dict:
         raise FailedWork(
             f"{description_file} has version {version}; this program reads up to {FORMAT_VERSION}: update it."
         )
-    if int8 and context.device_type != "cpu":
-        raise WrongUse(f"{path} is an int8 net, which oneDNN computes on a CPU; use --cpus 0.")
-    for role in ENDS:
+    if fewer_bits and context.device_type != "cpu":
+        article = {"int8": "an int8", "bf16": "a bf16"}[fewer_bits]
+        raise WrongUse(f"{path} is {article} net, which oneDNN computes on a CPU; use --cpus 0.")
+    if fewer_bits == "bf16" and (reason := processor.no_bfloat16()):
+        raise WrongUse(f"{path} is a bf16 net, and {reason}; use the float32 net.")
+    for role in (*NEEDED, "onnx"):
         file = file_of(path, role)
-        if role == "onnx" and not file.exists():
+        if role not in NEEDED and not file.exists():
             continue  # an export need not have one, and MXNet does not read it
         if not file.exists():
             raise FailedWork(f"{file} is missing; an exported net is three files, export the run again.")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import FailedWork, WrongUse
-from gluon_alexnet.export import int8, ungroup
+from gluon_alexnet.export import int8, reduced_precision, ungroup
 from gluon_alexnet.export import symbol as deployment
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
@@ -48,7 +48,7 @@ def outputs(net, data):
 
 
 def test_columns_written_out_compute_the_same(pair, rng):
-    net = int8.load(pair)
+    net = reduced_precision.load(pair)
     symbol, arguments = ungroup.write_out(net.symbol, net.arguments)
     groups = [node["attrs"].get("num_group", "1") for node in json.loads(symbol.tojson())["nodes"] if "attrs" in node]
     assert set(groups) == {"1"}
@@ -56,7 +56,7 @@ def test_columns_written_out_compute_the_same(pair, rng):
     assert operators(symbol).count("Convolution") == 1 + 2 + 1 + 2 + 2
     assert operators(symbol).count("SliceChannel") == operators(symbol).count("Concat") == 2
     data = rng.uniform(0, 255, (3, 3, 99, 99))
-    other = int8.Pair(symbol, arguments, net.auxiliary)
+    other = reduced_precision.Pair(symbol, arguments, net.auxiliary)
     np.testing.assert_allclose(outputs(other, data), outputs(net, data), atol=1e-6)
 
 
@@ -92,7 +92,7 @@ def test_mxnet_s_int8_is_wrong_in_groups_and_right_in_columns(rng, groups):
         quantized, found, _ = tools.calib_graph(
             quantized, arguments, {}, collector, calib_mode="naive", quantized_dtype="auto"
         )
-        got = outputs(int8.Pair(quantized.get_backend_symbol("MKLDNN_QUANTIZE"), found, {}), values)
+        got = outputs(reduced_precision.Pair(quantized.get_backend_symbol("MKLDNN_QUANTIZE"), found, {}), values)
         return np.sqrt(np.mean((got - expected) ** 2) / np.mean(expected**2))
 
     assert error(*ungroup.write_out(symbol, arguments)) < 0.02
@@ -120,7 +120,7 @@ def convolved(values, weight, bias, groups):
 @pytest.mark.parametrize("calibration", ["naive", pytest.param("entropy", marks=pytest.mark.slow)])
 def test_int8_is_close_to_float32_for_any_batch(pair, rng, monkeypatch, calibration):
     monkeypatch.setattr(int8, "CALIBRATION", calibration)
-    net = int8.load(pair)
+    net = reduced_precision.load(pair)
     pictures = np.stack([cv2.resize(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8), (99, 99)) for _ in range(40)])
     quantized = int8.quantize(net, pictures[:32])
     found = operators(quantized.symbol)
@@ -137,7 +137,7 @@ def test_int8_is_close_to_float32_for_any_batch(pair, rng, monkeypatch, calibrat
 
 def test_without_pictures_nothing_is_calibrated(pair):
     with pytest.raises(WrongUse, match="Without pictures"):
-        int8.quantize(int8.load(pair), np.empty((0, 99, 99, 3), np.uint8))
+        int8.quantize(reduced_precision.load(pair), np.empty((0, 99, 99, 3), np.uint8))
 
 
 def answers(guesses):
@@ -150,13 +150,18 @@ def test_errors_and_agreement_are_counted_by_hand():
     labels = np.array([0, 1, 2, 3, 0])
     batches = [(pictures[:3], labels[:3], None), (pictures[3:], labels[3:], None)]
     seen = []
-    found = int8.compare(answers([0, 1, 2, 0, 0]), answers([0, 2, 2, 1, 0]), batches, 99, seen.append)
+    found = reduced_precision.compare(
+        "int8", answers([0, 1, 2, 0, 0]), answers([0, 2, 2, 1, 0]), batches, 99, seen.append
+    )
     assert (found.pictures, found.batch_size, seen) == (5, 3, [3, 2])
-    assert (found.float32.top1_error, found.int8.top1_error) == (20.0, 40.0)
+    assert (found.float32.top1_error, found.reduced.top1_error) == (20.0, 40.0)
     assert found.rise == 20.0
     assert found.same_first_guess == 60.0
+    assert found.largest_difference == 1.0
+    content = found.to_dict()
+    assert (content["float32"]["top1_error"], content["int8"]["top1_error"]) == (20.0, 40.0)
     with pytest.raises(FailedWork, match="not one picture"):
-        int8.compare(answers([]), answers([]), [], 99)
+        reduced_precision.compare("int8", answers([]), answers([]), [], 99)
 
 
 @pytest.fixture(scope="module")
@@ -188,16 +193,16 @@ def quick(monkeypatch):
 def test_export_writes_all_three_and_eval_reads_int8(place, quick, tmp_path):
     out = tmp_path / "net"
     said = invoke("export", place / "run", out, "--onnx", "--int8", "--cpus", 0, "--max-drop", 100)
-    assert "read back by SymbolBlock and Module" in said
-    assert "net.onnx: run by onnxruntime and OpenCV, largest difference" in said
+    assert "largest difference in a probability over 8 pictures: SymbolBlock" in said
+    assert all(f"{program} " in said for program in ("Module", "onnxruntime", "OpenCV"))
     assert f"calibrated on {4 * CLASSES} pictures of {place / 'data'} (train)" in said
     assert f"of {3 * CLASSES} pictures of {place / 'data'} (val)" in said
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *("net-0000.params", "net-int8-0000.params", "net-int8-symbol.json", "net-int8.json"),
-        *("net-symbol.json", "net.json", "net.onnx"),
+        *("net-0000.params", "net-int8-0000.params", "net-int8-symbol.json", "net-int8.json", "net-int8.md"),
+        *("net-symbol.json", "net.json", "net.md", "net.onnx"),
     ]
     differences = json.loads((tmp_path / "net.json").read_text())["verified"]["largest_difference"]
-    assert set(differences) == {"SymbolBlock", "Module", "onnxruntime", "OpenCV"}
+    assert set(differences) - {"OpenVINO"} == {"SymbolBlock", "Module", "onnxruntime", "OpenCV"}
     description = json.loads((tmp_path / "net-int8.json").read_text())
     assert description["int8"]["calibration"] == {"pictures": 24, "source": f"{place / 'data'} (train)"}
     compared = description["int8"]["compared"]

@@ -15,7 +15,7 @@ from helpers.caffemodels import CAFFENET
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import FailedWork, WrongUse
 from gluon_alexnet.export import onnx as onnx_export
-from gluon_alexnet.export import symbol
+from gluon_alexnet.export import onnx_plain, symbol
 from gluon_alexnet.export.files import Publication
 from gluon_alexnet.importers.caffe import architecture as caffe
 from gluon_alexnet.importers.caffe import network as caffe_network
@@ -47,13 +47,13 @@ def classifier_of(recipe_, rng):
     return build_classifier(recipe_.network, parameters, mx.cpu())
 
 
-def written(classifier, folder, pictures, size=99, classes=7):
+def written(classifier, folder, pictures, size=99, classes=7, plain=False):
     """OUT with OUT.onnx, and the largest differences that were found on the way."""
     out = folder / "net"
     with Publication() as publication:
         draft = publication.draft(out)
         symbol.write_pair(publication, draft, classifier, pictures, mx.cpu())
-        onnx_export.write(draft, size, classes)
+        onnx_export.write(draft, size, classes, plain)
         expected = classify_with(classifier, mx.cpu())(pictures)
         found = onnx_export.verify(publication, draft, pictures, expected)
         publication.describe(draft, size, {"classes": CLASSES, "provenance": {"variants": []}})
@@ -83,7 +83,7 @@ def test_every_net_is_the_same_in_onnxruntime_and_opencv(small_recipe, rng, tmp_
     pictures = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
     classifier = classifier_of(changed, rng)
     out, found = written(classifier, tmp_path, pictures)
-    assert set(found) == {"onnxruntime", "OpenCV"}
+    assert {"onnxruntime", "OpenCV"} <= set(found) <= {"onnxruntime", "OpenCV", "OpenVINO"}
     images = mx.nd.array(pictures.transpose(0, 3, 1, 2).astype(np.float32)) - classifier.mean.data()
     logits = classifier.net(images).asnumpy().astype(np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -92,6 +92,50 @@ def test_every_net_is_the_same_in_onnxruntime_and_opencv(small_recipe, rng, tmp_
     for batch in (1, 2):
         for probabilities in in_others_hands(out, pictures[:batch]):
             np.testing.assert_allclose(probabilities, expected[:batch], rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["paper", "as-run", "one-gpu"])
+def test_the_plain_form_has_no_lrn_and_is_the_same_in_three_programs(small_recipe, rng, tmp_path, name):
+    changed = as_run(small_recipe) if name == "as-run" else small_recipe
+    changed = variants.apply(changed, [name]) if name == "one-gpu" else changed
+    numbers = replace(changed.network.normalization, alpha=0.01)  # so that it matters in a small net
+    changed = replace(changed, network=replace(changed.network, normalization=numbers))
+    pictures = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
+    classifier = classifier_of(changed, rng)
+    out, found = written(classifier, tmp_path, pictures, plain=True)
+    assert "LRN" not in {node.op_type for node in onnx.load(f"{out}.onnx").graph.node}
+    assert {"onnxruntime", "OpenCV"} <= set(found) <= {"onnxruntime", "OpenCV", "OpenVINO"}
+    expected = classify_with(classifier, mx.cpu())(pictures)
+    programs = [*in_others_hands(out, pictures)]
+    openvino = pytest.importorskip("openvino")
+    compiled = openvino.compile_model(f"{out}.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    programs.append(compiled(pictures.transpose(0, 3, 1, 2).astype(np.float32))[0])
+    for probabilities in programs:
+        np.testing.assert_allclose(probabilities, expected, rtol=2e-4, atol=1e-6)
+    without = replace(changed, network=replace(changed.network, normalization=replace(numbers, alpha=0.0)))
+    values = {name: value.data() for name, value in classifier.collect_params().items()}
+    silent = build_classifier(without.network, {**values, "mean": values["mean"][0]}, mx.cpu())
+    assert np.abs(classify_with(silent, mx.cpu())(pictures) - expected).max() > 2e-4
+
+
+@pytest.mark.parametrize("window", [1, 3, 4, 9])
+def test_lrn_written_out_is_the_formula_of_the_operator(rng, window):
+    from onnx import TensorProto, helper
+
+    shape = [2, 6, 3, 4]
+    node = helper.make_node("LRN", ["x"], ["y"], name="lrn", size=window, alpha=0.3, beta=0.6, bias=1.5)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
+    graph = helper.make_graph([node, helper.make_node("Identity", ["y"], ["z"])], "g", ends[:1], [])
+    graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, shape))
+    model = onnx_plain.without_lrn(onnx, helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]))
+    model.ir_version = 7
+    x = rng.normal(0, 3, shape).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = np.empty_like(x)
+    for c in range(6):  # ONNX: from max(0, c - floor((n-1)/2)) to min(C-1, c + ceil((n-1)/2))
+        low, high = max(0, c - (window - 1) // 2), min(5, c + -(-(window - 1) // 2))
+        expected[:, c] = x[:, c] / (1.5 + 0.3 / window * (x[:, low : high + 1] ** 2).sum(1)) ** 0.6
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], expected, rtol=1e-5)
 
 
 def test_the_file_says_what_it_takes_and_gives(small_recipe, rng, tmp_path):

@@ -1,28 +1,31 @@
-"""`alexnet-tools export`: a run as files that others load: a symbol/params pair, ONNX, int8."""
+"""`alexnet-tools export`: a run as files that others load: a symbol/params pair, ONNX, PyTorch, int8, bf16."""
 
 from __future__ import annotations
 
 import math
+import shlex
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from ..options import devices, open_contexts
 
-PICTURES_COMPARED = 8
-BATCH_TIMED = 32
+PATH = click.Path(path_type=Path)
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
+@click.argument("out", type=PATH)
 @devices
-@click.option("--data", type=click.Path(path_type=Path), help="Pictures to verify with.  [default: the run's data set]")
+@click.option("--data", type=PATH, help="Pictures to verify with.  [default: the run's data set]")
 @click.option("--onnx", is_flag=True, help="Write OUT.onnx, too, and run it in onnxruntime and OpenCV.")
+@click.option("--plain", is_flag=True, help="With --onnx: LRN as operators that every runtime knows.")
+@click.option("--pytorch", is_flag=True, help="Write OUT.py and OUT.safetensors, too: plain PyTorch.")
+@click.option("--torch-python", metavar="PYTHON", help="Python to run OUT.py in.  [default: this one, if it has torch]")
 @click.option("--int8", is_flag=True, help="Write OUT-int8, too: 8-bit integers, calibrated and measured.")
-@click.option(
-    "--calibration", type=click.Path(path_type=Path), help="Folder of pictures.  [default: training pictures of --data]"
-)
+@click.option("--bf16", is_flag=True, help="Write OUT-bf16, too: bfloat16 for a CPU that has it, measured.")
+@click.option("--calibration", type=PATH, help="Folder of pictures.  [default: training pictures of --data]")
 @click.option(
     "--calibration-pictures",
     type=click.IntRange(1, 4096),
@@ -35,128 +38,75 @@ BATCH_TIMED = 32
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="Validation pictures on which int8 is measured beside float32.",
+    help="Validation pictures on which int8 and bf16 are measured beside float32.",
 )
 @click.option(
-    "--max-drop", type=float, default=1.0, show_default=True, help="Points by which int8's top-1 error may be higher."
+    "--max-drop", type=float, default=1.0, show_default=True, help="Points by which their top-1 error may be higher."
 )
-def command(run, out, devices, data, onnx, int8, calibration, calibration_pictures, compare_pictures, max_drop):
-    """Write a run as files that others load: MXNet, ONNX, int8.
+@click.option("--license", default="Apache-2.0", show_default=True, help="Licence that the model card names.")
+@click.pass_context
+def command(ctx, run, out, devices, **options):
+    """Write a run as files that others load: MXNet, ONNX, PyTorch, int8, bf16.
 
     \b
-    Example: alexnet-tools export runs/20120930-paper alexnet --onnx
+    Example: alexnet-tools export runs/20120930-paper alexnet --onnx --pytorch
 
-    Writes OUT-symbol.json, OUT-0000.params and OUT.json. The net is one graph for one device: RGB grey levels 0-255
-    (N, 3, 224, 224) in, probabilities out, N free. What was written is read back and compared with the run on real
-    pictures before it gets its name.
+    Writes OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md, the model card. RUN is a run, a checkpoint or another
+    export, an imported net, say. The net is one graph for one device: RGB grey levels 0-255 (N, 3, 224, 224) in,
+    probabilities out, N free. What was written is read back and compared with the run on real pictures before it gets
+    its name.
     """
-    if calibration is not None and not int8:
+    if options["calibration"] is not None and not options["int8"]:
         raise click.UsageError("--calibration belongs to --int8.")
-    if not math.isfinite(max_drop):
+    if options["torch_python"] is not None and not options["pytorch"]:
+        raise click.UsageError("--torch-python belongs to --pytorch.")
+    if options["plain"] and not options["onnx"]:
+        raise click.UsageError("--plain belongs to --onnx.")
+    if not math.isfinite(options["max_drop"]):
         raise click.BadParameter("give a number of percentage points such as 1.", param_hint="--max-drop")
-    from gluon_alexnet.data.augmentation import crop_views
-    from gluon_alexnet.export import symbol
-    from gluon_alexnet.export.files import Publication
-    from gluon_alexnet.model.classifier import classify_with
-    from gluon_alexnet.workflows.load import open_run
-    from gluon_alexnet.workflows.sample_images import of_data
+    from gluon_alexnet.workflows.export import CardText, Checks, Formats, export
 
-    if onnx:
-        from gluon_alexnet.export import onnx as onnx_export
-
-        onnx_export.check_installed()
-    context = open_contexts(devices, 1)[0]
-    classifier, description, state = open_run(run, context)
-    folder = data or Path(description.data)
-    size = description.recipe.network.input_size
-    pictures = crop_views(of_data(folder, "val", PICTURES_COMPARED), size, 1)[:, 0]
-    facts = _facts(run, description, state)
-    calibrating = _calibration(calibration, folder, calibration_pictures) if int8 else None
-    with Publication() as publication:
-        draft = publication.draft(out)
-        differences = symbol.write_pair(publication, draft, classifier, pictures, context)
-        files = f"{out}-symbol.json, {out}-0000.params, {out}.json: read back by SymbolBlock and Module"
-        said = [_largest(files, differences, pictures)]
-        if onnx:
-            onnx_export.write(draft, size, len(description.classes))
-            expected = classify_with(classifier, context)(pictures)
-            found = onnx_export.verify(publication, draft, pictures, expected)
-            said.append(_largest(f"{out}.onnx: run by {' and '.join(found)}", found, pictures))
-            differences |= found
-        verified = {"pictures": len(pictures), "largest_difference": differences}
-        publication.describe(draft, size, {**facts, "verified": verified})
-        if calibrating:
-            said += _add_int8(publication, draft, out, size, facts, folder, calibrating, compare_pictures, max_drop)
-        publication.publish()
-    click.echo("\n".join(said))
+    formats = Formats(**{name: options[name] for name in ("onnx", "plain", "pytorch", "int8", "bf16")})
+    checks = Checks(
+        options["data"],
+        options["calibration"],
+        options["calibration_pictures"],
+        options["compare_pictures"],
+        options["max_drop"],
+        options["torch_python"],
+    )
+    words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
+    card = CardText(words, options["license"])
+    written = export(run, out, open_contexts(devices, 1)[0], formats, checks, card, _progress)
+    for net in written:
+        for line in _lines(net):
+            click.echo(line)
+        for remark in net.remarks:
+            click.echo(remark, err=True)
 
 
-def _facts(run, description, state):
-    """What an export's description says of the run."""
-    last = state.epochs[-1] if state.epochs else {}
-    return {
-        "classes": description.classes,
-        "provenance": {
-            "run": run.name,
-            "recipe": description.recipe.name,
-            "variants": list(description.recipe.variants),
-            "step": state.step,
-            "epochs": state.epoch,
-            "data_digest": description.data_digest,
-            "versions": description.versions,
-        },
-        "validation_error": {
-            "views": "centre",
-            "after_epoch": last.get("epoch"),
-            "top1": last.get("validation_top1"),
-            "top5": last.get("validation_top5"),
-        },
-    }
-
-
-def _largest(what, differences, pictures):
-    return f"{what}, largest difference {max(differences.values()):.1e} in a probability over {len(pictures)} pictures"
-
-
-def _calibration(own, folder, count):
-    """(uint8 (N, 256, 256, 3), where they are from): of the user's own folder, or training pictures of the data set."""
-    from gluon_alexnet.workflows.sample_images import of_data, of_folder
-
-    if own is None:
-        return of_data(folder, "train", count), f"{folder} (train)"
-    pictures, left_out = of_folder(own, count)
-    if left_out:
-        click.echo(f"{own}: {len(left_out)} files are no pictures, {left_out[0]} the first.", err=True)
-    return pictures, str(own)
-
-
-def _add_int8(publication, draft, out, size, facts, folder, calibrating, compared, max_drop):
-    """OUT-int8 as a part of the publication; the lines to say of it."""
-    from dataclasses import asdict
-
-    from gluon_alexnet.data.augmentation import crop_views
-    from gluon_alexnet.export import int8 as quantization
-    from gluon_alexnet.recordio.reading.reader import Reader
-    from gluon_alexnet.workflows.sample_images import batches_of
-
+@contextmanager
+def _progress(total, what):
     from ..progress import progress
 
-    pictures, source = calibrating
-    views = crop_views(pictures, size, 1)[:, 0]
-    name = out.with_name(f"{out.name}-int8")
-    with Reader(folder, "val") as reader, progress(min(compared, len(reader)), "images", "int8 and float32") as bar:
-        batches = batches_of(reader, compared, BATCH_TIMED)
-        pair, found, differences = quantization.add_int8(publication, draft, name, views, batches, max_drop, bar.update)
-    verified = {"pictures": min(len(views), quantization.CALIBRATION_BATCH), "largest_difference": differences}
-    measured = {"calibration": {"pictures": len(views), "source": source}, "compared": asdict(found)}
-    kept = {key: value for key, value in facts.items() if key != "validation_error"}  # that was float32's
-    publication.describe(pair, size, {**kept, "int8": measured, "verified": verified})
-    before, after = found.float32, found.int8
-    speed = after.images_per_second / before.images_per_second
-    return [
-        f"{name}-symbol.json, {name}-0000.params, {name}.json: int8 for oneDNN on a CPU, calibrated on {len(views)} "
-        f"pictures of {source}",
-        f"float32: top-1 error {before.top1_error:.2f} %, {before.images_per_second} images/s; int8: "
-        f"{after.top1_error:.2f} %, {after.images_per_second} images/s ({speed:.2f} times), the same first guess for "
-        f"{found.same_first_guess:.2f} % of {found.pictures} pictures of {folder} (val), batches of {found.batch_size}",
-    ]
+    with progress(total, "images", what) as bar:
+        yield bar.update
+
+
+def _lines(net):
+    """What was written, and what was found."""
+    files = ", ".join(map(str, net.files))
+    programs = ", ".join(f"{name} {value:.1e}" for name, value in net.differences.items())
+    yield f"{files}"
+    yield f"  largest difference in a probability over {net.images} pictures: {programs}"
+    if net.calibration:
+        count, source = net.calibration
+        yield f"  calibrated on {count} pictures of {source}"
+    found = net.comparison
+    if found:
+        yield (
+            f"  float32: top-1 error {found.float32.top1_error:.2f} %, {found.float32.images_per_second} images/s; "
+            f"{found.form}: {found.reduced.top1_error:.2f} %, {found.reduced.images_per_second} images/s "
+            f"({found.speed:.2f} times), the same first guess for {found.same_first_guess:.2f} % of {found.pictures} "
+            f"pictures of {net.measured_on}, batches of {found.batch_size}"
+        )

@@ -1,0 +1,98 @@
+"""What a recipe does otherwise than the paper, in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .presets import PAPER, SUMMARIES
+from .schema import Recipe
+from .variants import VARIANTS
+
+# What the paper leaves open or cannot mean, and what `paper` and the recipes made of it do.
+SETTLED = (
+    "conv1 reads 3 pixels of zeros beyond the right and the bottom of the crop: 224 pixels give the printed 55×55 "
+    "neurons only with them, and the 2012 code does so.",
+    "Response normalisation sums over the maps of its own column, as in the 2012 code; alpha is not divided by n, as "
+    "printed.",
+    "The colour shift multiplies by the square roots of the eigenvalues, as the 2012 code does; printed are the "
+    "eigenvalues.",
+    "The centre of the mean picture is subtracted from every crop, wherever the crop lies.",
+    'Biases do not decay; the learning rate drops after 5 epochs without a new minimum where the paper says "when the '
+    'validation error rate stopped improving".',
+)
+_GROUPS = {"network": "", "augmentation": "training pictures: ", "learning": "learning: "}
+_WORDS = {
+    "weight_deviation": "standard deviation of the initial weights",
+    "bias": "initial bias",
+    "border": "zeros left and top, right and bottom",
+    "normalization": "response normalisation",
+    "map_normalization": "a second normalisation, within each map of conv2",
+    "relu_before_normalization": "ReLU before the normalisation of conv1",
+    "rate_steps": "epochs after which the rate drops, set by hand",
+}
+
+
+def from_paper(recipe: Recipe) -> list[str]:
+    """One sentence for each number in which a recipe differs from the paper's; none for the paper's own.
+
+    Variants come first, in their own words; what they change is not repeated number by number.
+    """
+    said = [f"{one.name}: {one.summary}" for one in VARIANTS if one.name in recipe.variants]
+    expected = PAPER
+    for one in VARIANTS:
+        if one.name in recipe.variants:
+            changed = one.change(expected)
+            expected = expected if changed is None else changed
+    for group, words in _GROUPS.items():
+        said += [f"{words}{line}" for line in _lines(getattr(recipe, group), getattr(expected, group))]
+    return said
+
+
+def summary(recipe: Recipe) -> str:
+    """What a recipe is, in words: "what the paper prints (NIPS 2012)"; empty for one that has no name of ours."""
+    return SUMMARIES.get(recipe.name, "")
+
+
+def _lines(ours: Any, paper: Any) -> list[str]:
+    """One for each field that differs; the same field of several layers in one line."""
+    whole: list[str] = []
+    layers: dict[str, dict] = {}
+    for field in dataclasses.fields(ours):
+        one, other = getattr(ours, field.name), getattr(paper, field.name)
+        if one == other:
+            continue
+        if not (dataclasses.is_dataclass(one) and dataclasses.is_dataclass(other)):
+            whole.append(f"{_name(field.name)}: {_words(one)} instead of {_words(other)}")
+            continue
+        for inner in dataclasses.fields(one):
+            pair = getattr(one, inner.name), getattr(other, inner.name)
+            if pair[0] != pair[1]:
+                layers.setdefault(inner.name, {}).setdefault(pair, []).append(field.name)
+    for name, pairs in layers.items():
+        parts = [f"{_words(one)} instead of {_words(other)} in {_list(where)}" for (one, other), where in pairs.items()]
+        whole.append(f"{_name(name)}: {'; '.join(parts)}")
+    return whole
+
+
+def _name(field: str) -> str:
+    return _WORDS.get(field, field.replace("_", " "))
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(_name(name) for name in names)
+
+
+def _words(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(_words(one) for one in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if dataclasses.is_dataclass(value):
+        set_fields = [field.name for field in dataclasses.fields(value) if getattr(value, field.name) is not None]
+        return ", ".join(f"{_name(name)} {_words(getattr(value, name))}" for name in set_fields)
+    return str(value)

@@ -1,0 +1,101 @@
+"""What an export is made of: a run, a checkpoint or an exported net, with all that is known of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import WrongUse
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported."""
+
+    classifier: Any  # a hybridized block from raw images to probabilities
+    size: int
+    facts: Mapping  # for OUT.json
+    data: Path
+    origin: Any  # a model_card.Origin
+
+
+def open_source(run: Path, out: Path, context: Any) -> Source:
+    """What ``run`` names: a run, a checkpoint, or another export, on one device.
+
+    Raises WrongUse for what is none of them, is to be replaced by OUT, or has fewer bits; FailedWork for damaged files.
+    """
+    from ..export import symbol
+
+    if not symbol.is_export(run):
+        return _open_run(run, context)
+    if run.resolve() == out.resolve():
+        raise WrongUse(f"{run} would be replaced by what is made of it; give another OUT.")
+    return _open_export(run, context)
+
+
+def _open_run(run, context):
+    from ..export.model_card import Origin
+    from ..recipes import differences
+    from ..training import checkpoint
+    from .load import open_run
+
+    classifier, description, state = open_run(run, context)
+    recipe, last = description.recipe, state.epochs[-1] if state.epochs else {}
+    facts = {
+        "classes": description.classes,
+        "provenance": {
+            "run": run.name,
+            "recipe": recipe.name,
+            "variants": list(recipe.variants),
+            "step": state.step,
+            "epochs": state.epoch,
+            "data_digest": description.data_digest,
+            "versions": description.versions,
+        },
+        "validation_error": {
+            "views": "centre",
+            "after_epoch": last.get("epoch"),
+            "top1": last.get("validation_top1"),
+            "top5": last.get("validation_top5"),
+        },
+    }
+    words = differences.summary(recipe)
+    title = f"recipe `{'+'.join([recipe.name, *recipe.variants])}`" + (f" ({words})" if words else "")
+    log = checkpoint.run_of(checkpoint.find_checkpoint(run)) / "log.jsonl"
+    origin = Origin(title, differences.from_paper(recipe), differences.SETTLED, state.epochs, _started(log))
+    return Source(classifier, recipe.network.input_size, facts, Path(description.data), origin)
+
+
+def _started(log: Path) -> dict:
+    """The last event "start" of a run's log; empty where there is none to be read."""
+    found: dict = {}
+    if log.exists():
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if '"event": "start"' in line:
+                try:
+                    found = json.loads(line)
+                except ValueError:
+                    continue
+    return found
+
+
+def _open_export(path, context):
+    from ..export import symbol
+    from ..export.model_card import Origin
+    from .folders import DATA_DEFAULT
+
+    description = symbol.read_export(path, context)
+    for form in ("int8", "bf16"):
+        if form in description:
+            raise WrongUse(f"{path} is a net in {form}, from which no other form is made; export the float32 net.")
+    block = symbol.load_pair(path, context)
+    block.hybridize(static_alloc=True)
+    facts = {key: description[key] for key in ("classes", "provenance", "validation_error") if key in description}
+    source = description["provenance"]
+    title = f"made of the exported net `{path.name}`"
+    if "recipe" in source:
+        title = f"recipe `{'+'.join([source['recipe'], *source['variants']])}`, {title}"
+    return Source(block, int(description["input"]["shape"][-1]), facts, DATA_DEFAULT, Origin(title))
