@@ -1,6 +1,7 @@
 """`alexnet-tools`: the group of commands, and the one place where errors become exit codes."""
 
 import importlib
+import keyword
 import sys
 
 import click
@@ -16,7 +17,7 @@ GROUPS = {
     "Data": ("pack", "merge", "verify", "stats"),
     "Training": ("recipes", "train", "launch", "lr", "doctor"),
     "Results": ("eval", "average", "score", "predict", "plot", "similar", "reproduce"),
-    "Deployment": ("export", "import-caffe"),
+    "Deployment": ("export", "import"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
@@ -40,7 +41,8 @@ class CommandLine(click.Group):
     def get_command(self, ctx, name):
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"gluon_alexnet.tools.commands.{name.replace('-', '_')}").command
+        module = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
+        return importlib.import_module(f"gluon_alexnet.tools.commands.{module}").command
 
     def invoke(self, ctx):
         try:

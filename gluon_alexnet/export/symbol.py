@@ -55,8 +55,15 @@ def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
 
 
 def load_export(path: Path, context) -> Model:
-    """The net of an exported pair. Raises FailedWork where a file of it is missing, cut or of another pair."""
+    """The net of an exported pair.
+
+    Raises FailedWork where a file of it is missing, cut or of another pair, WrongUse where it is no classifier.
+    """
     description = read_export(path, context)
+    if not description["classes"]:
+        raise WrongUse(
+            f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
+        )
     size, variants = int(description["input"]["shape"][-1]), tuple(description["provenance"]["variants"])
     block = load_pair(path, context)
     return Model(

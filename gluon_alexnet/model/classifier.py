@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..model.alexnet import AlexNet, set_parameters
+from ..model.alexnet import AlexNet, LowerLayers, UpperLayers, set_parameters
 from ..recipes import schema
 
 
@@ -30,6 +30,24 @@ class Classifier(mx.gluon.HybridBlock):
         return F.softmax(self.net(F.broadcast_sub(x, mean)))
 
 
+class ConvolutionalPart(mx.gluon.HybridBlock):
+    """AlexNet from raw pictures to the last pooling, in one graph: a net to fine-tune from, without a classifier.
+
+    Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: pool5, (N, 256, 6, 6).
+    """
+
+    def __init__(self, network: schema.Network, **kwargs):
+        super().__init__(prefix="", **kwargs)
+        with self.name_scope():
+            self.lower = LowerLayers(network, network.columns)
+            self.upper = UpperLayers(network, network.columns)
+            shape = (1, 3, network.input_size, network.input_size)
+            self.mean = self.params.get("mean", shape=shape, grad_req="null", init=mx.init.Zero())
+
+    def hybrid_forward(self, F, x, mean):
+        return self.upper(self.lower(F.broadcast_sub(x, mean)))
+
+
 @dataclass(frozen=True)
 class Model:
     """A net to classify with. ``classify``: uint8 (M, size, size, 3) → float32 (M, classes)."""
@@ -44,8 +62,15 @@ class Model:
 
 def build_classifier(network: schema.Network, parameters: dict, context) -> Classifier:
     """The classifier with these parameters (those of :class:`AlexNet` and ``mean``), hybridized, on a context."""
-    classes = parameters["fc8_bias"].shape[0]
-    classifier = Classifier(network, classes)
+    return _filled(Classifier(network, parameters["fc8_bias"].shape[0]), parameters, context)
+
+
+def build_convolutional_part(network: schema.Network, parameters: dict, context) -> ConvolutionalPart:
+    """The same up to the last pooling; parameters: those of the convolutional layers, and ``mean``."""
+    return _filled(ConvolutionalPart(network), parameters, context)
+
+
+def _filled(classifier, parameters, context):
     classifier.initialize(ctx=context)
     set_parameters(classifier, {**parameters, "mean": parameters["mean"].expand_dims(0)})
     classifier.hybridize(static_alloc=True)

@@ -50,7 +50,7 @@ def transfer(
     if layers is None:
         layers = [layer for layer in LAYERS if f"{layer}_weight" in initial and f"{layer}_weight" in found]
         if wnids != theirs:
-            layers.remove("fc8")
+            layers = [layer for layer in layers if layer != "fc8"]
     if match and "fc8" in layers:
         raise WrongUse(f"Layer 8 of {path} is taken whole: there are no classes to match.")
     parameters = dict(initial)

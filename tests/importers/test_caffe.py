@@ -36,7 +36,7 @@ def imported(prototxt, caffemodel, mean=MEAN):
 
 
 def run(*words, code=0):
-    result = CliRunner().invoke(main, ["import-caffe", *map(str, words)])
+    result = CliRunner().invoke(main, ["import", *map(str, words)])
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.output
@@ -142,7 +142,7 @@ def test_eval_measures_an_imported_net(rng, tmp_path):
     words = ["pack", "--train", tmp_path / "train", "--val", tmp_path / "val", "--data", tmp_path / "data"]
     assert CliRunner().invoke(main, [str(word) for word in words]).exit_code == 0
     files = written(tmp_path, rng)
-    assert "pictures of" in run(*files, tmp_path / "out", "--cpus", 0, "--pictures", tmp_path / "val")
+    assert "images of" in run(*files, tmp_path / "out", "--cpus", 0, "--images", tmp_path / "val")
     words = ["eval", "--model", tmp_path / "out", "--data", tmp_path / "data", "--views", 1, "--cpus", 0, "--json"]
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 0, result.output

@@ -15,7 +15,7 @@ from gluon_alexnet.tools.main import main
 
 
 def run(*words, code=0):
-    result = CliRunner().invoke(main, ["import-caffe", *map(str, words)])
+    result = CliRunner().invoke(main, ["import", *map(str, words)])
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.output
@@ -218,6 +218,6 @@ def test_any_byte_may_be_wrong(rng, tmp_path):
 
 
 def test_a_device_that_never_ends_is_no_file(tmp_path):
-    result = CliRunner().invoke(main, ["import-caffe", "/dev/zero", "/dev/zero", str(tmp_path / "out")])
+    result = CliRunner().invoke(main, ["import", "/dev/zero", "/dev/zero", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "/dev/zero is not a regular file" in result.output

@@ -100,10 +100,10 @@ def read_architecture(prototxt: Path) -> Architecture:
     size, below = _input(prototxt, net, layers)
     for layer in layers:
         _check_defaults(prototxt, layer)
-    chain = [layer for layer in _chain(prototxt, layers, below) if _type(layer) != "Dropout"]  # identity after training
-    family, expected = _closest([_type(layer) for layer in chain])
+    chain = [layer for layer in _chain(prototxt, layers, below) if layer_type(layer) != "Dropout"]  # identity after training
+    family, expected = _closest([layer_type(layer) for layer in chain])
     for place in range(max(len(expected), len(chain))):
-        here = _type(chain[place]) if place < len(chain) else "the end"
+        here = layer_type(chain[place]) if place < len(chain) else "the end"
         there = expected[place] if place < len(expected) else "the end"
         if here != there:
             name = f"layer {chain[place].name!r} ({here})" if place < len(chain) else "the end"
@@ -111,7 +111,7 @@ def read_architecture(prototxt: Path) -> Architecture:
                 f"{prototxt}: {name} comes where {family} has {there}; BVLC AlexNet and CaffeNet can be imported, from "
                 "the deploy.prototxt."
             )
-    described = [_described(prototxt, layer) for layer in chain if _type(layer) not in ("ReLU", "Softmax")]
+    described = [_described(prototxt, layer) for layer in chain if layer_type(layer) not in ("ReLU", "Softmax")]
     learned = [layer for layer in described if isinstance(layer, (Convolution, FullyConnected))]
     names = dict(zip((layer.name for layer in learned), NAMES))
     if len(names) != len(NAMES):
@@ -130,7 +130,7 @@ def _parse_text(prototxt):
     return net
 
 
-def _type(layer):
+def layer_type(layer) -> str:
     """The type's later name; bytes that are no UTF-8 come as bytes."""
     if not isinstance(layer.type, int):
         return str(layer.type)
@@ -140,7 +140,7 @@ def _type(layer):
 
 def _input(prototxt, net, layers):
     """(height and width of the input, its name); an Input layer is taken off the list."""
-    if layers and _type(layers[0]) == "Input":
+    if layers and layer_type(layers[0]) == "Input":
         first = layers.pop(0)
         names, shapes = list(first.top), [tuple(shape.dim) for shape in first.input_param.shape]
     else:
@@ -159,7 +159,7 @@ def _chain(prototxt, layers, below):
     for layer in layers:
         if list(layer.bottom) != [below] or len(layer.top) != 1:
             raise WrongUse(
-                f"{prototxt}: layer {layer.name!r} ({_type(layer)}) does not go on from {below!r} alone; BVLC AlexNet "
+                f"{prototxt}: layer {layer.name!r} ({layer_type(layer)}) does not go on from {below!r} alone; BVLC AlexNet "
                 "and CaffeNet are a chain of layers."
             )
         below = layer.top[0]
@@ -205,7 +205,7 @@ def _check_defaults(prototxt, layer):
 
 def _described(prototxt, layer):
     where = f"{prototxt}: layer {layer.name!r}"
-    kind = _type(layer)
+    kind = layer_type(layer)
     if kind == "Convolution":
         numbers = layer.convolution_param
         kernels, groups = numbers.num_output, numbers.group if numbers.HasField("group") else 1

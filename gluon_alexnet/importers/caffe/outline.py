@@ -1,0 +1,61 @@
+"""What a caffemodel alone tells: its layers in order, and the shapes of its weights. The prototxt is not needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from ...errors import FailedWork
+from ..arrays import StoredArray, check_size, printable
+from .architecture import layer_type
+from .schema import NetParameter
+
+_LEARNED = ("Convolution", "InnerProduct")
+_SAID = {"LRN": "norm", "Pooling": "pool"}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """arrays: by the layers' own names, "conv1.weight". order: the layers' kinds, "conv", "norm", "pool" and "fc"."""
+
+    arrays: dict[str, StoredArray]
+    order: tuple[str, ...]
+
+
+def read_outline(caffemodel: Path) -> Outline:
+    """The layers of a caffemodel. Raises FailedWork where it is none, or holds no layer with weights."""
+    check_size(caffemodel)
+    try:
+        net = NetParameter.FromString(caffemodel.read_bytes())
+    except DecodeError as error:
+        raise FailedWork(f"{caffemodel} is no file of weights that is known here, or it is cut.") from error
+    arrays, order = {}, []
+    for layer in (*net.layer, *net.layers):
+        kind = layer_type(layer)
+        if kind in _SAID:
+            order.append(_SAID[kind])
+        if kind not in _LEARNED or not layer.blobs:
+            continue
+        order.append("conv" if kind == "Convolution" else "fc")
+        for blob, end in zip(layer.blobs, ("weight", "bias")):
+            shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
+            if kind == "InnerProduct" or end == "bias":
+                while len(shape) > (1 if end == "bias" else 2) and shape[0] == 1:
+                    shape = shape[1:]  # the older form has four sides always
+            content = b"".join(blob.data)
+            arrays[f"{printable(str(layer.name))}.{end}"] = StoredArray(
+                shape, "float32", lambda content=content, shape=shape: _numbers(caffemodel, content, shape)
+            )
+    if not arrays:
+        raise FailedWork(f"{caffemodel} is no file of weights that is known here.")
+    return Outline(arrays, tuple(order))
+
+
+def _numbers(file, content, shape):
+    array = np.frombuffer(content[: len(content) // 4 * 4], "<f4")
+    if array.size != int(np.prod(shape, dtype=object)):
+        raise FailedWork(f"{file}: an array has {array.size:,} numbers and another shape; the file is damaged.")
+    return array.reshape(shape)

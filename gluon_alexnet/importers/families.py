@@ -1,0 +1,191 @@
+"""The AlexNets that people mean, each as one line a layer, and which of them a net is.
+
+The lines leave out what makes no other architecture: the number of classes, the mean, dropout, and how pooled sizes
+are rounded where it changes none.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..model import layer_chain as chain
+from ..model.shapes import parameter_shapes
+from ..recipes import schema
+from ..recipes.presets import RECIPES
+
+CAFFE_ORDERS = {"BVLC AlexNet": ("norm", "pool"), "CaffeNet": ("pool", "norm")}  # what follows ReLU 1 and 2
+_DIFFERENCES = 6  # lines that are shown
+
+
+@dataclass(frozen=True)
+class Match:
+    """family: its name, or the nearest one's. differences: from it, in words; none where it is that family."""
+
+    family: str
+    differences: tuple[str, ...] = ()
+
+
+def lines_of_network(network: schema.Network) -> list[str]:
+    """A recipe's network, one line a layer."""
+    lines = [] if network.channel_std is None else [_scaled(network.channel_std)]
+    norm = None if network.normalization is None else _norm_of(network)
+    pool = _pool(network.pooling.size, network.pooling.stride)
+    below = 3
+    for name, layer in network.convolutions():
+        number = name[-1]
+        if name == "conv6":
+            lines.append(f"pool5: {pool}")
+        groups = 1 if layer.both_columns else network.columns
+        lines.append(_convolution(name, layer.kernels, layer.size, below // groups, layer.stride, layer.border))
+        below = layer.kernels
+        after = [f"neuron{number}: {network.neuron}"]
+        if name in ("conv1", "conv2"):
+            after += [f"norm{number}: {norm}"] if norm else []
+            if name == "conv2" and network.map_normalization:
+                numbers = network.map_normalization
+                after.append(f"norm2: {_map_norm(numbers.size, numbers.alpha, numbers.beta)}")
+            after.append(f"pool{number}: {pool}")
+            if name == "conv1" and not network.relu_before_normalization:
+                after = [*after[1:], after[0]]
+        lines += after
+    if network.conv6 is None:
+        lines.append(f"pool5: {pool}")
+    for name in ("fc6", "fc7"):
+        lines += [f"{name}: {getattr(network, name).neurons} neurons", f"neuron {name}: {network.neuron}"]
+    return [*lines, "fc8"]
+
+
+def _caffe(order: Sequence[str]) -> list[str]:
+    """BVLC AlexNet or CaffeNet: no border in layer 1 (crops of 227), α/n and k = 1, over the maps of both groups."""
+    maps = [(96, 11, 3, 4, 0), (256, 5, 48, 1, 2), (384, 3, 256, 1, 1), (384, 3, 192, 1, 1), (256, 3, 192, 1, 1)]
+    after = {"norm": f"norm{{}}: {_norm(1, 5, 1e-4, 0.75, 1.0)}", "pool": f"pool{{}}: {_pool(3, 2)}"}
+    lines = []
+    for number, (kernels, size, below, stride, border) in enumerate(maps, 1):
+        lines += [_convolution(f"conv{number}", kernels, size, below, stride, (border, border)), f"neuron{number}: relu"]
+        lines += [after[what].format(number) for what in order if number < 3]
+    lines.append(after["pool"].format(5))
+    for name in ("fc6", "fc7"):
+        lines += [f"{name}: 4096 neurons", f"neuron {name}: relu"]
+    return [*lines, "fc8"]
+
+
+def families() -> dict[str, list[str]]:
+    """Name → lines, of the recipes and of the nets that came after the paper's."""
+    known = {name: lines_of_network(recipe.network) for name, recipe in RECIPES.items()}
+    return {**known, **{name: _caffe(order) for name, order in CAFFE_ORDERS.items()}}
+
+
+def lines_of_chain(layers: Iterable[chain.Layer]) -> list[str]:
+    """An exported graph's layers, one line each."""
+    lines: list[str] = []
+    border, last = (0, 0), ""
+    for layer in layers:
+        kind, number = layer.kind, last[-1:]
+        if isinstance(kind, chain.Pad):
+            border = (kind.left, kind.right)
+        elif isinstance(kind, chain.Divide):
+            lines.append(_scaled(kind.values))
+        elif isinstance(kind, chain.Convolution):
+            last, both = layer.name, (border[0] + kind.padding, border[1] + kind.padding)
+            lines.append(_convolution(last, kind.kernels, kind.size, kind.inputs // kind.groups, kind.stride, both))
+            border = (0, 0)
+        elif isinstance(kind, chain.FullyConnected):
+            last = layer.name
+            lines.append(last if last == "fc8" else f"{last}: {kind.neurons} neurons")
+        elif isinstance(kind, chain.Activation):
+            lines.append(f"neuron {last}: {kind.function}" if last.startswith("fc") else f"neuron{number}: {kind.function}")
+        elif isinstance(kind, chain.ResponseNorm):
+            lines.append(f"norm{number}: {_norm(kind.columns, kind.n, kind.alpha, kind.beta, kind.k)}")
+        elif isinstance(kind, chain.MapNorm):
+            lines.append(f"norm{number}: {_map_norm(kind.size, kind.alpha, kind.beta)}")
+        elif isinstance(kind, chain.Pooling):
+            lines.append(f"pool{number}: {_pool(kind.size, kind.stride)}")
+    return lines
+
+
+def match(lines: Sequence[str]) -> Match:
+    """The family that a net is, or the nearest one and what differs from it. A part ends where its lines end."""
+    best, differing = "", None
+    for name, known in families().items():
+        if not any(line.startswith("fc") for line in lines):
+            known = known[: next(place for place, line in enumerate(known) if line.startswith("fc6"))]
+        found = _differences(known, lines)
+        if differing is None or len(found) < len(differing):
+            best, differing = name, found
+    assert differing is not None
+    more = [f"and {len(differing) - _DIFFERENCES} more"] if len(differing) > _DIFFERENCES else []
+    return Match(best, (*differing[:_DIFFERENCES], *more))
+
+
+def _differences(known, lines):
+    found = []
+    for what, a, b, c, d in difflib.SequenceMatcher(None, known, lines, autojunk=False).get_opcodes():
+        theirs, ours = list(known[a:b]), list(lines[c:d])
+        if what == "equal":
+            continue
+        for line, other in zip(ours, theirs):
+            found.append(f"{line} instead of {other}")
+        found += [f"{line} added" for line in ours[len(theirs) :]] + [f"no {line}" for line in theirs[len(ours) :]]
+    return found
+
+
+def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
+    """What the shapes of the weights alone say. shapes: by our names, such as conv1_weight; biases may be missing."""
+    given = {name: shape for name, shape in shapes.items() if name.endswith("_weight")}
+    classes = given.get("fc8_weight", (1000,))[0]
+    best, differing = "", None
+    for name, recipe in RECIPES.items():
+        known = {key: shape for key, shape in parameter_shapes(recipe.network, classes).items() if key.endswith("_weight")}
+        if not any(key.startswith("fc") for key in given):
+            known = {key: shape for key, shape in known.items() if key.startswith("conv")}
+        found = [
+            f"{key.partition('_')[0]} is {_times(given.get(key))} instead of {_times(known.get(key))}"
+            for key in (*known, *(key for key in given if key not in known))
+            if given.get(key) != known.get(key)
+        ]
+        if differing is None or len(found) < len(differing):
+            best, differing = name, found
+    if best == "paper":
+        *others, last = _of_the_paper_s_shapes()
+        best = f"two columns: {', '.join(others)} or {last}, whose weights have the same shapes"
+    return Match(best, tuple((differing or [])[:_DIFFERENCES]))
+
+
+def _of_the_paper_s_shapes():
+    paper, *others = (parameter_shapes(recipe.network, 1000) for recipe in RECIPES.values())
+    return [next(iter(RECIPES)), *(name for name, shapes in zip([*RECIPES][1:], others) if shapes == paper), *CAFFE_ORDERS]
+
+
+def _times(shape):
+    return "missing" if shape is None else "×".join(map(str, shape))
+
+
+def _scaled(stds):
+    return f"input: colours divided by {', '.join(f'{std:g}' for std in stds)}"
+
+
+def _convolution(name, kernels, size, below, stride, border):
+    zeros = f"{border[0]}" if border[0] == border[1] else f"{border[0]} before and {border[1]} after"
+    return f"{name}: {kernels} of {size}×{size}×{below}, stride {stride}, border {zeros}"
+
+
+def _norm_of(network):
+    numbers = network.normalization
+    alpha = numbers.alpha if numbers.alpha_divided_by_n else numbers.alpha * numbers.n
+    return _norm(network.columns, numbers.n, alpha, numbers.beta, numbers.k)
+
+
+def _norm(columns, n, alpha, beta, k):
+    """alpha: divided by n in the formula."""
+    where = "" if columns == 1 else " of a column"
+    return f"LRN over {n} maps{where}, k {k:g}, α/n {alpha / n:.3g}, β {beta:g}"
+
+
+def _map_norm(size, alpha, beta):
+    return f"normalisation over {size}×{size} of a map, α {alpha:g}, β {beta:g}"
+
+
+def _pool(size, stride):
+    return f"max over {size}×{size}, stride {stride}"

@@ -1,0 +1,255 @@
+"""Other programs' AlexNets as exported nets: `import_weights(["alexnet.pth"], "OUT")`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import WrongUse
+from ..importers import KINDS
+from ..importers.trained import Verdict, judge_kernels
+
+IMAGES_COMPARED = 8
+
+
+@dataclass(frozen=True)
+class ImportedNet:
+    """What was imported, and how it was checked."""
+
+    out: Path
+    kind: str  # one of KINDS
+    format: str  # of the file, in words
+    architecture: str  # "BVLC AlexNet", "CaffeNet", "one-weird-trick", "one-weird-trick, conv1 to conv5"
+    classes: int  # outputs; 0 of a convolutional part, whose output is pool5
+    size: int  # height and width of its input, pixels
+    parameters: int  # weights and biases
+    kernels: Verdict  # whether conv1 looks trained
+    mean: tuple[float, ...] | None  # RGB grey levels that are subtracted; None where a mean image is
+    published_as: str | None  # the name under which exactly this file was published, as far as it is known here
+    judge: str  # whose computation it was compared with
+    differences: dict[str, float]  # largest difference in an output, by whose: the judge's and MXNet's two ways to load
+    images: int
+    images_source: str
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What a kind of files gives before anything is written."""
+
+    classifier: Any
+    judge: str
+    judged: Any  # uint8 images → outputs
+    conv1: np.ndarray
+    facts: dict  # of ImportedNet
+    provenance: dict
+
+
+def import_weights(
+    files: Sequence[Path | str],
+    out: Path | str,
+    *,
+    kind: str | None = None,
+    device: Any = None,
+    mean: Path | str | None = None,
+    classes: Path | str | None = None,
+    images: Path | str | None = None,
+) -> ImportedNet:
+    """Write another program's AlexNet as an exported net: OUT-symbol.json, OUT-0000.params, OUT.json.
+
+    files: a .pth of torch.save, a .safetensors, an MXNet .params or a pickle of arrays; or Caffe's prototxt and
+    caffemodel. kind: one of KINDS; None recognises it by the content. device: a context such as "gpu(0)"; None is
+    cpu(0). mean: Caffe's mean image, a binaryproto. classes: a text file, a line a class with wnid and name. images: a
+    folder of images to compare with; None takes noise. The net takes RGB grey levels (N, 3, S, S) and gives
+    probabilities, or pool5 where only conv1 to conv5 are there. Nothing is written unless another program's
+    computation gives the same outputs to 1e-4 of the largest.
+
+    Raises WrongUse where a file is another net (the first layer that does not fit is named) or of no known kind,
+    FailedWork where one is cut, damaged or hostile, or where the outputs differ.
+    """
+    from ..export import symbol
+    from ..export.files import TOLERANCE_OF_OTHERS, Publication
+    from ..model.classifier import classify_with, count_parameters
+
+    out = Path(out)
+    given, mean, classes = [Path(file) for file in files], mean and Path(mean), classes and Path(classes)
+    for file in (*given, mean, classes):
+        if file is not None and file.exists() and not file.is_file():
+            raise WrongUse(f"{file} is not a regular file.")  # a device may never end
+    context = _context(device)
+    if kind is not None and kind not in KINDS:
+        raise WrongUse(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
+    kind = kind or _kind_of(given)
+    if kind == "caffe":
+        draft = _of_caffe(given, mean, context)
+    else:
+        if mean is not None:
+            raise WrongUse("A mean image belongs to Caffe's nets; the others have a mean of each colour.")
+        draft = _of_table(given, kind, context)
+    outputs, size = draft.facts["classes"], draft.facts["size"]
+    named = _classes(classes, outputs)
+    compared, source = _images(images and Path(images), size)
+    with Publication() as publication:
+        pair = publication.draft(out)
+        differences = symbol.write_pair(publication, pair, draft.classifier, compared, context)
+        expected = classify_with(draft.classifier, context)(compared)
+        runners = {draft.judge: lambda _, views: draft.judged(views)}
+        differences |= publication.verify(pair, runners, compared, expected, TOLERANCE_OF_OTHERS)
+        described = {
+            "classes": named,
+            "provenance": {**draft.provenance, "variants": []},
+            "verified": {"pictures": len(compared), "source": source, "largest_difference": differences},
+        }
+        if not outputs:
+            described["output"] = {"shape": ["N", *expected.shape[1:]], "values": "pool5, after the last pooling"}
+        publication.describe(pair, size, described)
+        publication.publish()
+    return ImportedNet(
+        out=out,
+        kind=kind,
+        parameters=count_parameters(draft.classifier),
+        kernels=judge_kernels(draft.conv1),
+        judge=draft.judge,
+        differences=differences,
+        images=len(compared),
+        images_source=source,
+        **draft.facts,
+    )
+
+
+def _context(device):
+    from ..backend import contexts, mx
+
+    if device is None:
+        return mx.cpu()
+    if not isinstance(device, str):
+        return device
+    name, _, number = device.partition("(")
+    if name not in ("cpu", "gpu") or not number.rstrip(")").isdigit():
+        raise WrongUse(f"{device!r} is no device such as cpu(0) or gpu(0).")
+    return contexts(name, [int(number.rstrip(")"))])[0]
+
+
+def _kind_of(files):
+    """The kind that the content of the files says. Raises WrongUse where it is none."""
+    from ..importers import one_weird_trick
+    from ..importers.caffe.files import is_text
+    from ..importers.files import format_of, read_table
+
+    if not files:
+        raise WrongUse("There is no file to import.")
+    formats = [format_of(file) for file in files]
+    if len(files) == 2 and (formats == [None, None] or any(is_text(file) for file in files)):
+        return "caffe"
+    if formats[0] is None:
+        if len(files) == 1 and is_text(files[0]):
+            raise WrongUse(f"{files[0]} is text; Caffe's nets are two files, the deploy.prototxt and the caffemodel.")
+        read_table(files[0])  # says what can be read
+    _, table = read_table(files[0])
+    found = one_weird_trick.find(table)
+    return one_weird_trick.check(files[0], table, found).naming.kind
+
+
+def _of_caffe(files, mean, context):
+    from ..importers.caffe import network, weights
+    from ..importers.caffe.architecture import read_architecture
+    from ..importers.caffe.files import PUBLISHED, in_order, sha1
+
+    prototxt, caffemodel = in_order(files)
+    architecture = read_architecture(prototxt)
+    values = weights.read_weights(caffemodel, architecture)
+    means = np.array(weights.CHANNEL_MEANS, np.float32) if mean is None else weights.read_mean(mean)
+    classifier = network.build_classifier(architecture, values, means, context)
+    digest = sha1(caffemodel)
+    provenance = {
+        "caffemodel": caffemodel.name,
+        "sha1": digest,
+        "published_as": PUBLISHED.get(digest),
+        "prototxt": prototxt.name,
+        "architecture": architecture.family,
+        "mean": mean.name if mean else "ILSVRC-2012, a number a colour",
+    }
+    facts = {
+        "format": "Caffe's prototxt and caffemodel",
+        "architecture": architecture.family,
+        "classes": architecture.classes,
+        "size": architecture.size,
+        "mean": weights.CHANNEL_MEANS if mean is None else None,
+        "published_as": PUBLISHED.get(digest),
+    }
+
+    def judged(images):
+        return network.by_opencv(prototxt, caffemodel, classifier.mean.data().asnumpy(), images)
+
+    return _Draft(classifier, "OpenCV", judged, values["conv1_weight"], facts, provenance)
+
+
+def _of_table(files, kind, context):
+    from ..atomic_files import sha256
+    from ..importers import network, one_weird_trick
+    from ..importers.files import read_table
+
+    if len(files) != 1:
+        raise WrongUse(f"A net of the kind {kind} is one file; {len(files)} were given.")
+    (file,) = files
+    title, table = read_table(file)
+    found = one_weird_trick.check(file, table, one_weird_trick.find(table, kind))
+    weights = one_weird_trick.read_weights(file, table, found)
+    classifier = network.build(found, weights, context)
+    recipe = network.network_of(found)
+    architecture = "one-weird-trick" if found.classifies else "one-weird-trick, conv1 to conv5"
+    provenance = {
+        "file": file.name,
+        "sha256": sha256(file),
+        "format": title,
+        "names": found.naming.title,
+        "architecture": architecture,
+        "recipe": "one-weird-trick",
+        "mean": "of each colour, in units of its deviation",
+    }
+    facts = {
+        "format": f"{title}, named as {found.naming.title} does",
+        "architecture": architecture,
+        "classes": found.classes,
+        "size": recipe.input_size,
+        "mean": recipe.channel_mean,
+        "published_as": None,
+    }
+
+    def judged(images):
+        return network.by_model_zoo(weights, images)
+
+    return _Draft(classifier, "Gluon's model zoo", judged, weights["conv1_weight"], facts, provenance)
+
+
+def _classes(file, count):
+    """The classes in the order of the net's outputs: of the file, of ILSVRC-2012 where there are 1000, or numbers."""
+    if file is None:
+        if count != 1000:
+            return [{"wnid": str(number), "name": str(number)} for number in range(count)]
+        from ..backend import gluoncv
+
+        attributes = gluoncv.data.ImageNet1kAttr()  # in the order of sorted wnids, as these nets are
+        return [{"wnid": wnid, "name": name} for wnid, name in zip(attributes.synset, attributes.classes)]
+    try:
+        lines = [line.split(None, 1) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise WrongUse(f"{file} is no text file.") from error
+    if len(lines) != count or len({wnid for wnid, *_ in lines}) != count:
+        raise WrongUse(f"{file} has {len(lines)} classes and the net {count}; it needs a line for each, once.")
+    return [{"wnid": wnid, "name": name[0].strip() if name else wnid} for wnid, *name in lines]
+
+
+def _images(folder, size):
+    """(uint8 (N, size, size, 3), what they are) to compare with."""
+    if folder is None:
+        noise = np.random.default_rng(0).integers(0, 256, (IMAGES_COMPARED, size, size, 3), dtype=np.uint8)
+        return noise, "images of noise"
+    from ..data.augmentation import crop_views
+    from .sample_images import of_folder
+
+    found, _ = of_folder(folder, IMAGES_COMPARED)
+    return crop_views(found, size, 1)[:, 0], f"images of {folder}"
