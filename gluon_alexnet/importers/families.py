@@ -63,7 +63,10 @@ def _caffe(order: Sequence[str]) -> list[str]:
     after = {"norm": f"norm{{}}: {_norm(1, 5, 1e-4, 0.75, 1.0)}", "pool": f"pool{{}}: {_pool(3, 2)}"}
     lines = []
     for number, (kernels, size, below, stride, border) in enumerate(maps, 1):
-        lines += [_convolution(f"conv{number}", kernels, size, below, stride, (border, border)), f"neuron{number}: relu"]
+        lines += [
+            _convolution(f"conv{number}", kernels, size, below, stride, (border, border)),
+            f"neuron{number}: relu",
+        ]
         lines += [after[what].format(number) for what in order if number < 3]
     lines.append(after["pool"].format(5))
     for name in ("fc6", "fc7"):
@@ -95,7 +98,9 @@ def lines_of_chain(layers: Iterable[chain.Layer]) -> list[str]:
             last = layer.name
             lines.append(last if last == "fc8" else f"{last}: {kind.neurons} neurons")
         elif isinstance(kind, chain.Activation):
-            lines.append(f"neuron {last}: {kind.function}" if last.startswith("fc") else f"neuron{number}: {kind.function}")
+            lines.append(
+                f"neuron {last}: {kind.function}" if last.startswith("fc") else f"neuron{number}: {kind.function}"
+            )
         elif isinstance(kind, chain.ResponseNorm):
             lines.append(f"norm{number}: {_norm(kind.columns, kind.n, kind.alpha, kind.beta, kind.k)}")
         elif isinstance(kind, chain.MapNorm):
@@ -137,7 +142,8 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
     classes = given.get("fc8_weight", (1000,))[0]
     best, differing = "", None
     for name, recipe in RECIPES.items():
-        known = {key: shape for key, shape in parameter_shapes(recipe.network, classes).items() if key.endswith("_weight")}
+        known = parameter_shapes(recipe.network, classes)
+        known = {key: shape for key, shape in known.items() if key.endswith("_weight")}
         if not any(key.startswith("fc") for key in given):
             known = {key: shape for key, shape in known.items() if key.startswith("conv")}
         found = [
@@ -154,8 +160,8 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
 
 
 def _of_the_paper_s_shapes():
-    paper, *others = (parameter_shapes(recipe.network, 1000) for recipe in RECIPES.values())
-    return [next(iter(RECIPES)), *(name for name, shapes in zip([*RECIPES][1:], others) if shapes == paper), *CAFFE_ORDERS]
+    shapes = {name: parameter_shapes(recipe.network, 1000) for name, recipe in RECIPES.items()}
+    return [*(name for name, one in shapes.items() if one == shapes["paper"]), *CAFFE_ORDERS]
 
 
 def _times(shape):

@@ -75,8 +75,9 @@ def import_weights(
     from ..model.classifier import classify_with, count_parameters
 
     out = Path(out)
-    given, mean, classes = [Path(file) for file in files], mean and Path(mean), classes and Path(classes)
-    for file in (*given, mean, classes):
+    given = [Path(file) for file in files]
+    mean_file, class_file, folder = (None if one is None else Path(one) for one in (mean, classes, images))
+    for file in (*given, mean_file, class_file):
         if file is not None and file.exists() and not file.is_file():
             raise WrongUse(f"{file} is not a regular file.")  # a device may never end
     context = _context(device)
@@ -84,14 +85,14 @@ def import_weights(
         raise WrongUse(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
     kind = kind or _kind_of(given)
     if kind == "caffe":
-        draft = _of_caffe(given, mean, context)
+        draft = _of_caffe(given, mean_file, context)
     else:
-        if mean is not None:
+        if mean_file is not None:
             raise WrongUse("A mean image belongs to Caffe's nets; the others have a mean of each colour.")
         draft = _of_table(given, kind, context)
     outputs, size = draft.facts["classes"], draft.facts["size"]
-    named = _classes(classes, outputs)
-    compared, source = _images(images and Path(images), size)
+    named = _classes(class_file, outputs)
+    compared, source = _images(folder, size)
     with Publication() as publication:
         pair = publication.draft(out)
         differences = symbol.write_pair(publication, pair, draft.classifier, compared, context)

@@ -100,7 +100,9 @@ def read_architecture(prototxt: Path) -> Architecture:
     size, below = _input(prototxt, net, layers)
     for layer in layers:
         _check_defaults(prototxt, layer)
-    chain = [layer for layer in _chain(prototxt, layers, below) if layer_type(layer) != "Dropout"]  # identity after training
+    chain = [
+        layer for layer in _chain(prototxt, layers, below) if layer_type(layer) != "Dropout"
+    ]  # identity after training
     family, expected = _closest([layer_type(layer) for layer in chain])
     for place in range(max(len(expected), len(chain))):
         here = layer_type(chain[place]) if place < len(chain) else "the end"
@@ -131,7 +133,7 @@ def _parse_text(prototxt):
 
 
 def layer_type(layer) -> str:
-    """The type's later name; bytes that are no UTF-8 come as bytes."""
+    """A layer's type, by its later name; bytes that are no UTF-8 come as bytes."""
     if not isinstance(layer.type, int):
         return str(layer.type)
     name = layer.DESCRIPTOR.fields_by_name["type"].enum_type.values_by_number[layer.type].name
@@ -159,8 +161,8 @@ def _chain(prototxt, layers, below):
     for layer in layers:
         if list(layer.bottom) != [below] or len(layer.top) != 1:
             raise WrongUse(
-                f"{prototxt}: layer {layer.name!r} ({layer_type(layer)}) does not go on from {below!r} alone; BVLC AlexNet "
-                "and CaffeNet are a chain of layers."
+                f"{prototxt}: layer {layer.name!r} ({layer_type(layer)}) does not go on from {below!r} alone; BVLC "
+                "AlexNet and CaffeNet are a chain of layers."
             )
         below = layer.top[0]
     return layers

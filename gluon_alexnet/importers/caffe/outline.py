@@ -9,7 +9,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ...errors import FailedWork
-from ..arrays import StoredArray, check_size, printable
+from ..arrays import StoredArray, check_size, elements, printable, times
 from .architecture import layer_type
 from .schema import NetParameter
 
@@ -41,21 +41,22 @@ def read_outline(caffemodel: Path) -> Outline:
             continue
         order.append("conv" if kind == "Convolution" else "fc")
         for blob, end in zip(layer.blobs, ("weight", "bias")):
-            shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
-            if kind == "InnerProduct" or end == "bias":
-                while len(shape) > (1 if end == "bias" else 2) and shape[0] == 1:
-                    shape = shape[1:]  # the older form has four sides always
-            content = b"".join(blob.data)
-            arrays[f"{printable(str(layer.name))}.{end}"] = StoredArray(
-                shape, "float32", lambda content=content, shape=shape: _numbers(caffemodel, content, shape)
-            )
+            sides = 1 if end == "bias" else 2 if kind == "InnerProduct" else 4
+            arrays[f"{printable(str(layer.name))}.{end}"] = _stored(caffemodel, blob, sides)
     if not arrays:
         raise FailedWork(f"{caffemodel} is no file of weights that is known here.")
     return Outline(arrays, tuple(order))
 
 
-def _numbers(file, content, shape):
-    array = np.frombuffer(content[: len(content) // 4 * 4], "<f4")
-    if array.size != int(np.prod(shape, dtype=object)):
-        raise FailedWork(f"{file}: an array has {array.size:,} numbers and another shape; the file is damaged.")
-    return array.reshape(shape)
+def _stored(file, blob, sides):
+    shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
+    while len(shape) > sides and shape[0] == 1:
+        shape = shape[1:]  # the older form has four sides always
+    content = b"".join(blob.data)
+
+    def numbers():
+        if min(shape, default=0) < 1 or 4 * elements(shape) != len(content):
+            raise FailedWork(f"{file}: an array of {len(content):,} bytes is said to be {times(shape)}; it is damaged.")
+        return np.frombuffer(content, "<f4").reshape(shape)
+
+    return StoredArray(shape, "float32", numbers)
