@@ -76,7 +76,7 @@ def _caffe(order: Sequence[str]) -> list[str]:
 
 def families() -> dict[str, list[str]]:
     """Name → lines, of the recipes and of the nets that came after the paper's."""
-    known = {name: lines_of_network(recipe.network) for name, recipe in RECIPES.items()}
+    known = {name: lines_of_network(recipe.alexnet) for name, recipe in RECIPES.items()}
     return {**known, **{name: _caffe(order) for name, order in CAFFE_ORDERS.items()}}
 
 

@@ -19,7 +19,7 @@ _UP_TO_POOL5 = 8  # layers of the model zoo's net: five convolutions, three pool
 
 def network_of(found: Found) -> schema.Network:
     """The recipe's network with the file's widths of fc6 and fc7."""
-    network, (fc6, fc7) = ONE_WEIRD_TRICK.network, found.widths
+    network, (fc6, fc7) = ONE_WEIRD_TRICK.alexnet, found.widths
     return replace(network, fc6=replace(network.fc6, neurons=fc6), fc7=replace(network.fc7, neurons=fc7))
 
 

@@ -24,11 +24,11 @@ class LowerLayers(mx.gluon.HybridBlock):
         with self.name_scope():
             self.conv1 = _convolution("conv1", network, 3, columns)
             self.norm1 = _normalization(network, network.conv1, columns, fast)
-            self.pool1 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
+            self.pool1 = _pooling(network)
             self.conv2 = _convolution("conv2", network, network.conv1.kernels, columns)
             self.norm2 = _normalization(network, network.conv2, columns, fast)
             self.map_norm2 = MapNormalization(network.map_normalization) if network.map_normalization else None
-            self.pool2 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
+            self.pool2 = _pooling(network)
 
     def hybrid_forward(self, F, x):  # 3×224×224
         if self._network.channel_std is not None:
@@ -56,7 +56,7 @@ class LowerLayers(mx.gluon.HybridBlock):
 class UpperLayers(mx.gluon.HybridBlock):
     """Layers 3 to 5: layer 3 reads every column, layers 4 and 5 their own."""
 
-    def __init__(self, network: schema.Network, columns: int, **kwargs):
+    def __init__(self, network: schema.Network, columns: int, fast: bool = False, **kwargs):
         super().__init__(prefix="", **kwargs)
         self._network = network
         maps = {name: layer.kernels for name, layer in network.convolutions()}
@@ -67,13 +67,16 @@ class UpperLayers(mx.gluon.HybridBlock):
             self.conv3 = _convolution("conv3", network, below3, columns) if network.conv3 else None
             self.conv4 = _convolution("conv4", network, below4, columns) if network.conv4 else None
             self.conv5 = _convolution("conv5", network, below5, columns) if network.conv5 else None
-            self.pool5 = nn.MaxPool2D(network.pooling.size, network.pooling.stride)
+            self.norm5 = _normalization(network, network.conv5, columns, fast) if network.normalization5 else None
+            self.pool5 = _pooling(network)
 
     def hybrid_forward(self, F, x):  # 256×13×13, both columns
         if self.conv3 is not None:
             x = _neuron(F, self.conv3(x), self._network)  # 384×13×13
         if self.conv4 is not None:
             x = _neuron(F, self.conv4(x), self._network)  # 384×13×13
+        if self.norm5 is not None:  # 256×13×13
+            return _neuron(F, self.pool5(self.norm5(self.conv5(x))), self._network)
         if self.conv5 is not None:
             x = _neuron(F, self.conv5(x), self._network)  # 256×13×13
         return self.pool5(x)  # 256×6×6
@@ -92,24 +95,50 @@ class SixthLayer(mx.gluon.HybridBlock):
         return _neuron(F, self.conv6(x), self._network)  # 256×6×6
 
 
+class ApartDense(mx.gluon.HybridBlock):
+    """A fully-connected layer whose columns each read their own only. Weights: (outputs, inputs of a column)."""
+
+    def __init__(self, outputs: int, inputs: int, columns: int, std: float, bias: float, **kwargs):
+        super().__init__(**kwargs)
+        self._columns, self._outputs = columns, outputs // columns
+        with self.name_scope():
+            self.weight = self.params.get("weight", shape=(outputs, inputs // columns), init=mx.init.Normal(std))
+            self.bias = self.params.get("bias", shape=(outputs,), init=mx.init.Constant(bias))
+
+    def hybrid_forward(self, F, x, weight, bias):
+        inputs = F.split(F.Flatten(x), num_outputs=self._columns, axis=1)
+        arrays = [F.split(array, num_outputs=self._columns, axis=0) for array in (weight, bias)]
+        parts = [F.FullyConnected(*of_column, num_hidden=self._outputs) for of_column in zip(inputs, *arrays)]
+        return F.concat(*parts, dim=1, name="fwd")
+
+
 class Hidden(mx.gluon.HybridBlock):
-    """Layer 6 or 7: fully connected to every column, ReLU, dropout (Sec. 4.2)."""
+    """Layer 6 or 7: fully connected to every column, ReLU, dropout (Sec. 4.2).
+
+    inputs: what the layer below gives, all columns together. The bottleneck of net #146 has neither ReLU nor dropout.
+    """
 
     def __init__(self, name: str, network: schema.Network, inputs: int, columns: int, **kwargs):
         super().__init__(prefix="", **kwargs)
-        self._network = network
+        self._network, self._linear = network, name == "bottleneck"
         layer = getattr(network, name)
+        outputs, std = layer.neurons * columns // network.columns, layer.weight_deviation
         with self.name_scope():
-            self.dense = nn.Dense(
-                layer.neurons * columns // network.columns,
-                in_units=inputs,
-                weight_initializer=mx.init.Normal(layer.weight_deviation),
-                bias_initializer=mx.init.Constant(layer.bias),
-                prefix=f"{name}_",
-            )
+            if columns > 1 and not layer.both_columns:
+                self.dense = ApartDense(outputs, inputs, columns, std, layer.bias, prefix=f"{name}_")
+            else:
+                self.dense = nn.Dense(
+                    outputs,
+                    in_units=inputs if layer.both_columns else inputs // network.columns,
+                    weight_initializer=mx.init.Normal(std),
+                    bias_initializer=mx.init.Constant(layer.bias),
+                    prefix=f"{name}_",
+                )
             self.dropout = Dropout(network.dropout, network.inverted_dropout)
 
     def hybrid_forward(self, F, x):
+        if self._linear:
+            return self.dense(x)
         if self._network.dropout_before:
             return _neuron(F, self.dense(self.dropout(x)), self._network)
         return self.dropout(_neuron(F, self.dense(x), self._network))
@@ -128,10 +157,12 @@ class AlexNet(mx.gluon.HybridBlock):
         columns = network.columns
         with self.name_scope():
             self.lower = LowerLayers(network, columns, fast)
-            self.upper = UpperLayers(network, columns)
+            self.upper = UpperLayers(network, columns, fast)
             self.sixth = SixthLayer(network, columns) if network.conv6 else None
             self.fc6 = Hidden("fc6", network, convolution_outputs(network), columns)
             self.fc7 = Hidden("fc7", network, network.fc6.neurons, columns)
+            narrow = network.bottleneck is not None
+            self.bottleneck = Hidden("bottleneck", network, network.fc7.neurons, columns) if narrow else None
             self.fc8 = output_layer(network, classes)
 
     def hybrid_forward(self, F, x):
@@ -139,6 +170,8 @@ class AlexNet(mx.gluon.HybridBlock):
         if self.sixth is not None:
             x = self.sixth(x)
         x = self.fc7(self.fc6(x))  # 9216 → 4096
+        if self.bottleneck is not None:
+            x = self.bottleneck(x)
         return self.fc8(x)  # 1000
 
 
@@ -146,7 +179,7 @@ def output_layer(network: schema.Network, classes: int):
     """Layer 8: one output a class, read by the softmax."""
     return nn.Dense(
         classes,
-        in_units=network.fc7.neurons,
+        in_units=network.hidden()[-1][1].neurons,
         weight_initializer=mx.init.Normal(network.fc8_weight_deviation),
         bias_initializer=mx.init.Constant(network.fc8_bias),
         prefix="fc8_",
@@ -182,6 +215,10 @@ def _convolution(name, network, maps_below, columns):
         bias_initializer=mx.init.Constant(layer.bias),
         prefix=f"{name}_",
     )
+
+
+def _pooling(network):
+    return nn.MaxPool2D(network.pooling.size, network.pooling.stride, ceil_mode=network.pooling.round_up)
 
 
 def _normalization(network, layer, columns, fast):

@@ -9,25 +9,29 @@ import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..model.alexnet import AlexNet, LowerLayers, UpperLayers, set_parameters
 from ..recipes import schema
+from ..recipes.layer_graph import LayerGraph
+from ..recipes.schema import Net
+from . import build, graph_shapes
+from .alexnet import LowerLayers, UpperLayers, set_parameters
 
 
 class Classifier(mx.gluon.HybridBlock):
-    """AlexNet from raw pictures to probabilities, in one graph.
+    """A recipe's net from raw pictures to probabilities, in one graph.
 
-    Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: (N, classes), softmax.
+    Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: (N, classes), softmax, or what a graph's cost reads.
     """
 
-    def __init__(self, network: schema.Network, classes: int, **kwargs):
+    def __init__(self, network: Net, classes: int, **kwargs):
         super().__init__(prefix="", **kwargs)
+        self._network = network
         with self.name_scope():
-            self.net = AlexNet(network, classes)
+            self.net = build.build(network, classes)
             shape = (1, 3, network.input_size, network.input_size)
             self.mean = self.params.get("mean", shape=shape, grad_req="null", init=mx.init.Zero())
 
     def hybrid_forward(self, F, x, mean):
-        return F.softmax(self.net(F.broadcast_sub(x, mean)))
+        return build.scores(F, self._network, self.net(F.broadcast_sub(x, mean)))
 
 
 class ConvolutionalPart(mx.gluon.HybridBlock):
@@ -60,9 +64,11 @@ class Model:
     parameters: int = 0  # weights and biases; the mean image is none
 
 
-def build_classifier(network: schema.Network, parameters: dict, context) -> Classifier:
-    """The classifier with these parameters (those of :class:`AlexNet` and ``mean``), hybridized, on a context."""
-    return _filled(Classifier(network, parameters["fc8_bias"].shape[0]), parameters, context)
+def build_classifier(network: Net, parameters: dict, context) -> Classifier:
+    """The classifier with these parameters (those of the net and ``mean``), hybridized, on a context."""
+    graph = network if isinstance(network, LayerGraph) else None
+    classes = graph_shapes.outputs(graph) if graph is not None else parameters["fc8_bias"].shape[0]
+    return _filled(Classifier(network, classes), parameters, context)
 
 
 def build_convolutional_part(network: schema.Network, parameters: dict, context) -> ConvolutionalPart:

@@ -22,10 +22,12 @@ class Column(mx.gluon.Block):
         super().__init__(prefix="", **kwargs)
         with self.name_scope():
             self.lower = LowerLayers(network, columns=1, fast=fast)
-            self.upper = UpperLayers(network, columns=1)
+            self.upper = UpperLayers(network, columns=1, fast=fast)
             self.sixth = SixthLayer(network, columns=1) if network.conv6 else None
             self.fc6 = Hidden("fc6", network, convolution_outputs(network), columns=1)
             self.fc7 = Hidden("fc7", network, network.fc6.neurons, columns=1)
+            narrow = network.bottleneck is not None
+            self.bottleneck = Hidden("bottleneck", network, network.fc7.neurons, columns=1) if narrow else None
             # The softmax needs every class in one place, and any number of classes must do.
             self.fc8 = output_layer(network, classes) if last else None
 
@@ -48,7 +50,7 @@ class ColumnParallel(mx.gluon.Block):
             column.initialize(ctx=context)
         above = [layer for name, layer in network.convolutions() if name in ("conv3", "conv4", "conv5")]
         self._upper_reads_both = bool(above) and above[0].both_columns
-        self._sixth = network.conv6 is not None
+        self._sixth, self._hidden = network.conv6 is not None, network.hidden()
 
     def forward(self, x):
         maps = [column.lower(x.as_in_context(context)) for column, context in zip(self.columns, self.contexts)]
@@ -57,8 +59,11 @@ class ColumnParallel(mx.gluon.Block):
         maps = [column.upper(own) for column, own in zip(self.columns, maps)]
         if self._sixth:
             maps = [column.sixth(joined) for column, joined in zip(self.columns, self._exchange(maps))]
-        activities = [column.fc6(joined) for column, joined in zip(self.columns, self._exchange(maps))]
-        activities = [column.fc7(joined) for column, joined in zip(self.columns, self._exchange(activities))]
+        activities = maps
+        for name, layer in self._hidden:
+            if layer.both_columns:
+                activities = self._exchange(activities)
+            activities = [getattr(column, name)(read) for column, read in zip(self.columns, activities)]
         return self.columns[0].fc8(self._gather(activities, self.contexts[0]))
 
     def _exchange(self, parts):

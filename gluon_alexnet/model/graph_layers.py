@@ -144,9 +144,7 @@ class _Pooling(GraphLayer):
 class _CrossMapNormalization(GraphLayer):
     def __init__(self, *args, fast: bool, **kwargs):
         super().__init__(*args, **kwargs)
-        layer = self._layer
-        numbers = schema.ResponseNormalization(layer.minimum, layer.size, layer.scale, layer.power, True)
-        self._fast = fast and lrn_cpu.obstacle(numbers) is None
+        self._fast = fast and lrn_cpu.obstacle(normalization_numbers(self._layer)) is None
 
     def compute(self, F, inputs, parameters):
         layer = self._layer
@@ -159,6 +157,11 @@ class _CrossMapNormalization(GraphLayer):
         else:
             x = F.LRN(x, alpha=layer.scale, beta=layer.power, knorm=layer.minimum, nsize=layer.size)
         return F.reshape(x, shape=(-1, layer.channels, 0, 0), name="fwd")
+
+
+def normalization_numbers(layer: graphs.CrossMapNormalization) -> schema.ResponseNormalization:
+    """The same as in a recipe of the paper's net."""
+    return schema.ResponseNormalization(layer.minimum, layer.size, layer.scale, layer.power, alpha_divided_by_n=True)
 
 
 class _MapNormalization(GraphLayer):

@@ -26,6 +26,11 @@ def shapes(graph: graphs.LayerGraph) -> dict[str, Shape]:
     return found
 
 
+def outputs(graph: graphs.LayerGraph) -> int:
+    """Numbers that the net gives for an image: one a class."""
+    return math.prod(shapes(graph)[graph.cost.layer])
+
+
 def as_image(layer: graphs.Layer, channels: int, shape: Shape) -> int:
     """Height and width of an input seen as so many square maps. Raises InvalidRequest where it is none."""
     numbers = math.prod(shape)

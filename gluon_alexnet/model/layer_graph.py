@@ -8,8 +8,9 @@ import numpy as np
 
 from ..backend import mx
 from ..recipes import layer_graph as graphs
-from .graph_layers import build_layer
-from .graph_shapes import connections_name, parameter_shapes, shapes, weight_names
+from ..recipes import schema
+from .graph_layers import build_layer, normalization_numbers
+from .graph_shapes import connections_name, outputs, parameter_shapes, shapes, weight_names
 
 
 class Part(mx.gluon.HybridBlock):
@@ -84,8 +85,8 @@ class PlacedNet(mx.gluon.Block):
         for device, name in self._order:
             part = self.devices[device]._children[name]
             inputs = [values[name].as_in_context(self.contexts[device]) for name in part.reads]
-            outputs = part(*inputs)
-            values.update(zip(part.gives, outputs if len(part.gives) > 1 else [outputs]))
+            given = part(*inputs)
+            values.update(zip(part.gives, given if len(part.gives) > 1 else [given]))
         return values[self._graph.cost.layer].as_in_context(self.contexts[0]).flatten()
 
 
@@ -119,14 +120,14 @@ class GraphLoss(mx.gluon.HybridBlock):
 
     def __init__(self, graph: graphs.LayerGraph):
         super().__init__(prefix="")
-        self._cost, self._classes = graph.cost, shapes(graph)[graph.cost.layer]
+        self._cost, self._classes = graph.cost, outputs(graph)
 
     def hybrid_forward(self, F, y, labels):
         cost = self._cost
         if cost.kind == "cost.logreg":
             loss = -F.pick(F.log_softmax(y), labels)
         else:
-            target = F.one_hot(labels, int(np.prod(self._classes)))
+            target = F.one_hot(labels, self._classes)
             if cost.kind == "cost.crossent2":  # log(1 + exp(y)) - t y, of y before the logistic function
                 each = F.relu(y) - y * target + F.Activation(-F.abs(y), act_type="softrelu")
             elif cost.kind == "cost.rflickr":
@@ -163,6 +164,20 @@ def initial_parameters(graph: graphs.LayerGraph, seed: int) -> dict:
         bias = f"{layer.name}_bias"
         found[bias] = mx.nd.full(of_all[bias], layer.bias)
     return found
+
+
+def split(graph: graphs.LayerGraph, parameters: dict, parts: int) -> list[dict]:
+    """Parameters by name → those of each device; all of them for one device."""
+    found: list[dict] = [{} for _ in range(parts)]
+    devices = {layer.name: layer.device for layer in graph.layers}
+    for name, value in parameters.items():
+        found[0 if parts == 1 else devices[name.rpartition("_")[0]]][name] = value
+    return found
+
+
+def normalizations(graph: graphs.LayerGraph) -> list[schema.ResponseNormalization]:
+    """The numbers of each normalisation across maps."""
+    return [normalization_numbers(layer) for layer in graph.layers if isinstance(layer, graphs.CrossMapNormalization)]
 
 
 def _neuron(graph, layer):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..recipes.schema import Network
+from ..recipes.layer_graph import LayerGraph
+from ..recipes.schema import Net, Network
+from . import graph_shapes
 
 
 def convolution_outputs(network: Network) -> int:
@@ -21,8 +23,10 @@ def convolution_outputs(network: Network) -> int:
     return network.convolutions()[-1][1].kernels * size * size
 
 
-def parameter_shapes(network: Network, classes: int) -> dict[str, tuple[int, ...]]:
-    """Shape of each parameter of the fused net by name: conv1_weight is (96, 3, 11, 11) in the paper's net."""
+def parameter_shapes(network: Net, classes: int) -> dict[str, tuple[int, ...]]:
+    """Shape of each array of the fused net by name: conv1_weight is (96, 3, 11, 11) in the paper's net."""
+    if isinstance(network, LayerGraph):
+        return graph_shapes.parameter_shapes(network)
     shapes: dict[str, tuple[int, ...]] = {}
     maps_below = 3
     for name, layer in network.convolutions():
@@ -31,14 +35,18 @@ def parameter_shapes(network: Network, classes: int) -> dict[str, tuple[int, ...
         shapes[f"{name}_bias"] = (layer.kernels,)
         maps_below = layer.kernels
     inputs = convolution_outputs(network)
-    for name, outputs in (("fc6", network.fc6.neurons), ("fc7", network.fc7.neurons), ("fc8", classes)):
-        shapes[f"{name}_weight"], shapes[f"{name}_bias"] = (outputs, inputs), (outputs,)
-        inputs = outputs
+    for name, hidden in network.hidden():
+        seen = inputs if hidden.both_columns else inputs // network.columns
+        shapes[f"{name}_weight"], shapes[f"{name}_bias"] = (hidden.neurons, seen), (hidden.neurons,)
+        inputs = hidden.neurons
+    shapes["fc8_weight"], shapes["fc8_bias"] = (classes, inputs), (classes,)
     return shapes
 
 
-def parameter_count(network: Network, classes: int) -> dict[str, int]:
+def parameter_count(network: Net, classes: int) -> dict[str, int]:
     """Number of parameters of each layer, by name."""
+    if isinstance(network, LayerGraph):
+        return graph_shapes.parameter_count(network)
     counts: dict[str, int] = {}
     for name, shape in parameter_shapes(network, classes).items():
         layer = name.rpartition("_")[0]
@@ -47,4 +55,5 @@ def parameter_count(network: Network, classes: int) -> dict[str, int]:
 
 
 def _pooled(size, network):
-    return (size - network.pooling.size) // network.pooling.stride + 1
+    over = size - network.pooling.size
+    return (-(-over // network.pooling.stride) if network.pooling.round_up else over // network.pooling.stride) + 1

@@ -270,6 +270,11 @@ class LayerGraph:
         """On how many devices the file places its layers."""
         return 1 + max(layer.device for layer in self.layers)
 
+    # As the paper's net: devices it is made for, and the data's mean image subtracted.
+    columns = devices
+    channel_mean = None
+    channel_std = None
+
     def layer(self, name: str) -> Layer:
         """The layer of that name. Raises KeyError where there is none."""
         return {layer.name: layer for layer in self.layers}[name]

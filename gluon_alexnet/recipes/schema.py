@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..errors import WrongUse
+from . import layer_graph
+from .graph_updates import Update
+from .layer_graph import LayerGraph
 
 
 def require(condition: bool, sentence: str, owner: object) -> None:
@@ -41,11 +44,12 @@ class Convolution:
 
 @dataclass(frozen=True)
 class FullyConnected:
-    """A hidden fully-connected layer; it reads every column (Sec. 3.5)."""
+    """A hidden fully-connected layer (Sec. 3.5)."""
 
     neurons: int  # of all columns together
     weight_deviation: float = 0.01  # standard deviation of the initial weights (Sec. 5)
     bias: float = 1.0  # initial bias of the hidden layers (Sec. 5)
+    both_columns: bool = True  # reads every column, or its own only, as in net #150 of the 2012 code
 
     def __post_init__(self):
         require(self.neurons > 0, "neurons must be positive", self)
@@ -86,6 +90,7 @@ class Pooling:
 
     size: int = 3  # z, pixels
     stride: int = 2  # s, pixels
+    round_up: bool = False  # a last window that overruns the maps takes what it holds, as in the 2012 code
 
     def __post_init__(self):
         require(self.size > 0 and self.stride > 0, "size and stride must be positive", self)
@@ -107,12 +112,14 @@ class Network:
     conv6: Optional[Convolution] = None  # the sixth layer of CNN*, on top of the last pooling (Sec. 6)
     fc6: FullyConnected = FullyConnected(neurons=4096)
     fc7: FullyConnected = FullyConnected(neurons=4096)
+    bottleneck: Optional[FullyConnected] = None  # a linear layer between fc7 and fc8, as in net #146 for 21,843 classes
     fc8_weight_deviation: float = 0.01  # Sec. 5
     fc8_bias: float = 0.0  # Sec. 5
     neuron: str = "relu"  # or "tanh" (Sec. 3.1)
     normalization: Optional[ResponseNormalization] = ResponseNormalization()  # after layers 1 and 2
     relu_before_normalization: bool = True  # in layer 1; the 2012 code has conv, LRN, pool, ReLU there
     map_normalization: Optional[MapNormalization] = None  # in layer 2, after LRN
+    normalization5: bool = False  # response normalisation after layer 5, too, then pooling, then ReLU: net #149
     pooling: Pooling = Pooling()  # after layers 1, 2 and 5
     dropout: float = 0.5  # probability that a hidden neuron of fc6, fc7 is set to zero (Sec. 4.2)
     # Where "One weird trick" and its descendants differ; the paper's net has none of the four.
@@ -129,12 +136,18 @@ class Network:
             require(numbers is None or len(numbers) == 3, f"{name} must be three numbers, red, green and blue", self)
         require(self.channel_std is None or min(self.channel_std) > 0, "channel_std must be positive", self)
         require(self.neuron in ("relu", "tanh"), f"neuron must be relu or tanh, not {self.neuron!r}", self)
-        shared = [layer.kernels for _, layer in self.convolutions()] + [self.fc6.neurons, self.fc7.neurons]
+        require(not self.normalization5 or self.normalization is not None, "there is no normalisation to repeat", self)
+        shared = [layer.kernels for _, layer in self.convolutions()] + [layer.neurons for _, layer in self.hidden()]
         require(not any(n % self.columns for n in shared), f"{self.columns} columns must divide each layer", self)
 
     def convolutions(self) -> list[tuple[str, Convolution]]:
         """The convolutional layers there are, with their names, from the first to the last."""
         layers = [(name, getattr(self, name)) for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6")]
+        return [(name, layer) for name, layer in layers if layer is not None]
+
+    def hidden(self) -> list[tuple[str, FullyConnected]]:
+        """The fully-connected layers below layer 8, with their names, from the first to the last."""
+        layers = [(name, getattr(self, name)) for name in ("fc6", "fc7", "bottleneck")]
         return [(name, layer) for name, layer in layers if layer is not None]
 
 
@@ -169,6 +182,7 @@ class LayerRates:
     conv6: float = 1.0
     fc6: float = 1.0
     fc7: float = 1.0
+    bottleneck: float = 1.0
     fc8: float = 1.0
 
     def __post_init__(self):
@@ -196,6 +210,8 @@ class Learning:
     conv1_frozen_after: Optional[int] = None  # epochs after which conv1 learns no more
     layer_rates: LayerRates = LayerRates()
     epochs: int = 90  # roughly, says the paper
+    # Of a net from cuda-convnet's files, in place of the numbers above: how each parameter is updated.
+    updates: tuple[Update, ...] = ()
     # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw it in 3 runs of 8.
     stalled_after: int = 2000
 
@@ -215,20 +231,33 @@ class Learning:
         require(self.stalled_after > 0, "stalled_after must be positive", self)
 
 
+Net = typing.Union[Network, LayerGraph]  # the paper's net in one of its forms, or any net of cuda-convnet's
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All numbers of one way to train."""
 
     name: str
-    network: Network = field(default_factory=Network)
+    network: Net = field(default_factory=Network)
     augmentation: Augmentation = field(default_factory=Augmentation)
     learning: Learning = field(default_factory=Learning)
     variants: tuple[str, ...] = ()  # names of the changes of variants.py made to it
 
+    @property
+    def alexnet(self) -> Network:
+        """The network, where it is the paper's in one of its forms. Raises WrongUse where it is a layer graph."""
+        if isinstance(self.network, LayerGraph):
+            raise WrongUse(f"{self.name} is a net of a layer file ({self.network.source}), not one of the paper's.")
+        return self.network
+
 
 def to_dict(recipe: Recipe) -> dict:
     """The recipe as plain dicts, lists and numbers, for recipe.json."""
-    return dataclasses.asdict(recipe)
+    content = dataclasses.asdict(recipe)
+    if isinstance(recipe.network, LayerGraph):
+        content["network"] = layer_graph.to_dict(recipe.network)
+    return content
 
 
 def from_dict(content: dict, older: bool = False) -> Recipe:
@@ -242,7 +271,8 @@ def from_dict(content: dict, older: bool = False) -> Recipe:
 def _build(cls, content, where, older):
     if not isinstance(content, dict):
         raise WrongUse(f"{where} must be an object with the fields of a {cls.__name__}.")
-    types = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(cls)
+    types = {one.name: hints[one.name] for one in dataclasses.fields(cls)}
     unknown = sorted(set(content) - set(types))
     absent = [] if older else sorted(set(types) - set(content))
     if unknown or absent:
@@ -254,13 +284,24 @@ def _build(cls, content, where, older):
     return cls(**values)
 
 
+def _layer(_, content, where, older):
+    if not isinstance(content, dict):
+        raise WrongUse(f"{where} must be an object with the fields of a layer.")
+    return layer_graph.layer_from_dict(content, lambda cls, fields: _build(cls, fields, where, older))
+
+
 def _value(kind, value, where, older):
+    if kind == Net:
+        kind = LayerGraph if isinstance(value, dict) and "layers" in value else Network
     if typing.get_origin(kind) is typing.Union:  # Optional
         return None if value is None else _value(typing.get_args(kind)[0], value, where, older)
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, where, older)
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
+        if dataclasses.is_dataclass(item) and isinstance(value, (list, tuple)):
+            build = _layer if item is layer_graph.Layer else _build
+            return tuple(build(item, one, f"{where}[{place}]", older) for place, one in enumerate(value))
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, item) for v in value):
             raise WrongUse(f"{where} must be a list of {item.__name__}, not {value!r}.")
         return tuple(value)

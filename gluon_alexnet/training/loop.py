@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -67,7 +66,7 @@ def train(
             "images": state.position - state.skipped,
             "skipped": state.skipped,
             "rate": rates.weights,
-            "rates": {name: rate for name, rate in dataclasses.asdict(rates).items() if name != "layers"},
+            "rates": lr_schedule.to_dict(rates),
             "training_loss": state.loss_sum / (state.position - state.skipped),
             "validation_images": error.images,
             "validation_top1": error.top1,
@@ -92,6 +91,8 @@ def _epoch(learner, learning, data, state, supervisor, workers):
     with supervisor.epoch(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
         began = time.monotonic()
         for number, (crops, labels, skipped) in enumerate(batches, 1):
+            if lr_schedule.changes_within(learning):
+                rates = _rates_now(learning, data, state)
             try:
                 loss = learner.step(crops, labels, rates, step_seed(state.seed, state.step))
             except FloatingPointError as error:
@@ -130,6 +131,14 @@ def _epoch(learner, learning, data, state, supervisor, workers):
     if state.position == state.skipped:
         raise FailedWork("All pictures of the epoch are damaged: there is nothing to learn from.")
     return True
+
+
+def _rates_now(learning, data, state):
+    """Rates of the next update, of a graph whose rates fall from step to step."""
+    updates = learning.epochs * -(-data.images // learning.batch_size)
+    generator = np.random.default_rng([state.seed, state.step, 1])
+    progress = min(state.step / updates, 1.0)
+    return lr_schedule.rates(learning, state.errors, state.by_hand, progress, generator.standard_normal)
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..recipes import schema
@@ -20,9 +20,12 @@ class Rates:
     conv1_weights: float
     conv1_biases: float
     layers: schema.LayerRates = field(default_factory=schema.LayerRates)  # what each layer's rate is multiplied by
+    each: Mapping[str, float] = field(default_factory=dict)  # of a graph's parameters by name, instead of those above
 
     def of(self, parameter: str) -> float:
         """Rate of a parameter by its name, such as conv1_bias."""
+        if self.each:
+            return self.each[parameter]
         kind = "biases" if parameter.endswith("_bias") else "weights"
         layer = parameter.rpartition("_")[0]
         return getattr(self, f"conv1_{kind}" if layer == "conv1" else kind) * getattr(self.layers, layer)
@@ -37,11 +40,22 @@ class ByHand:
     by: str  # who set it
 
 
-def rates(learning: schema.Learning, errors: Sequence[float], by_hand: ByHand | None = None) -> Rates:
+def rates(
+    learning: schema.Learning,
+    errors: Sequence[float],
+    by_hand: ByHand | None = None,
+    progress: float | None = None,
+    chance: Callable[[], float] | None = None,
+) -> Rates:
     """Rates of the next epoch, after the finished epochs whose validation errors these are.
 
-    by_hand replaces the rate of the weights, and that of biases which have none of their own.
+    by_hand replaces the rate of the weights, and that of biases which have none of their own. Of a graph's parameters
+    it scales each. progress: share of the run that is done, where the epochs do not say it closely enough; chance: a
+    draw from N(0, 1), for a graph's rates with noise.
     """
+    if learning.updates:
+        progress = len(errors) / learning.epochs if progress is None else progress
+        return _graph_rates(learning, progress, by_hand, chance)
     weights = rate(learning, errors)
     if by_hand is not None:
         weights = by_hand.rate * (weights / by_hand.scheduled)
@@ -53,8 +67,33 @@ def rates(learning: schema.Learning, errors: Sequence[float], by_hand: ByHand | 
     return Rates(weights, biases, learning.conv1_slow_rate if slow else weights, biases, layers)
 
 
+def to_dict(rates: Rates) -> dict:
+    """The rates for a run's log: each parameter's, or those that differ."""
+    names = ("weights", "biases", "conv1_weights", "conv1_biases")
+    return dict(rates.each) if rates.each else {name: getattr(rates, name) for name in names}
+
+
+def changes_within(learning: schema.Learning) -> bool:
+    """Whether rates change from update to update, not from epoch to epoch alone."""
+    return any(update.schedule.kind != "default" or update.schedule.noise for update in learning.updates)
+
+
+def _graph_rates(learning, progress, by_hand, chance):
+    each = {update.parameter: update.schedule.rate(update.rate, progress) for update in learning.updates}
+    if by_hand is not None and by_hand.scheduled > 0:
+        each = {name: rate * by_hand.rate / by_hand.scheduled for name, rate in each.items()}
+    for update in learning.updates:
+        if update.schedule.noise and chance is not None:
+            each[update.parameter] *= 1 + update.schedule.noise * abs(chance())
+    biases = {name for name in each if name.endswith("_bias")}
+    weights, biased = (max(rate for name, rate in each.items() if (name in biases) == kind) for kind in (False, True))
+    return Rates(weights, biased, weights, biased, each=each)
+
+
 def rate(learning: schema.Learning, errors: Sequence[float]) -> float:
-    """Rate of all layers' weights in the next epoch."""
+    """Rate of all layers' weights in the next epoch; of a graph, the largest."""
+    if learning.updates:
+        return _graph_rates(learning, len(errors) / learning.epochs, None, None).weights
     if learning.rate_steps:
         return stepped_rate(learning, len(errors))
     return learning.rate / learning.rate_divisor ** min(plateaus(learning, errors), learning.rate_drops)
@@ -64,7 +103,9 @@ def finished(learning: schema.Learning, errors: Sequence[float]) -> bool:
     """Whether training ends here: all epochs are done, or the error stalls after the last drop."""
     if len(errors) >= learning.epochs:
         return True
-    return not learning.rate_steps and plateaus(learning, errors) > learning.rate_drops
+    if learning.rate_steps or learning.updates:
+        return False
+    return plateaus(learning, errors) > learning.rate_drops
 
 
 def stepped_rate(learning: schema.Learning, epoch: int) -> float:

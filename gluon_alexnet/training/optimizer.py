@@ -7,28 +7,43 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..backend import mx
+from ..recipes.schema import Learning
 
 
 class MomentumDescent(mx.optimizer.SGD):
-    """MXNet's SGD, one operator a weight: on a CPU its aggregated one takes three times as long."""
+    """MXNet's SGD, one operator a weight: on a CPU its aggregated one takes three times as long.
 
-    def __init__(self, **numbers):
-        super().__init__(**numbers)
+    momenta, decays: of each parameter, by its place. A parameter whose rate is 0 stays, and so does its momentum, as in
+    the 2012 code.
+    """
+
+    def __init__(self, momenta: Sequence[float], decays: Sequence[float], **numbers):
+        super().__init__(momentum=max([0.0, *momenta]), **numbers)
         self.aggregate_num = 0
+        self._momenta, self._decays = list(momenta), list(decays)
 
     def update_multi_precision(self, index, weight, grad, state):
-        if state is None:  # no momentum
-            super().update_multi_precision(index, weight, grad, state)
-            return
         self._update_count(index)
-        numbers = {"momentum": self.momentum, "rescale_grad": self.rescale_grad}
-        rate, decay = self._get_lr(index), self._get_wd(index)
-        mx.nd.sgd_mom_update(weight, grad, state, out=weight, lr=rate, wd=decay, **numbers)
+        rate = self._get_lr(index)
+        if rate == 0:
+            return
+        decay, scale = self._decays[index], self.rescale_grad
+        if state is None:  # no momentum
+            mx.nd.multi_sgd_update(weight, grad, num_weights=1, lrs=[rate], wds=[decay], rescale_grad=scale, out=weight)
+            return
+        momentum = self._momenta[index]
+        mx.nd.sgd_mom_update(weight, grad, state, out=weight, lr=rate, wd=decay, momentum=momentum, rescale_grad=scale)
 
 
-def optimizer(context, **numbers):
-    """The optimizer to give to a Trainer on this context; numbers: of MXNet's SGD."""
-    return MomentumDescent(**numbers) if context.device_type == "cpu" else mx.optimizer.SGD(**numbers)
+def optimizer(learning: Learning, names: Sequence[str]) -> MomentumDescent:
+    """The optimizer to give to a Trainer of the parameters with these names (Sec. 5); biases do not decay."""
+    each = {update.parameter: update for update in learning.updates}
+    if each:
+        momenta, decays = [each[name].momentum for name in names], [each[name].decay for name in names]
+    else:
+        momenta = [learning.momentum] * len(names)
+        decays = [0.0 if name.endswith("_bias") else learning.weight_decay for name in names]
+    return MomentumDescent(momenta, decays, learning_rate=learning.rate)
 
 
 def first_not_finite(gradients: Sequence) -> int | None:

@@ -7,40 +7,34 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..backend import mx
-from ..model.alexnet import AlexNet, set_parameters
-from ..model.column_parallel import ColumnParallel, split
+from ..model import build
+from ..model.alexnet import set_parameters
 from ..recipes.schema import Recipe
 from . import lr_schedule, optimizer
+from .constraints import constrain
 
 
 class Replica:
     """The whole net once, on one context or on one a column, with the momentum of each weight."""
 
     def __init__(self, recipe: Recipe, classes: int, contexts: Sequence, fast: bool):
-        self.context = contexts[0]
-        if len(contexts) == 1:
-            self.net = AlexNet(recipe.network, classes, fast)
-            self.net.initialize(ctx=self.context)
-            self.blocks = [self.net]
-        else:
-            self.net = ColumnParallel(recipe.network, classes, contexts, fast)
-            self.blocks = self.net.columns
+        self.context, self.recipe, self._network = contexts[0], recipe, recipe.network
+        self.net, self.blocks = build.place(recipe.network, classes, contexts, fast)
         self.net.hybridize(static_alloc=True)
-        self._loss = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-        for block in self.blocks:
-            block.collect_params(".*_bias").setattr("wd_mult", 0)  # Gluon decays biases otherwise
-        sgd = {
-            "learning_rate": recipe.learning.rate,
-            "momentum": recipe.learning.momentum,
-            "wd": recipe.learning.weight_decay,
-        }
+        self._loss = build.loss(recipe.network)
         # A list keeps the order of collect_params; Trainer would sort a dict, and momentum goes by position.
-        self.parameters = [list(block.collect_params().items()) for block in self.blocks]
+        everything = [list(block.collect_params().items()) for block in self.blocks]
+        self.parameters = [[one for one in some if one[1].grad_req != "null"] for some in everything]
+        # What a graph chose at random when training began, and learns no more of.
+        self._constants = [[one for one in some if one[1].grad_req == "null"] for some in everything]
+        self._updates = {update.parameter: update for update in recipe.learning.updates}
         self.trainers = [
             mx.gluon.Trainer(
-                [parameter for _, parameter in parameters], optimizer.optimizer(context, **sgd), kvstore=None
+                [parameter for _, parameter in parameters],
+                optimizer.optimizer(recipe.learning, [name for name, _ in parameters]),
+                kvstore=None,
             )
-            for parameters, context in zip(self.parameters, contexts)
+            for parameters in self.parameters
         ]
 
     def loss(self, crops: np.ndarray, labels: np.ndarray):
@@ -51,6 +45,13 @@ class Replica:
     def values(self) -> list:
         """Each parameter's array, column by column."""
         return [parameter.data() for parameters in self.parameters for _, parameter in parameters]
+
+    def parts(self) -> list[dict]:
+        """For each block, all its arrays by name, those that are not learned among them."""
+        return [
+            {name: parameter.data() for name, parameter in [*parameters, *constants]}
+            for parameters, constants in zip(self.parameters, self._constants)
+        ]
 
     def gradients(self) -> list:
         """Each gradient, in the order of :meth:`values`."""
@@ -71,11 +72,14 @@ class Replica:
     def update(self, rates: lr_schedule.Rates, share: float, images: int) -> None:
         """One update by gradients that are sums over so many images, with this share of the rates."""
         for parameters, trainer in zip(self.parameters, self.trainers):
-            trainer.set_learning_rate(rates.weights * share)
+            trainer.set_learning_rate(share)
             for name, parameter in parameters:
-                parameter.lr_mult = rates.of(name) / rates.weights
+                parameter.lr_mult = rates.of(name)
                 parameter.data()._fresh_grad = True  # where the gradient came from other pictures, Gluon would warn
             trainer.step(images)
+            for name, parameter in parameters:
+                if name in self._updates and rates.of(name):
+                    constrain(parameter.data(), self._updates[name])
 
     def check_gradients(self) -> None:
         """Raises FloatingPointError, naming one, where a gradient is not finite."""
@@ -93,8 +97,8 @@ class Replica:
 
     def restore(self, parameters: dict, momentum: dict) -> None:
         """Take parameters and momentum in the fused net's form."""
-        columns = len(self.blocks)
-        for index, (values, velocities) in enumerate(zip(split(parameters, columns), split(momentum, columns))):
+        parts = [build.split(self._network, arrays, len(self.blocks)) for arrays in (parameters, momentum)]
+        for index, (values, velocities) in enumerate(zip(*parts)):
             set_parameters(self.blocks[index], values)
             updater = self.trainers[index]._updaters[0]
             for place, (name, parameter) in enumerate(self.parameters[index]):

@@ -15,10 +15,8 @@ from ..backend import mx
 from ..data.augmentation import network_order
 from ..distributed.collectives import Alone, Group
 from ..errors import WrongUse
-from ..model import lrn_cpu
-from ..model.alexnet import initial_parameters
-from ..model.column_parallel import join
-from ..recipes.schema import Network, Recipe
+from ..model import build
+from ..recipes.schema import Recipe
 from . import lr_schedule
 from .replica import Replica
 
@@ -36,7 +34,8 @@ class Learner:
             raise WrongUse(f"A net of {each} columns runs on 1 device or on a multiple of {each}, not on {count}.")
         self.classes = classes
         self._network = network
-        fast = normalization_obstacle(network, contexts) is None
+        build.check_classes(network, classes)
+        fast = build.normalization_obstacle(network, contexts) is None
         each = 1 if count == 1 else network.columns
         groups = [contexts[start : start + each] for start in range(0, count, each)]
         self._replicas = [Replica(recipe, classes, group, fast) for group in groups]
@@ -52,7 +51,7 @@ class Learner:
 
     def initialize(self, classes: int, seed: int) -> None:
         """The initial parameters of a seed, the same on any number of contexts; momentum 0."""
-        self.restore(initial_parameters(self._network, classes, seed), {})
+        self.restore(build.initial_parameters(self._network, classes, seed), {})
 
     def join(self, workers: Group) -> None:
         """Learn with these workers from now on; all of them get the first one's parameters."""
@@ -128,11 +127,11 @@ class Learner:
         def classify(pictures):
             parts = np.array_split(pictures, len(self._replicas))
             outputs = [
-                replica.net(mx.nd.array(network_order(part) - mean, ctx=replica.context)).softmax()
+                replica.net(mx.nd.array(network_order(part) - mean, ctx=replica.context))
                 for replica, part in zip(self._replicas, parts)
                 if len(part)
             ]
-            return np.concatenate([output.asnumpy() for output in outputs])
+            return np.concatenate([build.scores(mx.nd, self._network, output).asnumpy() for output in outputs])
 
         return classify
 
@@ -141,7 +140,7 @@ class Learner:
         if self._asynchronous is not None:
             self._asynchronous.settle(self._replicas[0].values())
             self._copy_to_others(Replica.values)
-        return join([{name: parameter.data() for name, parameter in parameters} for parameters in self._parameters])
+        return build.join(self._network, self._replicas[0].parts())
 
     def momentum(self) -> dict:
         """The momentum of each parameter that has been updated, in the form of :meth:`parameters`."""
@@ -149,21 +148,12 @@ class Learner:
         if self._asynchronous is not None:
             parts = [{name: state.copy() for name, state in part.items()} for part in parts]
             self._asynchronous.add_momentum([state for part in parts for state in part.values()])
-        return join(parts)
+        return build.join(self._network, parts)
 
     def restore(self, parameters: dict, momentum: dict) -> None:
         """Take what :meth:`parameters` and :meth:`momentum` gave, on any number of contexts."""
         for replica in self._replicas:
             replica.restore(parameters, momentum)
-
-
-def normalization_obstacle(network: Network, contexts: Sequence) -> str | None:
-    """Why training on these contexts takes MXNet's own response normalisation, in words; None where it does not."""
-    if network.normalization is None:
-        return "there is none"
-    if any(context.device_type != "cpu" for context in contexts):
-        return "MXNet's own is fast on a GPU"
-    return lrn_cpu.obstacle(network.normalization)
 
 
 def _sum(losses):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import cuda_files as files
 from helpers.cuda_files import section
+from helpers.nets_2012 import Narrow
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.model.graph_shapes import parameter_shapes
@@ -13,8 +14,7 @@ from gluon_alexnet.model.layer_graph import GraphLoss, GraphNet, PlacedNet, init
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory):
     """A net built like #145, without dropout's masks."""
-    layers, params = files.Narrow().files(dropout=False)
-    return files.read(tmp_path_factory.mktemp("narrow"), layers, params, 99).graph
+    return files.read(tmp_path_factory.mktemp("narrow"), *Narrow(keep=1).files(), 99).graph
 
 
 def gradients(net, graph, values, images, labels):

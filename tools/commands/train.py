@@ -253,7 +253,7 @@ def _follow(learner, recipe, data, state, workers, new):
 
 def _begin(learner, description, seed, init):
     """Give the learner its first parameters; the run's description with where they are from."""
-    from gluon_alexnet.model.alexnet import initial_parameters
+    from gluon_alexnet.model.build import initial_parameters
     from gluon_alexnet.training import finetune
 
     classes = description.classes
@@ -270,10 +270,10 @@ def _begin(learner, description, seed, init):
 
 
 def _say_if_slow(network, contexts):
-    from gluon_alexnet.training.trainer import normalization_obstacle
+    from gluon_alexnet.model.build import NONE, normalization_obstacle
 
     obstacle = normalization_obstacle(network, contexts)
-    if obstacle is not None and network.normalization is not None and contexts[0].device_type == "cpu":
+    if obstacle not in (None, NONE) and contexts[0].device_type == "cpu":
         click.echo(f"Training takes MXNet's own, slower response normalisation: {obstacle}.", err=True)
 
 
