@@ -1,23 +1,45 @@
-"""Activities of layer 7: what the last hidden layer makes of a picture, of a run or of an exported net (Sec. 6.1)."""
+"""What the layers of a net make of pictures: of any layer by its name, and fc7's for similar pictures (Sec. 6.1)."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..atomic_files import sha256
 from ..backend import mx
-from ..data.augmentation import crop_views
-from ..errors import FailedWork
+from ..data.augmentation import crop_views, network_order
+from ..errors import FailedWork, WrongUse
 from ..export import symbol as deployment
+from ..model import layer_chain as chain
 from ..model.classifier import Classifier, classify_with
 from ..recipes import schema
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A net from raw pictures to probabilities as MXNet's symbol, with its parameters."""
+
+    symbol: Any
+    values: dict  # NDArray by name
+    size: int  # height and width of a view, pixels
+    digest: str  # SHA-256 (hex) of the net, its layers' numbers and all its parameters
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Some layers of a net. ``compute``: uint8 (M, size, size, 3) → {name: float32 (M, *shape)}."""
+
+    compute: Callable[[np.ndarray], dict[str, np.ndarray]]
+    size: int
+    shapes: dict[str, tuple[int, ...]]  # of one picture: (maps, height, width) or (neurons,)
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -34,29 +56,107 @@ class Fc7:
         return self.activities(crop_views(pictures, self.size, 1)[:, 0])
 
 
-def of_classifier(classifier: Classifier, network: schema.Network, context) -> Fc7:
-    """Fc7 of a run's net. Raises FailedWork where a parameter is not a finite number."""
+def graph_of_classifier(classifier: Classifier, network: schema.Network) -> Graph:
+    """The graph of a run's net."""
     values = {name: parameter.data() for name, parameter in classifier.collect_params().items()}
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(network), sort_keys=True).encode())
     for name in sorted(values):
         digest.update(f"{name} {values[name].shape}".encode())
         digest.update(values[name].asnumpy())
     symbol = classifier(mx.sym.var("data", dtype=np.float32))
-    return _fc7(symbol, values, network.input_size, digest.hexdigest(), context)
+    return Graph(symbol, values, network.input_size, digest.hexdigest())
 
 
-def of_export(path: Path, context) -> Fc7:
-    """Fc7 of an exported OUT, from the inside of its graph. Raises FailedWork where a file is missing or damaged."""
-    size = int(deployment.read_export(path, context)["input"]["shape"][-1])
+def graph_of_export(path: Path, context: Any) -> Graph:
+    """The graph of an exported OUT. Raises FailedWork where a file is missing or damaged, WrongUse for int8 or bf16."""
+    description = deployment.read_export(path, context)
+    for form in ("int8", "bf16"):
+        if form in description:
+            raise WrongUse(f"{path} is a net in {form}, whose layers cannot be looked into; use the float32 net.")
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(path), 0)
     files = (deployment.file_of(path, role) for role in ("symbol", "parameters"))
     digest = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
-    return _fc7(symbol, {**arguments, **auxiliary}, size, digest, context)
+    return Graph(symbol, {**arguments, **auxiliary}, int(description["input"]["shape"][-1]), digest)
 
 
-def _fc7(symbol, values, size, digest, context):
-    graph = symbol.get_internals()["fc8_fwd_output"].get_children()[0]
-    block = mx.gluon.SymbolBlock(graph, mx.sym.var("data", dtype=np.float32))
+def layer_shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
+    """The layers that there are, in order, with the shape of one picture's output: {"conv1": (96, 55, 55), …}.
+
+    A graph that is no chain of AlexNet's layers has its own nodes' names.
+    """
+    return {name: shape for name, (shape, _) in _outputs(graph, before_activation=True).items()}
+
+
+def open_layers(graph: Graph, names: Sequence[str], before_activation: bool, context: Any) -> Layers:
+    """The net up to these layers, on one device.
+
+    A layer with weights, conv5 or fc6, means what its activation function makes of it, if one follows at once, unless
+    ``before_activation``. Raises WrongUse for a name that there is not (the known ones are listed) or none at all,
+    FailedWork where a parameter is not a finite number.
+    """
+    outputs = _outputs(graph, before_activation)
+    unknown = [name for name in names if name not in outputs]
+    if unknown or not names:
+        what = f"There is no layer {unknown[0]}" if unknown else "No layer is named"
+        raise WrongUse(f"{what}; this net has {', '.join(outputs)}.")
+    names = list(dict.fromkeys(names))
+    internals = graph.symbol.get_internals()
+    # As a block: bound as one symbol, MXNet 1.9.1 on a CPU gives a convolution's values for the ReLU behind it.
+    block = _block(mx.sym.Group([internals[outputs[name][1]] for name in names]), graph.values, context)
+
+    def compute(images):
+        found = block(mx.nd.array(network_order(images), ctx=context))
+        found = [found] if len(names) == 1 and not isinstance(found, (list, tuple)) else found
+        return {name: output.asnumpy() for name, output in zip(names, found)}
+
+    return Layers(compute, graph.size, {name: outputs[name][0] for name in names}, graph.digest)
+
+
+def of_classifier(classifier: Classifier, network: schema.Network, context: Any) -> Fc7:
+    """Fc7 of a run's net. Raises FailedWork where a parameter is not a finite number."""
+    return _fc7(graph_of_classifier(classifier, network), context)
+
+
+def of_export(path: Path, context: Any) -> Fc7:
+    """Fc7 of an exported OUT, from the inside of its graph. Raises FailedWork where a file is missing or damaged."""
+    return _fc7(graph_of_export(path, context), context)
+
+
+def _fc7(graph: Graph, context: Any) -> Fc7:
+    symbol = graph.symbol.get_internals()["fc8_fwd_output"].get_children()[0]
+    block = _block(symbol, graph.values, context)
+    return Fc7(classify_with(block, context), graph.size, graph.values["fc7_bias"].shape[0], graph.digest)
+
+
+def _outputs(graph: Graph, before_activation: bool) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name of each layer → (shape for one picture, the graph's own name of its output)."""
+    try:
+        layers = chain.read(graph.symbol, graph.size)
+    except WrongUse:
+        return _nodes(graph)
+    found = {layer.name: (layer.shape, layer.output) for layer in layers if not isinstance(layer.kind, chain.Flatten)}
+    if not before_activation:
+        for layer, above in zip(layers, layers[1:]):
+            weighted = isinstance(layer.kind, (chain.Convolution, chain.FullyConnected))
+            if weighted and isinstance(above.kind, chain.Activation):
+                found[layer.name] = (above.shape, above.output)
+    return found
+
+
+def _nodes(graph: Graph) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Every node of a graph that is no chain."""
+    internals = graph.symbol.get_internals()
+    _, shapes, _ = internals.infer_shape(data=(1, 3, graph.size, graph.size))
+    return {
+        name.removesuffix("_output").removesuffix("_fwd"): (tuple(shape[1:]), name)
+        for name, shape in zip(internals.list_outputs(), shapes)
+        if name.endswith("_output") and shape[0] == 1
+    }
+
+
+def _block(symbol: Any, values: dict, context: Any) -> Any:
+    """A symbol with its parameters, hybridized, on a device."""
+    block = mx.gluon.SymbolBlock(symbol, mx.sym.var("data", dtype=np.float32))
     for name, parameter in block.collect_params().items():
         # ReLU turns NaN into 0: the activities would not tell.
         if not np.isfinite(values[name].asnumpy()).all():
@@ -66,4 +166,4 @@ def _fc7(symbol, values, size, digest, context):
         parameter.initialize(ctx=context)
         parameter.set_data(values[name])
     block.hybridize(static_alloc=True)
-    return Fc7(classify_with(block, context), size, values["fc7_bias"].shape[0], digest)
+    return block

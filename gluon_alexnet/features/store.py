@@ -1,7 +1,7 @@
 """Activities of layer 7 over a whole data set, kept in a file, and the nearest of them (Sec. 6.1, Fig. 4 right).
 
     FOLDER/features.json   what the vectors are of: net, data set, split, how many; a checksum for each block
-    FOLDER/vectors.f16     float16, little-endian, (images, width): row i is the picture with record id i
+    FOLDER/vectors.npy     float16 (images, width): row i is the picture with record id i; `numpy.load` opens it
 
 FOLDER gets its name when it is complete; until then it is FOLDER.partial, which the next call continues. float16
 halves the room: those of ImageNet take 10.5 GB, which a machine with 24 GB keeps in its memory. Rounding changes an
@@ -11,7 +11,6 @@ activity by one part in 2,048 at most, and so no distance by more than that part
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
@@ -29,10 +28,13 @@ from ..atomic_files import sync, write_text
 from ..data.prefetch import prefetched
 from ..errors import FailedWork, WrongUse
 from .activations import Fc7
+from .npy_file import HEADER_BYTES, GrowingNpy
 
 FORMAT = "alexnet-features"
-FORMAT_VERSION = 1
-HEADER, VECTORS = "features.json", "vectors.f16"
+FORMAT_VERSION = 2
+HEADER, VECTORS = "features.json", "vectors.npy"
+VECTORS_1 = "vectors.f16"  # of version 1: the same rows without NumPy's header
+DTYPE = "<f2"
 BLOCK_BYTES = 2**26  # of float16; as many vectors are checked, converted and searched at a time
 SYNCED = 1024  # vectors after which the disk must hold what was written
 SPARE = 16  # candidates beyond those asked for, which exact distances put in order
@@ -55,7 +57,7 @@ class Contents:
 
     @property
     def bytes(self) -> int:
-        """Size of the vectors' file."""
+        """Size of the vectors, without their file's header."""
         return 2 * self.images * self.width
 
 
@@ -68,12 +70,14 @@ class Features:
     def __init__(self, folder: Path, contents: Contents):
         self.folder, self.contents = folder, contents
         header = _read_header(folder, contents)
-        self._file = folder / VECTORS
+        older = header["version"] == 1
+        self._file, self._offset = folder / (VECTORS_1 if older else VECTORS), 0 if older else HEADER_BYTES
         self._checksums = header.get("crc32")
-        size = self._file.stat().st_size if self._file.exists() else 0
+        size = self._file.stat().st_size - self._offset if self._file.exists() else 0
         rows = _rows_a_block(contents.width)
         if size != contents.bytes or not isinstance(self._checksums, list) or self._checksums == []:
-            raise FailedWork(_damaged(folder, f"{VECTORS} has {size} bytes instead of {contents.bytes}"))
+            found = f"{self._file.name} has {max(size, 0)} bytes of vectors, not {contents.bytes}"
+            raise FailedWork(_damaged(folder, found))
         self._begins = range(0, contents.images, rows)
         if len(self._checksums) != len(self._begins):
             raise FailedWork(_damaged(folder, f"{HEADER} has checksums of another file"))
@@ -84,14 +88,15 @@ class Features:
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """(id of the first, float32 (n, width)) over all vectors, each block checked. Raises FailedWork if damaged."""
         for number, begin in enumerate(self._begins):
-            half = _mapped(self._file, self.contents, begin)
+            half = _mapped(self._file, self.contents, begin, self._offset)
             if zlib.crc32(half) != self._checksums[number]:
                 raise FailedWork(_damaged(self.folder, f"vectors {begin} to {begin + len(half) - 1} have changed"))
             yield begin, _single(half)
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """float32 (n, width) of these record ids."""
-        mapped = np.memmap(self._file, np.float16, "r", shape=(len(self), self.contents.width))
+        shape = len(self), self.contents.width
+        mapped = np.memmap(self._file, np.float16, "r", self._offset, shape)
         return _single(mapped[ids])
 
     def nearest(
@@ -145,25 +150,26 @@ def write(
     draft.mkdir(parents=True, exist_ok=True)
     if not (draft / HEADER).exists():
         write_text(draft / HEADER, _header(contents, []))
-    _read_header(draft, contents)
-    with open(draft / VECTORS, "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WrongUse(f"{draft} is being written by another process; let that one finish.") from error
-        done = min(file.tell() // (2 * contents.width), contents.images) // SYNCED * SYNCED
-        file.truncate(2 * contents.width * done)
+    if _read_header(draft, contents)["version"] == 1:
+        raise WrongUse(f"{draft} was begun by an earlier version of this program; remove it, and it is written again.")
+    vectors = GrowingNpy(draft / VECTORS, (contents.width,), DTYPE)
+    done = min(vectors.rows, contents.images) // SYNCED * SYNCED
+    vectors.keep(done)
+    try:
         _check_room(draft, contents, done)
         report(done)
         for pictures, _, ids in batches(done):
             if not np.array_equal(ids, np.arange(done, done + len(pictures))):
                 raise ValueError("the pictures do not come in the order of their ids")
-            file.write(_half(fc7.of_pictures(pictures), done))
+            vectors.append(_half(fc7.of_pictures(pictures), done))
             done += len(pictures)
             if done % SYNCED == 0:
-                file.flush()
-                os.fsync(file.fileno())
+                vectors.sync()
             report(len(pictures))
+        if done == contents.images:
+            vectors.close(done)
+    finally:
+        vectors.close()
     if done != contents.images:
         raise FailedWork(f"{done} pictures were counted where the split {contents.split} has {contents.images}.")
     sync(draft / VECTORS)
@@ -176,7 +182,7 @@ def write(
 
 
 def _half(activities, first):
-    """Rounded to float16, as bytes."""
+    """Rounded to float16."""
     with np.errstate(over="ignore"):
         half = activities.astype("<f2")
     bad = ~np.isfinite(half).all(axis=1)
@@ -185,7 +191,7 @@ def _half(activities, first):
             f"An activity of record {first + int(np.argmax(bad))} is beyond {np.finfo(np.float16).max:g}, the largest "
             "number of the feature file: the net has diverged; take another checkpoint."
         )
-    return half.tobytes()
+    return half
 
 
 def _single(half):
@@ -193,10 +199,10 @@ def _single(half):
     return cv2.convertFp16(np.ascontiguousarray(half).view(np.int16))
 
 
-def _mapped(file, contents, begin):
+def _mapped(file, contents, begin, offset=HEADER_BYTES):
     """One block of the file, mapped while it is used: memory shows no more than a block."""
     rows = min(_rows_a_block(contents.width), contents.images - begin)
-    return np.memmap(file, np.float16, "r", offset=2 * contents.width * begin, shape=(rows, contents.width))
+    return np.memmap(file, np.float16, "r", offset + 2 * contents.width * begin, (rows, contents.width))
 
 
 def _rows_a_block(width):

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import WrongUse
 from gluon_alexnet.export import pytorch
+from gluon_alexnet.features import activations
 from gluon_alexnet.model import layer_chain
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
@@ -205,20 +206,11 @@ def held_in_torch(out, images, labels, share=1e-5):
     np.testing.assert_allclose(theirs["probabilities"], probabilities.asnumpy(), rtol=0, atol=1e-5)
     for name, gradient in gradients.items():
         close(gradient.asnumpy(), theirs["images" if name == "data" else name], 1e-4, f"gradient of {name}")
-    layers = [layer for layer in layer_chain.read(symbol, images.shape[-1]) if layer.name not in ("softmax", "flatten")]
-    for layer, ours in zip(layers, outputs_inside(symbol, layers, values)):
-        close(ours, theirs[f"layer {layer.name}"], share, layer.name)
-
-
-def outputs_inside(symbol, layers, values):
-    """What each layer gives, computed at once; not bound as one symbol, which MXNet computes wrongly on a CPU."""
-    inside = mx.sym.Group([symbol.get_internals()[layer.output] for layer in layers])
-    block = mx.gluon.SymbolBlock(inside, mx.sym.var("data", dtype="float32"))
-    for name, parameter in block.collect_params().items():
-        parameter.shape = values[name].shape
-        parameter.initialize()
-        parameter.set_data(values[name])
-    return [output.asnumpy() for output in block(values["data"])]
+    graph = activations.Graph(symbol, {**arguments, **auxiliary}, images.shape[-1], "0" * 64)
+    names = [name for name in activations.layer_shapes(graph) if name != "softmax"]
+    found = activations.open_layers(graph, names, True, mx.cpu()).compute(images.transpose(0, 2, 3, 1).astype(np.uint8))
+    for name in names:  # against PyTorch's hooks
+        close(found[name], theirs[f"layer {name}"], share, name)
 
 
 @pytest.mark.slow

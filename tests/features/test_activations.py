@@ -4,13 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers import numpy_torch
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import FailedWork
-from gluon_alexnet.export import symbol
+from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.export import pytorch, symbol
 from gluon_alexnet.features import activations
+from gluon_alexnet.model import layer_chain
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
+from gluon_alexnet.recipes import presets
 
 CLASSES = [{"wnid": f"n{i}", "name": f"class {i}"} for i in range(7)]
 
@@ -120,3 +123,98 @@ def test_a_net_with_a_number_that_is_none_is_refused(network, parameters):
     net = build_classifier(network, {**parameters, "conv2_weight": mx.nd.array(value)}, mx.cpu())
     with pytest.raises(FailedWork, match="conv2_weight holds what is not a number"):
         activations.of_classifier(net, network, mx.cpu())
+
+
+def graph_of(network, parameters):
+    return activations.graph_of_classifier(build_classifier(network, parameters, mx.cpu()), network)
+
+
+@pytest.mark.parametrize("name", ["paper", "as-run"])
+def test_every_layer_is_that_of_the_module_read_in_numpy(network, parameters, pictures, tmp_path, monkeypatch, name):
+    if name == "as-run":
+        as_run = presets.AS_RUN.network
+        norms = {"normalization": as_run.normalization, "map_normalization": as_run.map_normalization}
+        network = dataclasses.replace(network, relu_before_normalization=False, **norms)
+    graph = graph_of(network, parameters)
+    arrays = {key: value.asnumpy() for key, value in graph.values.items()}
+    pytorch.write(tmp_path / "net", layer_chain.read(graph.symbol, graph.size), arrays, CLASSES)
+    net = numpy_torch.read(tmp_path / "net.py", monkeypatch).load()
+    shapes = activations.layer_shapes(graph)
+    layers = activations.open_layers(graph, list(shapes), True, mx.cpu())
+    views = pictures[:, :99, :99]
+    found = layers.compute(views)
+    x = views.transpose(0, 3, 1, 2).astype(np.float32).view(numpy_torch.Tensor)
+    for layer in net.names:
+        x = getattr(net, layer)(x)
+        if layer != "flatten":
+            assert found[layer].shape == (3, *shapes[layer])
+            np.testing.assert_allclose(found[layer], x, rtol=0, atol=1e-5 * np.abs(x).max(), err_msg=layer)
+    assert found.keys() == shapes.keys() == (set(net.names) - {"flatten"}) | {"softmax"}
+
+
+def test_a_layer_means_what_its_activation_makes_of_it_unless_asked_otherwise(network, parameters, pictures):
+    graph, views = graph_of(network, parameters), pictures[:, :99, :99]
+    names = ["fc6", "conv5", "relu5", "pool5", "fc8", "fc6"]
+    before = activations.open_layers(graph, names, True, mx.cpu()).compute(views)
+    after = activations.open_layers(graph, names, False, mx.cpu()).compute(views)
+    assert list(before) == list(after) == names[:5]
+    assert before["conv5"].min() < 0 <= after["conv5"].min()
+    np.testing.assert_array_equal(after["conv5"], before["relu5"])
+    np.testing.assert_array_equal(after["fc6"], np.maximum(before["fc6"], 0))
+    for name in ("pool5", "fc8"):  # nothing follows that would be called theirs
+        np.testing.assert_array_equal(after[name], before[name])
+
+
+def test_one_layer_alone_and_of_an_export(network, parameters, pictures, tmp_path):
+    net = build_classifier(network, parameters, mx.cpu())
+    views = pictures[:, :99, :99]
+    symbol.export(net, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, views, mx.cpu())
+    graph = activations.graph_of_export(tmp_path / "net", mx.cpu())
+    alone = activations.open_layers(graph, ["conv3"], False, mx.cpu())
+    together = activations.open_layers(graph_of(network, parameters), ["conv3", "fc7"], False, mx.cpu())
+    assert alone.shapes == {"conv3": (16, 5, 5)}
+    np.testing.assert_allclose(alone.compute(views)["conv3"], together.compute(views)["conv3"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["conv9"], "There is no layer conv9; this net has mean, border, conv1, relu1, norm1"),
+        (["conv5", "Conv5"], "There is no layer Conv5"),
+        ([], "No layer is named; this net has"),
+    ],
+)
+def test_an_unknown_layer_is_told_with_the_known_ones(network, parameters, names, sentence):
+    with pytest.raises(WrongUse, match=sentence):
+        activations.open_layers(graph_of(network, parameters), names, True, mx.cpu())
+
+
+def test_a_net_of_fewer_bits_is_not_looked_into(network, parameters, pictures, tmp_path):
+    net = build_classifier(network, parameters, mx.cpu())
+    facts = {"classes": CLASSES, "provenance": {"variants": []}, "int8": {}}
+    symbol.export(net, tmp_path / "net", 99, facts, pictures[:, :99, :99], mx.cpu())
+    with pytest.raises(WrongUse, match="is a net in int8, whose layers cannot be looked into"):
+        activations.graph_of_export(tmp_path / "net", mx.cpu())
+
+
+def test_a_graph_that_is_no_chain_has_its_own_names(pictures):
+    data = mx.sym.var("data", dtype=np.float32)
+    one = mx.sym.Convolution(data, kernel=(3, 3), num_filter=2, name="left_fwd")
+    two = mx.sym.Convolution(data, kernel=(3, 3), num_filter=2, name="right_fwd")
+    both = mx.sym.concat(one, two, name="both")
+    values = {name: mx.nd.ones((2, 3, 3, 3) if "weight" in name else (2,)) for name in both.list_arguments()[1:]}
+    graph = activations.Graph(both, values, 99, "0" * 64)
+    assert activations.layer_shapes(graph) == {"left": (2, 97, 97), "right": (2, 97, 97), "both": (4, 97, 97)}
+    found = activations.open_layers(graph, ["right"], False, mx.cpu()).compute(pictures[:1, :99, :99])
+    assert found["right"][0, 1, 5, 7] == pictures[0, 5:8, 7:10].sum() + 1
+
+
+def test_bound_as_one_symbol_mxnet_gives_other_numbers(network, parameters, pictures):
+    # The reason for a block where a symbol would do; if this ever fails, MXNet has been mended.
+    graph, names = graph_of(network, parameters), ["conv1", "relu1"]
+    data = mx.nd.array(pictures[:, :99, :99].transpose(0, 3, 1, 2))
+    outputs = [layer.output for layer in layer_chain.read(graph.symbol, 99) if layer.name in names]
+    group = mx.sym.Group([graph.symbol.get_internals()[output] for output in outputs])
+    values = {name: graph.values.get(name, data) for name in group.list_arguments()}
+    before, after = (output.asnumpy() for output in group.bind(mx.cpu(), values).forward())
+    assert not np.array_equal(np.maximum(before, 0), after)

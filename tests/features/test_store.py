@@ -58,14 +58,15 @@ def written(source, tmp_path):
 
 
 def test_the_file_is_what_it_says(written, source, tmp_path):
-    raw = np.fromfile(tmp_path / "f" / "vectors.f16", "<f2").reshape(IMAGES, WIDTH)
-    assert (raw == source.vectors.astype(np.float16)).all()
+    plain = np.load(tmp_path / "f" / "vectors.npy", mmap_mode="r")
+    assert (plain.dtype, plain.shape, plain.offset) == (np.float16, (IMAGES, WIDTH), 128)
+    assert (plain == source.vectors.astype(np.float16)).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f"]
     blocks = list(written.blocks())
     assert [begin for begin, _ in blocks] == [0, 32, 64, 96]
     assert np.concatenate([block for _, block in blocks]).dtype == np.float32
-    assert (np.concatenate([block for _, block in blocks]) == raw).all()
-    assert (written.rows(np.array([7, 99, 0])) == raw[[7, 99, 0]]).all()
+    assert (np.concatenate([block for _, block in blocks]) == plain).all()
+    assert (written.rows(np.array([7, 99, 0])) == plain[[7, 99, 0]]).all()
 
 
 @pytest.mark.parametrize("queries", [1, 5, 60])  # Faiss takes another way for many
@@ -107,14 +108,14 @@ def test_what_was_stopped_goes_on_and_gives_the_same_bytes(written, source, tmp_
         with pytest.raises(KeyboardInterrupt):
             store.write(tmp_path / "g", contents(), other.fc7(), other.batches)
         assert not (tmp_path / "g").exists()
-    with open(tmp_path / "g.partial" / "vectors.f16" if dies_at < IMAGES else tmp_path / "x", "ab") as file:
+    with open(tmp_path / "g.partial" / "vectors.npy" if dies_at < IMAGES else tmp_path / "x", "ab") as file:
         file.write(b"\1" * (2 * WIDTH + 7))  # a kill leaves half a batch
     before, other.dies_at, seen = other.computed, None, []
     store.write(tmp_path / "g", contents(), other.fc7(), other.batches, seen.append)
     assert sum(seen) == IMAGES
     assert other.computed - before == IMAGES - seen[0]
     assert seen[0] == (dies_at + 1) // 8 * 8 if dies_at < IMAGES else seen[0] == 0
-    for name in ("features.json", "vectors.f16"):
+    for name in ("features.json", "vectors.npy"):
         assert (tmp_path / "g" / name).read_bytes() == (tmp_path / "f" / name).read_bytes()
 
 
@@ -132,12 +133,31 @@ def test_vectors_of_another_net_or_data_set_are_refused(written, source, tmp_pat
     (tmp_path / "f").rename(tmp_path / "g.partial")
     with pytest.raises(WrongUse, match=sentence):
         store.write(tmp_path / "g", contents(**changes), source.fc7(), source.batches)
-    assert (tmp_path / "g.partial" / "vectors.f16").stat().st_size == 2 * WIDTH * IMAGES
+    assert (tmp_path / "g.partial" / "vectors.npy").stat().st_size == 128 + 2 * WIDTH * IMAGES
+
+
+def as_version_1(folder):
+    """The folder as earlier versions of this program wrote it: the same rows without NumPy's header."""
+    rows = (folder / "vectors.npy").read_bytes()[128:]
+    (folder / "vectors.npy").unlink()
+    (folder / "vectors.f16").write_bytes(rows)
+    header = json.loads((folder / "features.json").read_text())
+    (folder / "features.json").write_text(json.dumps({**header, "version": 1}))
+
+
+def test_a_folder_of_the_first_version_is_read(written, source, tmp_path):
+    expected = written.nearest(source.vectors[:2], 6)
+    as_version_1(tmp_path / "f")
+    found = store.Features(tmp_path / "f", contents()).nearest(source.vectors[:2], 6)
+    assert (found[0] == expected[0]).all() and (found[1] == expected[1]).all()
+    (tmp_path / "f").rename(tmp_path / "g.partial")
+    with pytest.raises(WrongUse, match="was begun by an earlier version of this program; remove it"):
+        store.write(tmp_path / "g", contents(), source.fc7(), source.batches)
 
 
 def damage(folder, change):
     header = json.loads((folder / "features.json").read_text())
-    vectors = (folder / "vectors.f16").read_bytes()
+    vectors = (folder / "vectors.npy").read_bytes()
     if change == "cut header":
         (folder / "features.json").write_text(json.dumps(header)[:50])
     elif change == "list":
@@ -145,7 +165,7 @@ def damage(folder, change):
     elif change == "foreign":
         (folder / "features.json").write_text(json.dumps({**header, "format": "other"}))
     elif change == "newer":
-        (folder / "features.json").write_text(json.dumps({**header, "version": 2}))
+        (folder / "features.json").write_text(json.dumps({**header, "version": 3}))
     elif change == "images":
         (folder / "features.json").write_text(json.dumps({**header, "images": 7}))
     elif change == "no checksums":
@@ -153,12 +173,12 @@ def damage(folder, change):
     elif change == "blocks":
         (folder / "features.json").write_text(json.dumps({**header, "block_bytes": 7}))
     elif change == "cut":
-        (folder / "vectors.f16").write_bytes(vectors[:-1])
+        (folder / "vectors.npy").write_bytes(vectors[:-1])
     elif change == "missing":
-        (folder / "vectors.f16").unlink()
+        (folder / "vectors.npy").unlink()
     else:
-        place = 2 * WIDTH * 40
-        (folder / "vectors.f16").write_bytes(vectors[:place] + bytes([vectors[place] ^ 1]) + vectors[place + 1 :])
+        place = 128 + 2 * WIDTH * 40
+        (folder / "vectors.npy").write_bytes(vectors[:place] + bytes([vectors[place] ^ 1]) + vectors[place + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -167,11 +187,11 @@ def damage(folder, change):
         ("cut header", "features.json is cut or of another program; remove it"),
         ("list", "features.json is cut or of another program"),
         ("foreign", "features.json is of another program"),
-        ("newer", "has version 2; this program reads 1"),
+        ("newer", "has version 3; this program reads 2"),
         ("images", "contradicts"),
         ("no checksums", "is damaged"),
         ("blocks", "contradicts"),
-        ("cut", "has 4799 bytes instead of 4800"),
+        ("cut", "has 4799 bytes of vectors, not 4800"),
         ("missing", "has 0 bytes"),
         ("flipped bit", "vectors 32 to 63 have changed"),
     ],
@@ -215,7 +235,7 @@ def test_two_processes_do_not_write_the_same(source, tmp_path):
     source.dies_at = 40
     with pytest.raises(KeyboardInterrupt):
         store.write(tmp_path / "f", contents(), source.fc7(), source.batches)
-    with open(tmp_path / "f.partial" / "vectors.f16", "ab") as held:
+    with open(tmp_path / "f.partial" / "vectors.npy", "ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(WrongUse, match="is being written by another process"):
             store.write(tmp_path / "f", contents(), source.fc7(), source.batches)

@@ -138,7 +138,7 @@ def test_vectors_of_another_net_or_data_set_are_refused(place, tmp_path):
     run("pack", "--train", pictures / "val", "--val", pictures / "val", "--data", tmp_path / "data")
     said = run("similar", place / "run", *words, "--data", tmp_path / "data", code=2)
     assert "activities of another data set" in said
-    file = tmp_path / "f" / "vectors.f16"
+    file = tmp_path / "f" / "vectors.npy"
     file.write_bytes(file.read_bytes()[:-1])
     assert "is damaged" in similar(place, tmp_path, place / "run", *words, code=1)
 
@@ -170,15 +170,17 @@ def test_ctrl_c_is_said_and_the_same_command_goes_on(place, tmp_path, monkeypatc
 @pytest.mark.slow
 def test_killed_at_any_moment_the_vectors_are_the_same(place, tmp_path):
     picture = place / "pictures" / "val" / "class1" / "1.png"
-    program = "import sys; from gluon_alexnet import features; from gluon_alexnet.tools import similar, main as m\n"
-    program += "features.SYNCED = similar.PICTURES_A_PASS = 4\nm.main(sys.argv[1:])"
+    program = "import sys; from gluon_alexnet.features import store; from gluon_alexnet.tools.commands import similar\n"
+    program += (
+        "from gluon_alexnet.tools import main as m\nstore.SYNCED = similar.PICTURES_A_PASS = 4\nm.main(sys.argv[1:])"
+    )
     words = ["similar", place / "run", picture, "--data", place / "data", "--output", tmp_path / "s.png", "--features"]
     command = [sys.executable, "-W", "ignore", "-c", program, *map(str, words)]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
     kills, sizes = 0, set()
     while not (tmp_path / "killed").exists():
         process = subprocess.Popen([*command, str(tmp_path / "killed")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        file = tmp_path / "killed.partial" / "vectors.f16"
+        file = tmp_path / "killed.partial" / "vectors.npy"
         before = file.stat().st_size if file.exists() else 0
         while process.poll() is None and (not file.exists() or file.stat().st_size <= before + 4096 * kills):
             time.sleep(0.001)
@@ -188,7 +190,7 @@ def test_killed_at_any_moment_the_vectors_are_the_same(place, tmp_path):
         if file.exists():
             sizes.add(file.stat().st_size)
     assert kills > 3, sizes
-    for name in ("features.json", "vectors.f16"):
+    for name in ("features.json", "vectors.npy"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 

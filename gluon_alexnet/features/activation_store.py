@@ -1,0 +1,174 @@
+"""Activations of some layers over any number of pictures, a NumPy file for each layer.
+
+    FOLDER/conv5.npy         float32 (pictures, 256, 13, 13): row i is of the picture in line i of keys.txt
+    FOLDER/keys.txt          names of the pictures, one a line, UTF-8
+    FOLDER/activations.json  what they are of: net, layers, views
+
+FOLDER gets its name when it is complete; until then it is FOLDER.partial, which the next call continues. Memory does
+not depend on the number of pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic_files import sync, write_text
+from ..errors import FailedWork, WrongUse
+from .npy_file import GrowingNpy
+
+FORMAT = "alexnet-activations"
+FORMAT_VERSION = 1
+HEADER, KEYS = "activations.json", "keys.txt"
+DTYPE = "<f4"
+SYNCED_BYTES = 2**28  # of activations, after which the disk must hold what was written
+SYNCED_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What activations are of; a folder of other contents is not continued."""
+
+    net: str  # digest of the net
+    source: str  # the net as the user named it
+    layers: dict[str, tuple[int, ...]]  # shape of each for one picture, the views' axis first where there are ten
+    before_activation: bool
+    views: int
+
+    def to_dict(self) -> dict:
+        """For FOLDER/activations.json."""
+        layers = {name: {"file": f"{name}.npy", "shape": list(shape)} for name, shape in self.layers.items()}
+        facts = {"net": self.net, "source": self.source, "before_activation": self.before_activation}
+        return {"format": FORMAT, "version": FORMAT_VERSION, **facts, "views": self.views, "layers": layers}
+
+
+class ActivationWriter:
+    """Context manager: begins FOLDER, or goes on with FOLDER.partial.
+
+    ``done`` is how many pictures FOLDER.partial already has; ``keys()`` are their names. Raises WrongUse where FOLDER
+    is there, or FOLDER.partial is of another net, other layers or views, or is being written by another process.
+    """
+
+    def __init__(self, folder: Path, contents: Contents) -> None:
+        if folder.exists():
+            raise WrongUse(f"{folder} is there already; give another folder, or remove it.")
+        self._folder, self._draft = folder, folder.with_name(f"{folder.name}.partial")
+        self._contents = contents
+        self._draft.mkdir(parents=True, exist_ok=True)
+        self._check_header()
+        with ExitStack() as opened:
+            self._files = {
+                name: opened.enter_context(closing(GrowingNpy(self._draft / f"{name}.npy", shape, DTYPE)))
+                for name, shape in contents.layers.items()
+            }
+            self._keys = opened.enter_context(open(self._draft / KEYS, "a+b"))
+            self.done = self._named()
+            for file in self._files.values():
+                file.keep(self.done)
+            self._opened = opened.pop_all()
+        self._waiting: list[bytes] = []
+        self._bytes = 0
+
+    def __enter__(self) -> ActivationWriter:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._opened.close()
+
+    def keys(self) -> Iterator[bytes]:
+        """Names of the pictures that are done, in order."""
+        with open(self._draft / KEYS, "rb") as file:
+            for number, line in enumerate(file):
+                if number == self.done:
+                    return
+                yield line.rstrip(b"\n")
+
+    def append(self, keys: list[bytes], activations: dict[str, np.ndarray]) -> None:
+        """Add pictures: their names without line breaks, and of each layer float32 (n, *shape).
+
+        Raises FailedWork where an activation is not a number or the disk is full; what was written before stays.
+        """
+        for name, values in activations.items():
+            bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+            if bad.any():
+                raise FailedWork(
+                    f"{name} of {os.fsdecode(keys[int(np.argmax(bad))])} is not a number: the net has diverged; take "
+                    "another checkpoint."
+                )
+        try:
+            for name, values in activations.items():
+                self._files[name].append(values)
+                self._bytes += values.nbytes
+            self._waiting += keys
+            if self._bytes >= SYNCED_BYTES or len(self._waiting) >= SYNCED_ROWS:
+                self._sync()
+        except OSError as error:
+            raise FailedWork(
+                f"{self._draft}: {error.strerror}; make room, and the same command goes on after {self.done} pictures."
+            ) from error
+
+    def stop(self) -> int:
+        """Keep what there is for the next call; returns how many pictures that are."""
+        self._sync()
+        return self.done
+
+    def complete(self) -> Path:
+        """Give FOLDER its name. Raises FailedWork where there is not one picture."""
+        self._sync()
+        if not self.done:
+            raise FailedWork("There is not one picture to compute activations of.")
+        for file in self._files.values():
+            file.close(self.done)
+        text = json.dumps({**self._contents.to_dict(), "pictures": self.done}, indent=1) + "\n"
+        write_text(self._draft / HEADER, text)
+        os.rename(self._draft, self._folder)
+        sync(self._folder.parent)
+        return self._folder
+
+    def _sync(self):
+        """Names follow once the disk has their rows, so that each line of keys.txt has its row."""
+        for file in self._files.values():
+            file.sync()
+        self._keys.write(b"".join(key + b"\n" for key in self._waiting))
+        self._keys.flush()
+        os.fsync(self._keys.fileno())
+        self.done += len(self._waiting)
+        self._waiting, self._bytes = [], 0
+
+    def _named(self):
+        """How many pictures have their name in the file; a line that was cut off is removed."""
+        self._keys.seek(0)
+        lines = end = 0
+        for line in self._keys:
+            if line.endswith(b"\n"):
+                lines, end = lines + 1, end + len(line)
+        self._keys.truncate(end)
+        self._keys.seek(0, os.SEEK_END)
+        return lines
+
+    def _check_header(self):
+        file, own = self._draft / HEADER, self._contents.to_dict()
+        if not file.exists():
+            if any(self._draft.iterdir()):
+                raise WrongUse(f"{self._draft} was not made by this program; give another folder.")
+            write_text(file, json.dumps(own, indent=1) + "\n")
+            return
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            foreign = found["format"] != FORMAT
+        except (ValueError, KeyError, TypeError) as error:
+            raise FailedWork(f"{file} is damaged; remove {self._draft} and begin again.") from error
+        if foreign or found["version"] > FORMAT_VERSION:
+            raise WrongUse(f"{self._draft} is of another program or a newer version; give another folder.")
+        for key in ("net", "layers", "before_activation", "views"):
+            if found.get(key) != own[key]:
+                raise WrongUse(
+                    f"{self._draft} was begun with another {key.replace('_', ' ')}; go on with what it was begun with, "
+                    "remove it, or give another folder."
+                )
