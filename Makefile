@@ -1,5 +1,5 @@
 # make demo   pack, train, evaluate, export and predict on handwritten digits
-# make test   all checks; make test-slow adds the proofs that take minutes
+# make test   all checks; make test-slow adds the proofs that take minutes, make test-browser tries the page in Chromium
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # The CUDA build of MXNet where the NVIDIA driver is, the CPU build elsewhere.
 EXTRA ?= $(shell $(PYTHON) -c "import ctypes; ctypes.CDLL('libcuda.so.1')" 2>/dev/null && echo cu112 || echo cpu)
 
-.PHONY: demo test test-slow bench clean
+.PHONY: demo test test-slow test-browser bench clean
 
 $(VENV)/made: setup.py pyproject.toml
 	@$(PYTHON) -c "import sys; ok = (3, 9) <= sys.version_info[:2] <= (3, 12); \
@@ -26,7 +26,7 @@ test: $(VENV)/made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow and not browser"
 
 # PyTorch, the peer of proofs and benchmarks, has an environment of its own: gluoncv changes where it finds PyTorch.
 .venv-bench/made:
@@ -35,7 +35,13 @@ test: $(VENV)/made
 	@touch $@
 
 test-slow: $(VENV)/made .venv-bench/made
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -m "not browser"
+
+test-browser: $(VENV)/made
+	@absent=$$(for name in chromium chromedriver; do command -v $$name >/dev/null || echo $$name; done | paste -sd' '); \
+	test -z "$$absent" || { echo "$$absent missing; on Debian: apt-get install chromium chromium-driver"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[browser]"
+	$(BIN)/pytest -q tests/browser
 
 bench: $(VENV)/made .venv-bench/made
 	$(BIN)/python benchmarks/training.py --peer .venv-bench/bin/python

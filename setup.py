@@ -50,6 +50,12 @@ PACKAGES = [
     for name in [package, *(f"{package}.{below}" for below in find_packages(folder))]
 ]
 
+SERVE = [
+    "prometheus-client>=0.16",  # the format that Prometheus reads
+    "starlette>=0.37",  # routes and requests; each release names the Pythons it still takes
+    "uvicorn>=0.29",  # the HTTP server; serving/connection.py builds on its h11 protocol
+]
+
 setup(
     name="gluon-alexnet",
     version="0.1.0",
@@ -57,12 +63,15 @@ setup(
     python_requires=">=3.9,<3.13",  # NumPy 1.26 has no wheel for 3.13
     packages=PACKAGES,
     package_dir=FOLDERS,
+    package_data={"gluon_alexnet.serving": ["page/*"]},
     install_requires=REQUIREMENTS,
     extras_require={
         "cpu": MXNET_CPU,
         "cu112": MXNET_CUDA,
         "dask": ["dask>=2023.5", "distributed>=2023.5"],  # `dask scheduler` and `dask worker` as commands
         "onnx": ONNX,
+        "serve": SERVE,
+        "browser": ["selenium>=4.12"],  # drives the Chromium of the system in `make test-browser`
         "demo": ["scikit-learn>=1.2"],  # ships the 1,797 handwritten digits
         "test": [
             "pytest>=7.4",
@@ -72,7 +81,11 @@ setup(
             "tensorboard>=2.11",
             "dask>=2023.5",
             "distributed>=2023.5",
+            "httpx>=0.27; python_version < '3.11'",  # Starlette's test client
+            "httpx2>=2; python_version >= '3.11'",
+            "tritonclient[http]>=2.34",  # asks our server as it asks Triton's
             *ONNX,
+            *SERVE,
         ],
     },
     entry_points={"console_scripts": ["alexnet-tools = gluon_alexnet.tools.main:main"]},

@@ -1,0 +1,142 @@
+"""One thread computes; what waits for it is computed together, in batches, and no more waits than is allowed."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from time import monotonic as _clock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Busy(RuntimeError):
+    """More waits to be computed than is allowed; ``seconds``: when to try again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("the server is busy")
+        self.seconds = seconds
+
+
+class _Task(NamedTuple):
+    views: np.ndarray | None  # to be classified with others, or None
+    work: Callable[[], Any] | None  # something else to compute
+    future: Future
+
+
+class Batcher:
+    """Classifies views in the order in which they come, those that wait together in one pass.
+
+    classify: uint8 (M, height, width, 3) → float32 (M, classes). batch_views: the most that one pass takes.
+    waiting_views: the most that may wait. observe: called with the number of views and the seconds of each pass.
+    MXNet's work is done in this one thread only, whatever the number of clients.
+    """
+
+    def __init__(
+        self,
+        classify: Callable[[np.ndarray], np.ndarray],
+        batch_views: int,
+        waiting_views: int,
+        observe: Callable[[int, float], None] = lambda views, seconds: None,
+    ) -> None:
+        self._classify = classify
+        self._batch_views = batch_views
+        self._waiting_views = waiting_views
+        self._observe = observe
+        self._tasks: deque[_Task] = deque()
+        self._waiting = 0  # views
+        self._seconds_a_view = 0.01  # a running mean; the first pass corrects it
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Views that wait, or what else counts as one."""
+        return self._waiting
+
+    def classify(self, views: np.ndarray) -> Future:
+        """The probabilities, float32 (M, classes), of uint8 (M, height, width, 3). Raises Busy."""
+        return self._submit(_Task(views, None, Future()), len(views))
+
+    def run(self, work: Callable[[], Any]) -> Future:
+        """What ``work()`` returns, computed by the same thread, in its turn. Raises Busy."""
+        return self._submit(_Task(None, work, Future()), 1)
+
+    def close(self) -> None:
+        """Finish what waits, then end the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _submit(self, task, count):
+        with self._changed:
+            if self._closing or (self._waiting and self._waiting + count > self._waiting_views):
+                raise Busy(self._waiting * self._seconds_a_view)
+            self._tasks.append(task)
+            self._waiting += count
+            self._changed.notify()
+        return task.future
+
+    def _run(self):
+        while True:
+            with self._changed:
+                while not self._tasks and not self._closing:
+                    self._changed.wait()
+                if not self._tasks:
+                    return
+                tasks = self._together()
+            wanted = [task for task in tasks if task.future.set_running_or_notify_cancel()]
+            if wanted and wanted[0].work:
+                _settle(wanted[0].future, wanted[0].work)
+            elif wanted:
+                self._pass(wanted)
+            with self._changed:
+                self._waiting -= sum(1 if task.views is None else len(task.views) for task in tasks)
+
+    def _together(self):
+        """The first task, and where it is a classification all others that fit into its pass."""
+        first = self._tasks.popleft()
+        if first.work:
+            return [first]
+        tasks, views, left = [first], len(first.views), deque()
+        while self._tasks and views < self._batch_views:
+            task = self._tasks.popleft()
+            if task.work or views + len(task.views) > self._batch_views:
+                left.append(task)
+            else:
+                tasks.append(task)
+                views += len(task.views)
+        self._tasks.extendleft(reversed(left))
+        return tasks
+
+    def _pass(self, tasks):
+        began = _clock()
+        views = [task.views for task in tasks]
+        joined = views[0] if len(views) == 1 else np.concatenate(views)
+        try:
+            parts = range(0, len(joined), self._batch_views)
+            outputs = [self._classify(joined[begin : begin + self._batch_views]) for begin in parts]
+            probabilities = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        except Exception as error:
+            for task in tasks:
+                task.future.set_exception(error)
+            return
+        seconds = _clock() - began
+        self._seconds_a_view += 0.1 * (seconds / len(joined) - self._seconds_a_view)
+        self._observe(len(joined), seconds)
+        begin = 0
+        for task in tasks:
+            task.future.set_result(probabilities[begin : begin + len(task.views)])
+            begin += len(task.views)
+
+
+def _settle(future, work):
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)

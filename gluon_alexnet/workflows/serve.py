@@ -1,0 +1,154 @@
+"""A net behind HTTP: what the server needs is joined here from the net's side and the data set's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256
+
+from .. import __version__, backend
+from ..data.augmentation import crop_views
+from ..errors import FailedWork, WrongUse
+from ..export import symbol
+from ..features import activations
+from ..model.classifier import Model, classify_with, count_parameters
+from ..serving import app, connection
+from ..serving.core import Core, ImageReader
+from ..serving.interfaces import Limits, Service
+from ..serving.microscope import NetMicroscope
+from ..training import checkpoint
+from .gallery import DataGallery
+from .load import no_model, open_run
+
+WARM_UP = (1, 10)  # views; the sizes that a single request brings
+
+
+class LoadedModel:
+    """See :class:`gluon_alexnet.serving.interfaces.ServedModel`."""
+
+    def __init__(self, model: Model, name: str, facts: dict[str, str]) -> None:
+        self.name = re.sub(r"[^A-Za-z0-9_.-]", "-", name).strip(".") or "model"
+        self.classes: list[dict[str, str]] = model.classes
+        self.input_size, self.facts = model.size, facts
+        self._classify = model.classify
+
+    def classify(self, views: np.ndarray) -> np.ndarray:
+        """uint8 (M, input_size, input_size, 3) → float32 (M, classes)."""
+        return self._classify(views)
+
+
+def open_service(
+    path: Path, context, data: Path | None = None, features: Path | None = None, limits: Limits | None = None
+) -> Service:
+    """What ``path``, a run, a checkpoint or an exported net, needs to be served.
+
+    data: a data set whose images can be tried, and found where their fc7 activations have been computed
+    (`alexnet-tools similar`). Raises WrongUse and FailedWork as the loading of these does.
+    """
+    limits = limits or Limits()
+    if symbol.is_export(path):
+        description = symbol.read_export(path, context)
+        model = LoadedModel(symbol.load_export(path, context), path.name, _export_facts(description))
+        fc7 = activations.of_export(path, context) if data else None
+        stores, microscope = path.with_name(f"{path.name}-features"), None
+    elif path.is_dir():
+        classifier, run, state = open_run(path, context)
+        network = run.recipe.network
+        folder = checkpoint.run_of(checkpoint.find_checkpoint(path))
+        opened = Model(classify_with(classifier, context), network.input_size, run.classes, str(path))
+        model = LoadedModel(opened, folder.name, _run_facts(run, state, count_parameters(classifier)))
+        parameters = {name: parameter.data() for name, parameter in classifier.collect_params().items()}
+        parameters["mean"] = parameters["mean"][0]
+        microscope = NetMicroscope(network, parameters, context)
+        fc7 = activations.of_classifier(classifier, network, context) if data else None
+        stores = folder / "features"
+    else:
+        raise no_model(path)
+    gallery = DataGallery(data, fc7, stores, features) if data and fc7 else None
+    return Service(model, microscope, gallery, limits)
+
+
+def build_core(service: Service) -> Core:
+    """The service with this program's way to read images, once the net has computed for the first time."""
+    size = service.model.input_size
+    for views in WARM_UP:
+        outputs = service.model.classify(np.zeros((views, size, size, 3), np.uint8))
+        if not np.isfinite(outputs).all():
+            raise FailedWork(f"{service.model.name} gives what is no number: the net is of no use.")
+    reader = ImageReader(
+        decode=lambda data: shorter_side_256(decode(data)),
+        prepare=shorter_side_256,
+        views=lambda images, count: crop_views(images, size, count),
+        threads=backend.usable_cores(),
+    )
+    return Core(service, reader)
+
+
+def serve(
+    service: Service,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    started: Callable[[str], None] = lambda address: None,
+    ending: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; what has begun by then is answered.
+
+    started: called with the server's address when it answers. ending: called when the signal has come. Raises
+    WrongUse where the address cannot be had.
+    """
+    try:
+        listener = connection.listen(host, port)
+    except OSError as error:
+        raise WrongUse(f"The server cannot listen on {host}, port {port}: {error.strerror or error}.") from error
+    with listener:
+        address = connection.address_of(listener)
+        core = build_core(service)
+        hosts = None
+        if connection.is_loopback(listener):
+            hosts = ("localhost", "127.0.0.1", "[::1]", host)
+
+        def end() -> None:
+            core.ready = False
+            ending()
+
+        server = connection.Server(app.build(core, __version__, hosts), service.limits, lambda: started(address), end)
+        server.run([listener])
+
+
+def _run_facts(run, state, parameters):
+    recipe, last = run.recipe, state.epochs[-1] if state.epochs else {}
+    named = " ".join([f"recipe {recipe.name}", *(f"--variant {name}" for name in recipe.variants)])
+    learned = f"has learned for {state.epoch} epochs from {last['images']:,} pictures" if last else "has just begun"
+    sentence = f"This one {learned} of {_classes(run.classes)}"
+    if last:
+        sentence += (
+            f", and is wrong on {last['validation_top1']:.1f} % of {last['validation_images']:,} pictures it has not "
+            "seen (centre view)"
+        )
+    details = (
+        f"{named}; {parameters:,} parameters; {recipe.network.columns} columns; input {recipe.network.input_size} "
+        f"pixels; step {state.step:,}."
+    )
+    return {"sentence": sentence + ".", "details": details}
+
+
+def _export_facts(description):
+    origin, error = description["provenance"], description.get("validation_error") or {}
+    sentence = f"This one, an exported net, knows {_classes(description['classes'])}"
+    if error.get("top1") is not None:
+        sentence += f", and was wrong on {error['top1']:.1f} % of its validation pictures (centre view)"
+    return {
+        "sentence": sentence + ".",
+        "details": f"recipe {origin.get('recipe')}; step {origin.get('step')}; {origin.get('epochs')} epochs.",
+    }
+
+
+def _classes(classes):
+    names = [info["name"].split(",")[0] for info in classes]
+    if len(names) > 12:
+        return f"{len(names):,} classes"
+    return f"{len(names)} classes: {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -1,0 +1,99 @@
+"""`alexnet-tools serve` as a user starts it: a process of its own, asked over HTTP, ended by a signal."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import numpy as np
+import pytest
+from helpers.images import class_tree
+from helpers.nets import make_run
+from helpers.runner import invoke
+
+from gluon_alexnet.serving import connection
+
+PROGRAM = [sys.executable, "-m", "gluon_alexnet.tools.main"]
+LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, small_recipe):
+    """Pictures, a data set that holds their very pixels, and a net."""
+    folder = tmp_path_factory.mktemp("serve")
+    pictures = class_tree(folder / "pictures", LETTERS, 3)
+    invoke("pack", "--train", pictures, "--val", pictures, "--data", folder / "data", "--encoding", "raw")
+    make_run(folder / "run a", small_recipe, folder / "data", 5)
+    return folder
+
+
+@contextlib.contextmanager
+def served(*words):
+    """The address of a server, which is ended and must have ended well."""
+    command = [*PROGRAM, "serve", *map(str, words), "--port", "0", "--cpus", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert err.endswith("Ending: what has begun is answered.\n")
+
+
+def ask(address, data=None):
+    with urllib.request.urlopen(address, data, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def test_a_run_with_its_data(place):
+    files = sorted((place / "pictures").glob("*/*"))[:4]
+    predicted = invoke("predict", place / "run a", *files, "--json", "--cpus", 0)[0].splitlines()
+    invoke("similar", place / "run a", files[0], "--data", place / "data", "--output", place / "s.png", "--cpus", 0)
+    with served(place / "run a", "--data", place / "data") as address:
+        assert ask(f"{address}v2/health/ready") == {"ready": True}
+        model = ask(f"{address}model")
+        assert (model["name"], model["columns"], model["classes"], model["searchable"]) == ("run-a", 2, 6, 18)
+        assert str(place) not in json.dumps(model)
+        for file, line in zip(files, predicted):
+            guesses, expected = ask(f"{address}predict", file.read_bytes())["guesses"], json.loads(line)["guesses"]
+            assert [guess["wnid"] for guess in guesses] == [guess["wnid"] for guess in expected]
+            probabilities = [[guess["probability"] for guess in each] for each in (guesses, expected)]
+            np.testing.assert_allclose(*probabilities, rtol=1e-4, atol=1e-6)
+        # The picture itself is in the data set: nothing is nearer.
+        near = ask(f"{address}similar?count=3", files[0].read_bytes())["images"]
+        assert near[0]["label"] == files[0].parent.name
+        assert near[0]["distance"] < 0.05 * near[1]["distance"]
+        assert [one["distance"] for one in near] == sorted(one["distance"] for one in near)
+
+
+def test_an_export_is_served_without_its_inside(place):
+    invoke("export", place / "run a", place / "net", "--data", place / "data")
+    file = sorted((place / "pictures").glob("*/*"))[0]
+    with served(place / "net") as address:
+        assert ask(f"{address}model")["switches"] == []
+        assert len(ask(f"{address}predict?top=6", file.read_bytes())["guesses"]) == 6
+
+
+def test_what_cannot_be_served_is_said(place, tmp_path):
+    assert "neither a run folder nor" in invoke("serve", tmp_path / "none", code=2)[1]
+    assert "give that, too" in invoke("serve", place / "run a", "--features", tmp_path, code=2)[1]
+    with connection.listen("127.0.0.1", 0) as listener:
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert f"cannot listen on 127.0.0.1, port {port}" in invoke("serve", place / "run a", "--port", port, code=2)[1]
+    assert "cannot listen on no.such.host" in invoke("serve", place / "run a", "--host", "no.such.host", code=2)[1]
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
+def test_a_missing_package_is_named(tmp_path, package):
+    code = f"import sys; sys.modules[{package!r}] = None; from gluon_alexnet.tools.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "serve", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{package} is not installed" in done.stderr
+    assert "extra serve" in done.stderr

@@ -1,0 +1,55 @@
+"""`alexnet-tools serve`: a net behind HTTP, and a page that shows what it sees."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from ..options import devices, open_contexts
+
+
+@click.command("serve")
+@click.argument("model", type=click.Path(path_type=Path))
+@devices
+@click.option("--data", type=click.Path(path_type=Path), help="Data set whose pictures the page offers and searches.")
+@click.option(
+    "--features", type=click.Path(path_type=Path), help="Folder of fc7's activations.  [default: that of `similar`]"
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every network.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+def command(model, devices, data, features, host, port):
+    """Serve a net over HTTP, with a page that shows what it sees.
+
+    \b
+    Example: alexnet-tools serve RUN --data data/ilsvrc2012
+
+    MODEL is a run, a checkpoint or an exported OUT. The page is at /; programs send a picture's bytes to POST /predict,
+    or speak the Open Inference Protocol at /v2; Prometheus reads /metrics. The nearest training pictures are shown
+    where `similar` has computed their activations. SIGTERM and Ctrl-C end the server once what has begun is answered.
+    """
+    if features is not None and data is None:
+        raise click.UsageError("--features are searched with the pictures of --data; give that, too.")
+    for package in ("starlette", "uvicorn", "prometheus_client"):
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise click.UsageError(
+                f"{package} is not installed; install this package with its extra serve, e.g. "
+                "pip install -e '.[cpu,serve]'."
+            ) from error
+    from gluon_alexnet.workflows import serve
+
+    service = serve.open_service(model, open_contexts(devices, 1)[0], data, features)
+
+    def started(address):
+        click.echo(f"{service.model.name} is served at {address}/ (Ctrl-C ends it)")
+        if data is not None and not service.gallery.searchable:
+            click.echo(
+                f"The nearest training pictures are not shown: alexnet-tools similar {model} --data {data} IMAGE "
+                "computes what that needs, once.",
+                err=True,
+            )
+
+    serve.serve(service, host, port, started, lambda: click.echo("Ending: what has begun is answered.", err=True))
