@@ -102,7 +102,7 @@ def main():
             for key, parameter in block.collect_params().items():
                 if key.endswith("_weight"):
                     mixed = rng.permuted(parameter.data().asnumpy().ravel())
-                    parameter.set_data(mx.nd.array(mixed.reshape(parameter.shape)))
+                    parameter.set_data(mx.nd.array(mixed.reshape(parameter.data().shape)))
         right, ridge, count, tested = probe(classify_with(block, mx.cpu()), given.data, given.train)
         print(
             f"{name}: a linear layer on pool5, {count} training images: {right:.2f} % of {tested} right "

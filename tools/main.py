@@ -17,7 +17,7 @@ GROUPS = {
     "Data": ("pack", "merge", "verify", "stats"),
     "Training": ("recipes", "train", "launch", "lr", "doctor"),
     "Results": ("eval", "average", "score", "predict", "plot", "similar", "reproduce"),
-    "Deployment": ("export", "import", "serve"),
+    "Deployment": ("export", "import", "identify", "serve"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 

@@ -137,10 +137,13 @@ def _differences(known, lines):
 
 
 def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
-    """What the shapes of the weights alone say. shapes: by our names, such as conv1_weight; biases may be missing."""
+    """What the shapes of the weights alone say. shapes: by our names, such as conv1_weight; biases may be missing.
+
+    The family is "" where no layer is that of a known net.
+    """
     given = {name: shape for name, shape in shapes.items() if name.endswith("_weight")}
     classes = given.get("fc8_weight", (1000,))[0]
-    best, differing = "", None
+    best, differing, layers = "", None, 0
     for name, recipe in RECIPES.items():
         known = parameter_shapes(recipe.network, classes)
         known = {key: shape for key, shape in known.items() if key.endswith("_weight")}
@@ -152,11 +155,13 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
             if given.get(key) != known.get(key)
         ]
         if differing is None or len(found) < len(differing):
-            best, differing = name, found
+            best, differing, layers = name, found, len(known)
+    if differing is None or len(differing) >= layers:
+        return Match("", ("no layer has the shape of a known net's",))
     if best == "paper":
         *others, last = _of_the_paper_s_shapes()
         best = f"two columns: {', '.join(others)} or {last}, whose weights have the same shapes"
-    return Match(best, tuple((differing or [])[:_DIFFERENCES]))
+    return Match(best, tuple(differing[:_DIFFERENCES]))
 
 
 def _of_the_paper_s_shapes():

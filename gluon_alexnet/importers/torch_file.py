@@ -189,7 +189,7 @@ def _of_stream(file):
         if not isinstance(system, dict) or _text(system, "little_endian") is not True:
             raise PickledError("numbers in the order of another kind of processor")
         tensors = named_leaves(described, _Tensor, MAX_ARRAYS)
-        places = _places(stream, at, keys, storages.found)
+        places = _places(file, stream, at, keys, storages.found)
 
     def numbers(tensor):
         with open(file, "rb") as stream:
@@ -203,7 +203,7 @@ def _text(table, key):
     return table.get(key, table.get(key.encode()))
 
 
-def _places(stream, at, keys, storages):
+def _places(file, stream, at, keys, storages):
     """Where each storage's numbers begin: one after the other, each after its count."""
     if not isinstance(keys, list) or len(keys) > MAX_ARRAYS:
         raise PickledError("no list of storages")
@@ -212,7 +212,7 @@ def _places(stream, at, keys, storages):
         stream.seek(at)
         (count,) = struct.unpack("<q", stream.read(8).ljust(8, b"\xff"))
         if key not in storages or count != storages[key].count:
-            raise PickledError("a cut file, or storages of other sizes than their tensors")
+            raise FailedWork(f"{file} is cut or damaged: its numbers do not lie where they should.")
         places[key] = at + 8
         at += 8 + count * storages[key].type.size
     return places

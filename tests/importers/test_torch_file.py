@@ -142,7 +142,7 @@ def pickle_of(described):
         pytest.param(t.zipped(t.text("x" * 2**22), {}), "a pickle of 4,", id="a pickle of megabytes"),
         pytest.param(t.streamed(t.table({"a": t.tensor("0", (2, 3), legacy=True)}), SIX)[:-10], "are cut",
                      id="half a stream"),
-        pytest.param(t.streamed(t.table({"a": t.tensor("0", (2, 3), legacy=True)}), {"0": SIX["0"] * 2}), "other sizes",
+        pytest.param(t.streamed(t.table({"a": t.tensor("0", (2, 3), legacy=True)}), {"0": SIX["0"] * 2}), "do not lie",
                      id="another count"),
         pytest.param(t.streamed(t.table({}), {}, little=False), "another kind of processor", id="big-endian"),
     ],

@@ -33,6 +33,7 @@ def command(files, out, devices, kind, mean, classes, images):
     levels 0-255 in, what the source does to an image is inside. Nothing in a file is executed, and another program's
     computation judges before anything gets its name.
     """
+    from gluon_alexnet.importers.trained import TRAINED
     from gluon_alexnet.workflows.import_weights import import_weights
 
     context = open_contexts(devices, 1)[0]
@@ -43,7 +44,7 @@ def command(files, out, devices, kind, mean, classes, images):
     if found.mean is not None:
         remark = "; --mean takes a mean image" if found.kind == "caffe" else ", and each colour in its deviation"
         click.echo(f"mean: {', '.join(f'{one:.2f}' for one in found.mean)} (RGB, ILSVRC-2012's){remark}")
-    say_kernels(found.kernels)
+    click.echo(of_kernels(found.kernels), err=found.kernels.verdict != TRAINED)
     noise = " (--images takes real ones)" if images is None else ""
     what = "a probability" if found.classes else "an activation of pool5"
     click.echo(
@@ -52,15 +53,13 @@ def command(files, out, devices, kind, mean, classes, images):
     )
 
 
-def say_kernels(kernels):
-    """One line: whether conv1 looks trained; on stderr, too, where it does not."""
+def of_kernels(kernels) -> str:
+    """One line: whether conv1 looks trained."""
     from gluon_alexnet.importers.trained import CONSTANT, THRESHOLD, TRAINED
 
     if kernels.verdict == CONSTANT:
-        click.echo("conv1: every kernel is constant; these are no weights of a trained net", err=True)
-        return
+        return "conv1: every kernel is constant; these are no weights of a trained net"
     figure = f"neighbouring weights correlate with {kernels.correlation:.2f} (drawn at random: 0.00, limit {THRESHOLD})"
     if kernels.verdict == TRAINED:
-        click.echo(f"conv1: trained, {figure}; {kernels.smooth} of {kernels.kernels} kernels by themselves")
-    else:
-        click.echo(f"conv1: NOISE, drawn and never trained: {figure}", err=True)
+        return f"conv1: trained, {figure}; {kernels.smooth} of {kernels.kernels} kernels by themselves"
+    return f"conv1: NOISE, drawn and never trained: {figure}"

@@ -1,0 +1,95 @@
+"""Which AlexNet is it? `identify("alexnet.pth")`, for files of weights, exported nets, runs and Caffe's prototxts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import WrongUse
+from ..importers import identify as of_files
+from ..importers.arrays import StoredArray
+from ..importers.identify import Identity
+
+
+def identify(path: Path | str) -> Identity:
+    """Which of the AlexNets a file, an export OUT, a run or a checkpoint is, and whether conv1 was ever trained.
+
+    Raises WrongUse for what none of them is, FailedWork where a file is cut, damaged or hostile.
+    """
+    from ..export import symbol
+    from ..importers.caffe.files import is_text
+
+    path = Path(path)
+    if path.is_dir():
+        return _of_run(path)
+    export = _export_of(path)
+    if export is not None and symbol.is_export(export):
+        return _of_export(export)
+    if not path.exists():
+        raise WrongUse(f"There is no file, run or exported net {path}.")
+    if is_text(path):
+        return _of_prototxt(path)
+    return of_files.identify_arrays(path)
+
+
+def _export_of(path):
+    """OUT, where a path is OUT or one of the files of an export; None for another file."""
+    if not path.is_file():
+        return path
+    ends = (".json", "-symbol.json", "-0000.params", ".onnx", ".safetensors")
+    end = max((end for end in ends if path.name.endswith(end)), key=len, default=None)
+    return None if end is None else path.with_name(path.name[: -len(end)])
+
+
+def _of_run(path):
+    from ..importers.families import lines_of_network, match
+    from ..training import checkpoint
+
+    description, _, parameters, _ = checkpoint.load_run(path)
+    found = match(lines_of_network(description.recipe.network))
+    arrays = {
+        name: StoredArray(value.shape, "float32", value.asnumpy) for name, value in parameters.items() if name != "mean"
+    }
+    name = "+".join([description.recipe.name, *description.recipe.variants])
+    return _with(path, f"a run of the recipe {name}", found, arrays)
+
+
+def _of_export(path):
+    from ..backend import mx
+    from ..export import symbol
+    from ..export.files import file_of
+    from ..importers.families import Match, lines_of_chain, match
+    from ..importers.mxnet_params import read_params
+    from ..model import layer_chain
+
+    description = symbol.read_export(path, mx.cpu())
+    arrays = read_params(file_of(path, "parameters"))
+    source = description["provenance"]
+    try:
+        graph = mx.sym.load(str(file_of(path, "symbol")))
+        found = match(lines_of_chain(layer_chain.read(graph, int(description["input"]["shape"][-1]))))
+    except WrongUse as error:  # of a net in fewer bits, say
+        found = Match(str(source.get("architecture") or source.get("recipe") or "not known"), (str(error),))
+    arrays = {name: stored for name, stored in arrays.items() if name.endswith(("_weight", "_bias"))}
+    return _with(path, f"an exported net of {_source(source)}", found, arrays)
+
+
+def _source(provenance):
+    for key in ("run", "file", "caffemodel"):
+        if provenance.get(key):
+            return str(provenance[key])
+    return "unknown origin"
+
+
+def _of_prototxt(path):
+    from ..importers.arrays import elements
+    from ..importers.caffe.architecture import read_architecture
+
+    architecture = read_architecture(path)
+    parameters = sum(map(elements, architecture.shapes.values()))
+    return Identity("a prototxt", architecture.family, (), architecture.classes, parameters, None, "Caffe")
+
+
+def _with(path, title, found, arrays):
+    identity = of_files.of_named(path, title, found, arrays)
+    return replace(identity, names="this program")
