@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ class ActivationWriter:
         """Give FOLDER its name. Raises FailedWork where there is not one picture."""
         self._sync()
         if not self.done:
+            shutil.rmtree(self._draft)
             raise FailedWork("There is not one picture to compute activations of.")
         for file in self._files.values():
             file.close(self.done)

@@ -162,7 +162,7 @@ def test_what_is_not_a_number_is_told(values, tmp_path):
 def test_no_picture_at_all_is_no_folder(values, tmp_path):
     with pytest.raises(FailedWork, match="not one picture"):
         write(tmp_path / "a", values, keys=[])
-    assert not (tmp_path / "a").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_told_and_what_there_is_stays(values, tmp_path, monkeypatch):

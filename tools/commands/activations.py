@@ -1,0 +1,89 @@
+"""`alexnet-tools activations`: what the layers of a net make of images, as NumPy files."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from ..options import devices, open_contexts
+
+
+@click.command("activations")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1)
+@devices
+@click.option("--layer", "layers", multiple=True, help="Layer to write; may be given more than once.")
+@click.option("--before-activation", is_flag=True, help="conv1 to fc7 before their ReLU instead of after it.")
+@click.option(
+    "--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="The centre, or ten views."
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Folder to make.")
+@click.option("--data", type=click.Path(path_type=Path), help="Packed data set, instead of IMAGES.")
+@click.option("--split", default="val", show_default=True, help="Split of --data.")
+@click.option("--list", "listing", is_flag=True, help="Print the layers' names and shapes, and stop.")
+def command(model, images, devices, layers, before_activation, views, output, data, split, listing):
+    """Write the activations of layers over images, a NumPy file per layer.
+
+    \b
+    Example: alexnet-tools activations RUN photos/ --layer conv5 --layer fc6 --output out
+    Example: alexnet-tools activations RUN --list
+
+    MODEL is a run, a checkpoint or an exported OUT, imported ones too. IMAGES are files, folders with all that is below
+    them, or `-` for names on stdin. --output gets LAYER.npy, float32 (images, …), and keys.txt, the images' names in
+    the same order. Memory is flat; what was stopped goes on with the same command. A file that is no picture is
+    reported on stderr, and the exit code is 1 at the end.
+    """
+    from gluon_alexnet.workflows import activations
+
+    context = open_contexts(devices, 1)[0]
+    if listing:
+        from gluon_alexnet.features.activations import layer_shapes
+
+        for name, shape in layer_shapes(activations.open_graph(model, context)).items():
+            click.echo(f"{name:<12} {'×'.join(map(str, shape))}")
+        return
+    if not layers:
+        raise click.UsageError("Name a layer with --layer; --list prints the layers that there are.")
+    if output is None:
+        raise click.UsageError("Name the folder to make with --output.")
+    if bool(images) == (data is not None):
+        raise click.UsageError("Give IMAGES, or a packed data set with --data.")
+    _write(activations, model, images, context, layers, before_activation, int(views), output, data, split)
+
+
+def _write(activations, model, images, context, layers, before_activation, views, output, data, split):
+    from gluon_alexnet.errors import FailedWork
+    from gluon_alexnet.workflows.image_files import ImageFiles
+
+    from ..progress import progress
+
+    began = time.monotonic()
+    with ExitStack() as opened:
+        if data is not None:
+            from gluon_alexnet.recordio.reading.reader import Reader
+
+            reader = opened.enter_context(Reader(data, split))
+            bar = opened.enter_context(progress(len(reader), "images", "activations"))
+            source = activations.DatasetImages(reader, bar.update)
+        else:
+            bar = opened.enter_context(progress(None, "images", "activations"))
+            files = ImageFiles(images)
+            source = activations.FileImages(files, bar.update, lambda sentence: click.echo(sentence, err=True))
+        try:
+            written = activations.write_activations(
+                model, source, output, layers, context, before_activation=before_activation, views=views
+            )
+        except activations.Stopped as stopped:
+            click.echo(f"Stopped after {stopped.images} images; the same command goes on.", err=True)
+            raise SystemExit(130) from None
+    seconds = time.monotonic() - began
+    for name, shape in written.shapes.items():
+        click.echo(f"{written.folder / name}.npy: float32 {(written.images, *shape)}")
+    before = f", {written.resumed} of them done before" if written.resumed else ""
+    rate = (written.images - written.resumed) / seconds
+    click.echo(f"{written.folder / 'keys.txt'}: {written.images} images{before}, {rate:.1f} images/s")
+    if written.unreadable:
+        raise FailedWork(f"{written.unreadable} files could not be read as pictures; they have no row.")
