@@ -11,6 +11,7 @@ from ..atomic_files import sha256
 
 CLASSES_LISTED = 20  # more than these are left to OUT.json
 LICENSE = "Apache-2.0"  # this program's own
+OTHERS = "other"  # of weights that another program's user trained
 _NEEDS = {
     "int8": " on a CPU, whose oneDNN computes in 8-bit integers",
     "bf16": " on a CPU that multiplies bfloat16 (AVX512-BF16 or AMX)",
@@ -51,13 +52,15 @@ def render(card: Card) -> str:
 def _head(card):
     ends = {file.suffix for file in card.files}
     tags = ["alexnet", "mxnet", *(tag for tag, end in (("onnx", ".onnx"), ("pytorch", ".py")) if end in ends)]
-    lines = ["---", f"license: {card.license.lower()}", "pipeline_tag: image-classification", "tags:"]
-    lines += [f"- {tag}" for tag in tags] + ["---", "", f"# {card.name}", ""]
     classes = len(card.description["classes"])
+    task = "image-classification" if classes else "image-feature-extraction"
+    lines = ["---", f"license: {card.license.lower()}", f"pipeline_tag: {task}", "tags:"]
+    lines += [f"- {tag}" for tag in tags] + ["---", "", f"# {card.name}", ""]
+    what = f"for {classes} classes" if classes else "without its fully connected layers"
     lines.append(
         _wrapped(
-            f"AlexNet (Krizhevsky, Sutskever, Hinton, NIPS 2012) for {classes} classes, {card.parameters:,} "
-            f"parameters; {card.origin.title}."
+            f"AlexNet (Krizhevsky, Sutskever, Hinton, NIPS 2012) {what}, {card.parameters:,} parameters; "
+            f"{card.origin.title}."
         )
     )
     return "\n".join(lines)
@@ -92,9 +95,15 @@ def _use(card):
         f"and the centre of {size}×{size} is one view; the paper averages the probabilities of ten: the four corners "
         "and the centre of the central 256×256, and their mirror images (Sec. 4.1)."
     )
-    out = f"Output: float32 (N, {len(card.description['classes'])}), probabilities of the classes {_classes(card)}."
-    limits = "For every picture the net names one of these classes, also where none fits."
-    return "\n\n".join(["## Use", _wrapped(words), _wrapped(f"{out} {limits}"), *blocks])
+    out = (
+        f"Output: float32 (N, {len(card.description['classes'])}), probabilities of the classes {_classes(card)}. For "
+        "every picture the net names one of these classes, also where none fits."
+    )
+    if not card.description["classes"]:
+        sides = ", ".join(map(str, card.description["output"]["shape"][1:]))
+        out = f"Output: float32 (N, {sides}), the maps after the last pooling: a net to fine-tune from."
+        blocks = [block.replace("probabilities =", "maps =") for block in blocks]
+    return "\n\n".join(["## Use", _wrapped(words), _wrapped(out), *blocks])
 
 
 def _classes(card):
@@ -191,6 +200,9 @@ def _end(card):
     made = [f"On {card.date}" if card.date else "Made", f"with gluon-alexnet ({versions})" if versions else ""]
     lines = ["## Made by", "", _wrapped(f"{' '.join(part for part in made if part)}:")]
     lines += ["", f"    {card.command or 'gluon_alexnet.export(…), called from Python'}", "", "## Licence", ""]
+    if card.license == OTHERS:
+        lines.append(_wrapped("The imported weights have their publisher's licence, which is not known here."))
+        return "\n".join(lines)
     lines.append(
         _wrapped(
             f"{card.license}. The pictures the net was trained on have terms of their own; ImageNet's are for "

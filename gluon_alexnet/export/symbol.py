@@ -60,7 +60,7 @@ def load_export(path: Path, context) -> Model:
     Raises FailedWork where a file of it is missing, cut or of another pair, WrongUse where it is no classifier.
     """
     description = read_export(path, context)
-    if not description["classes"]:
+    if len(description.get("output", {}).get("shape", ())) > 2:  # maps, not probabilities
         raise WrongUse(
             f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
         )

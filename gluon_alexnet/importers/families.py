@@ -113,15 +113,21 @@ def lines_of_chain(layers: Iterable[chain.Layer]) -> list[str]:
 def match(lines: Sequence[str]) -> Match:
     """The family that a net is, or the nearest one and what differs from it. A part ends where its lines end."""
     best, differing = "", None
-    for name, known in families().items():
-        if not any(line.startswith("fc") for line in lines):
-            known = known[: next(place for place, line in enumerate(known) if line.startswith("fc6"))]
-        found = _differences(known, lines)
+    for name in families():
+        found = differences_from(name, lines)
         if differing is None or len(found) < len(differing):
             best, differing = name, found
     assert differing is not None
     more = [f"and {len(differing) - _DIFFERENCES} more"] if len(differing) > _DIFFERENCES else []
     return Match(best, (*differing[:_DIFFERENCES], *more))
+
+
+def differences_from(family: str, lines: Sequence[str]) -> list[str]:
+    """What a net has otherwise than a family, in words. Of a convolutional part, only its layers are compared."""
+    known = families()[family]
+    if not any(line.startswith("fc") for line in lines):
+        known = known[: next(place for place, line in enumerate(known) if line.startswith("fc6"))]
+    return _differences(known, lines)
 
 
 def _differences(known, lines):
@@ -130,10 +136,16 @@ def _differences(known, lines):
         theirs, ours = list(known[a:b]), list(lines[c:d])
         if what == "equal":
             continue
-        for line, other in zip(ours, theirs):
-            found.append(f"{line} instead of {other}")
-        found += [f"{line} added" for line in ours[len(theirs) :]] + [f"no {line}" for line in theirs[len(ours) :]]
+        named = {_layer(line): line for line in theirs}
+        for line in ours:
+            other = named.pop(_layer(line), None)
+            found.append(f"{line} added" if other is None else f"{line} instead of {other}")
+        found += [f"no {line}" for line in named.values()]
     return found
+
+
+def _layer(line):
+    return line.partition(":")[0]
 
 
 def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:

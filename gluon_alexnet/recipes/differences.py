@@ -29,6 +29,10 @@ _WORDS = {
     "normalization": "response normalisation",
     "map_normalization": "a second normalisation, within each map of conv2",
     "relu_before_normalization": "ReLU before the normalisation of conv1",
+    "dropout_before": "dropout of what fc6 and fc7 read, rather than of what they give",
+    "inverted_dropout": "inverted dropout: kept outputs are doubled in training, rather than halved in test",
+    "channel_mean": "red, green and blue subtracted in place of the data's mean picture",
+    "channel_std": "red, green and blue that the colours are divided by",
     "rate_steps": "epochs after which the rate drops, set by hand",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,15 +58,17 @@ def import_weights(
     mean: Path | str | None = None,
     classes: Path | str | None = None,
     images: Path | str | None = None,
+    command: str | None = None,
 ) -> ImportedNet:
-    """Write another program's AlexNet as an exported net: OUT-symbol.json, OUT-0000.params, OUT.json.
+    """Write another program's AlexNet as an exported net: OUT-symbol.json, OUT-0000.params, OUT.json, OUT.md.
 
     files: a .pth of torch.save, a .safetensors, an MXNet .params or a pickle of arrays; or Caffe's prototxt and
     caffemodel. kind: one of KINDS; None recognises it by the content. device: a context such as "gpu(0)"; None is
     cpu(0). mean: Caffe's mean image, a binaryproto. classes: a text file, a line a class with wnid and name. images: a
-    folder of images to compare with; None takes noise. The net takes RGB grey levels (N, 3, S, S) and gives
-    probabilities, or pool5 where only conv1 to conv5 are there. Nothing is written unless another program's
-    computation gives the same outputs to 1e-4 of the largest.
+    folder of images to compare with; None takes noise. command: that made it, for the model card.
+
+    The net takes RGB grey levels (N, 3, S, S) and gives probabilities, or pool5 where only conv1 to conv5 are there.
+    Nothing is written unless another program's computation gives the same outputs to 1e-4 of the largest.
 
     Raises WrongUse where a file is another net (the first layer that does not fit is named) or of no known kind,
     FailedWork where one is cut, damaged or hostile, or where the outputs differ.
@@ -106,7 +109,7 @@ def import_weights(
         }
         if not outputs:
             described["output"] = {"shape": ["N", *expected.shape[1:]], "values": "pool5, after the last pooling"}
-        publication.describe(pair, size, described)
+        _describe(publication, pair, size, described, count_parameters(draft.classifier), command)
         publication.publish()
     return ImportedNet(
         out=out,
@@ -119,6 +122,33 @@ def import_weights(
         images_source=source,
         **draft.facts,
     )
+
+
+def _describe(publication, pair, size, described, parameters, command):
+    """OUT.json and OUT.md of a draft."""
+    from ..backend import mx
+    from ..export import model_card
+    from ..export.files import file_of
+    from ..importers.families import differences_from, lines_of_chain
+    from ..model import layer_chain
+
+    description = publication.describe(pair, size, {**described, "card": f"{pair.name}.md"})
+    layers = layer_chain.read(mx.sym.load(str(file_of(pair, "symbol"))), size)
+    source = description["provenance"]
+    file = source.get("file") or source["caffemodel"]
+    digest = f"SHA-256 {source['sha256']}" if "sha256" in source else f"SHA-1 {source['sha1']}"
+    title = f"{source['architecture']}, imported from `{file}` ({digest})"
+    card = model_card.Card(
+        name=pair.name,
+        description=description,
+        origin=model_card.Origin(title, differences_from("paper", lines_of_chain(layers))),
+        parameters=parameters,
+        files=publication.drafts(pair),
+        command=command or "gluon_alexnet.import_weights(…), called from Python",
+        license=model_card.OTHERS,
+        date=time.strftime("%Y-%m-%d"),
+    )
+    publication.add_card(pair, model_card.render(card))
 
 
 def _context(device):
@@ -208,7 +238,6 @@ def _of_table(files, kind, context):
         "format": title,
         "names": found.naming.title,
         "architecture": architecture,
-        "recipe": "one-weird-trick",
         "mean": "of each colour, in units of its deviation",
     }
     facts = {

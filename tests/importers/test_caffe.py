@@ -102,6 +102,7 @@ def test_the_command_writes_an_export_that_others_load(rng, tmp_path):
         "caffenet-0000.params",
         "caffenet-symbol.json",
         "caffenet.json",
+        "caffenet.md",
     ]
     description = json.loads(out.with_name("caffenet.json").read_text())
     assert description["input"]["shape"] == ["N", 3, 227, 227]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -21,7 +22,8 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--mean", type=FILE, help="Caffe's mean image, a binaryproto.  [default: ILSVRC-2012's mean of a colour]")
 @click.option("--classes", type=FILE, help="A class a line: wnid and name.  [default: ILSVRC-2012's, or numbers]")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of images to verify with.  [default: noise]")
-def command(files, out, devices, kind, mean, classes, images):
+@click.pass_context
+def command(ctx, files, out, devices, kind, mean, classes, images):
     """Write another program's AlexNet as an exported net.
 
     \b
@@ -37,7 +39,10 @@ def command(files, out, devices, kind, mean, classes, images):
     from gluon_alexnet.workflows.import_weights import import_weights
 
     context = open_contexts(devices, 1)[0]
-    found = import_weights(files, out, kind=kind, device=context, mean=mean, classes=classes, images=images)
+    words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
+    found = import_weights(
+        files, out, kind=kind, device=context, mean=mean, classes=classes, images=images, command=words
+    )
     known = f", BVLC's {found.published_as}" if found.published_as else ""
     outputs = f"{found.classes} classes" if found.classes else "no classifier: a net to fine-tune from"
     click.echo(f"{found.format}: {found.architecture}, {outputs}, crops of {found.size} pixels{known}")
@@ -48,8 +53,8 @@ def command(files, out, devices, kind, mean, classes, images):
     noise = " (--images takes real ones)" if images is None else ""
     what = "a probability" if found.classes else "an activation of pool5"
     click.echo(
-        f"{out}-symbol.json, {out}-0000.params, {out}.json: {found.judge} computes the same, largest difference "
-        f"{found.differences[found.judge]:.1e} in {what} over {found.images} {found.images_source}{noise}"
+        f"{out}-symbol.json, {out}-0000.params, {out}.json, {out}.md: {found.judge} computes the same, largest "
+        f"difference {found.differences[found.judge]:.1e} in {what} over {found.images} {found.images_source}{noise}"
     )
 
 
