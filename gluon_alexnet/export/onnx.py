@@ -98,8 +98,8 @@ def _padded_before_averages(onnx, graph):
     nodes = []
     for node in graph.node:
         attributes = {attribute.name: attribute for attribute in node.attribute}
-        if node.op_type == "AveragePool" and attributes["count_include_pad"].i and any(attributes["pads"].ints):
-            pads = list(attributes["pads"].ints)
+        pads = list(attributes["pads"].ints) if "pads" in attributes else []
+        if node.op_type == "AveragePool" and any(pads) and attributes["count_include_pad"].i:
             amounts = np.array([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)
             names = [f"{node.name}_padding", f"{node.name}_padding_value", f"{node.name}_padded"]
             graph.initializer.append(onnx.numpy_helper.from_array(amounts, names[0]))

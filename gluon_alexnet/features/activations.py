@@ -123,7 +123,10 @@ def of_export(path: Path, context: Any) -> Fc7:
 
 
 def _fc7(graph: Graph, context: Any) -> Fc7:
-    symbol = graph.symbol.get_internals()["fc8_fwd_output"].get_children()[0]
+    internals = graph.symbol.get_internals()
+    if not {"fc8_fwd_output", "fc7_bias"} <= set(internals.list_outputs()):
+        raise WrongUse("This net has no fc7 and fc8, whose vectors are compared; `activations` takes any layer of it.")
+    symbol = internals["fc8_fwd_output"].get_children()[0]
     block = _block(symbol, graph.values, context)
     return Fc7(classify_with(block, context), graph.size, graph.values["fc7_bias"].shape[0], graph.digest)
 

@@ -108,7 +108,9 @@ class ApartDense(mx.gluon.HybridBlock):
     def hybrid_forward(self, F, x, weight, bias):
         inputs = F.split(F.Flatten(x), num_outputs=self._columns, axis=1)
         arrays = [F.split(array, num_outputs=self._columns, axis=0) for array in (weight, bias)]
-        parts = [F.FullyConnected(*of_column, num_hidden=self._outputs) for of_column in zip(inputs, *arrays)]
+        parts = [
+            F.FullyConnected(*of_column, num_hidden=self._outputs, flatten=True) for of_column in zip(inputs, *arrays)
+        ]
         return F.concat(*parts, dim=1, name="fwd")
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..backend import mx
 from ..errors import WrongUse
 from ..recipes.layer_graph import LayerGraph
@@ -81,6 +83,24 @@ def join(network: Net, parts: Sequence[dict]) -> dict:
     if isinstance(network, LayerGraph):
         return {name: value.copyto(mx.cpu()) for part in parts for name, value in part.items()}
     return column_parallel.join(parts)
+
+
+def first_kernels(network: Net, parameters: dict) -> np.ndarray:
+    """Kernels of layer 1, (kernels, 3, size, size), the columns one after the other.
+
+    Of a graph, those of its convolutions that read the image. Raises WrongUse where none does, or their sizes differ.
+    """
+    if not isinstance(network, LayerGraph):
+        return parameters["conv1_weight"].asnumpy()
+    found = [parameters[name].asnumpy() for name in layer_graph.first_weights(network)]
+    if not found or len({kernels.shape[1:] for kernels in found}) > 1:
+        raise WrongUse(f"{network.source} has no first layer of kernels of one size that read the image.")
+    return np.concatenate(found)
+
+
+def output_layers(network: Net) -> list[str]:
+    """Names of the layers with weights whose outputs are the classes."""
+    return layer_graph.output_layers(network) if isinstance(network, LayerGraph) else ["fc8"]
 
 
 def normalization_obstacle(network: Net, contexts: Sequence) -> str | None:

@@ -121,7 +121,11 @@ class _FullyConnected(GraphLayer):
             named = {"name": "fwd"} if place == count - 1 else {}
             arrays = [x, parameters[self._weights[place]], *([parameters["bias"]] if place == 0 else [])]
             part = F.FullyConnected(
-                *arrays, num_hidden=self._layer.outputs, no_bias=place > 0, **(named if count == 1 else {})
+                *arrays,
+                num_hidden=self._layer.outputs,
+                no_bias=place > 0,
+                flatten=True,
+                **(named if count == 1 else {}),
             )
             total = part if total is None else F.elemwise_add(total, part, **named)
         return total

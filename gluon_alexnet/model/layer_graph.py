@@ -175,6 +175,25 @@ def split(graph: graphs.LayerGraph, parameters: dict, parts: int) -> list[dict]:
     return found
 
 
+def first_weights(graph: graphs.LayerGraph) -> list[str]:
+    """Names of the weights of convolutions that read the image, or its mirror image."""
+    images = {graph.image, *(layer.name for layer in graph.layers if isinstance(layer, graphs.Reflection))}
+    return [
+        name
+        for layer in graph.layers
+        if isinstance(layer, graphs.Convolution)
+        for name, read in zip(weight_names(layer), layer.inputs)
+        if read in images
+    ]
+
+
+def output_layers(graph: graphs.LayerGraph) -> list[str]:
+    """Names of the layers with weights whose outputs, put one after the other, are the net's."""
+    last = graph.layer(graph.cost.layer)
+    names = last.inputs if isinstance(last, graphs.Concatenation) else (last.name,)
+    return [name for name in names if name != graph.image and isinstance(graph.layer(name), graphs.WeightLayer)]
+
+
 def normalizations(graph: graphs.LayerGraph) -> list[schema.ResponseNormalization]:
     """The numbers of each normalisation across maps."""
     return [normalization_numbers(layer) for layer in graph.layers if isinstance(layer, graphs.CrossMapNormalization)]

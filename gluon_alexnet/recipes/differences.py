@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from .layer_graph import LayerGraph
 from .presets import PAPER, SUMMARIES
 from .schema import Recipe
 from .variants import VARIANTS
@@ -42,6 +43,9 @@ def from_paper(recipe: Recipe) -> list[str]:
 
     Variants come first, in their own words; what they change is not repeated number by number.
     """
+    if isinstance(recipe.network, LayerGraph):
+        graph = recipe.network
+        return [f"the net is that of the layer file {graph.source}: {len(graph.layers)} layers, with their own rates"]
     said = [f"{one.name}: {one.summary}" for one in VARIANTS if one.name in recipe.variants]
     expected = PAPER
     for one in VARIANTS:

@@ -24,7 +24,7 @@ class Variant:
 
 def _on_network(change):
     def changed(recipe):
-        network = change(recipe.network)
+        network = change(recipe.alexnet)
         return None if network is None or network == recipe.network else replace(recipe, network=network)
 
     return changed

@@ -11,8 +11,6 @@ from ..errors import WrongUse
 from ..export import symbol
 from . import checkpoint
 
-LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "fc6", "fc7", "fc8")
-
 
 @dataclass(frozen=True)
 class Transfer:
@@ -37,25 +35,32 @@ def read_net(path: Path) -> tuple[dict, list[dict]]:
 
 
 def transfer(
-    initial: dict, classes: Sequence[dict], path: Path, layers: Sequence[str] | None = None, match: bool = False
+    initial: dict,
+    classes: Sequence[dict],
+    path: Path,
+    layers: Sequence[str] | None = None,
+    match: bool = False,
+    last: Sequence[str] | None = None,
 ) -> tuple[dict, Transfer]:
     """The initial parameters of a net with these classes, with layers of the net at ``path`` put in.
 
     layers: those to take; None takes every hidden layer that both nets have, and layer 8 where the classes are the
-    same. match: take layer 8's rows of the classes that both have, by wnid. Raises WrongUse where a layer is missing
+    same. match: take layer 8's rows of the classes that both have, by wnid. last: the layers whose outputs are the
+    classes, in a graph with names of its own. Raises WrongUse where a layer is missing
     or has another shape in one of the nets, and where no class matches.
     """
     found, their_classes = read_net(path)
     wnids, theirs = ([one["wnid"] for one in every] for every in (classes, their_classes))
     if layers is None:
-        layers = [layer for layer in LAYERS if f"{layer}_weight" in initial and f"{layer}_weight" in found]
+        outputs = {"fc8"} if last is None else set(last)
+        layers = [layer for layer in _layers_of(initial) if f"{layer}_bias" in found]
         if wnids != theirs:
-            layers = [layer for layer in layers if layer != "fc8"]
+            layers = [layer for layer in layers if layer not in outputs]
     if match and "fc8" in layers:
         raise WrongUse(f"Layer 8 of {path} is taken whole: there are no classes to match.")
     parameters = dict(initial)
     for layer in layers:
-        for name in (f"{layer}_weight", f"{layer}_bias"):
+        for name in [name for name in initial if name.rpartition("_")[0] == layer] or [f"{layer}_weight"]:
             for net, values in (("the new net", initial), (str(path), found)):
                 if name not in values:
                     raise WrongUse(f"{layer} cannot be taken: {net} has no such layer; leave it out of --layers.")
@@ -66,6 +71,8 @@ def transfer(
                 )
             parameters[name] = found[name]
     matched = 0
+    if match and not ("fc8_weight" in initial and "fc8_weight" in found):
+        raise WrongUse(f"No class of {path} can be matched: both nets need a layer fc8.")
     if match:
         pairs = [(row, theirs.index(wnid)) for row, wnid in enumerate(wnids) if wnid in theirs]
         if not pairs or found["fc8_weight"].shape[1:] != initial["fc8_weight"].shape[1:]:
@@ -77,6 +84,11 @@ def transfer(
                 values[row] = source[other]
             parameters[name] = mx.nd.array(values)
     return parameters, Transfer(str(path), tuple(layers), matched)
+
+
+def _layers_of(parameters):
+    """Names of the layers with weights, in the net's order."""
+    return list(dict.fromkeys(name.rpartition("_")[0] for name in parameters if name.endswith("_bias")))
 
 
 def to_dict(taken: Transfer) -> dict:

@@ -55,7 +55,7 @@ def rates(
     """
     if learning.updates:
         progress = len(errors) / learning.epochs if progress is None else progress
-        return _graph_rates(learning, progress, by_hand, chance)
+        return _graph_rates(learning, progress, _stepped(learning, len(errors)), by_hand, chance)
     weights = rate(learning, errors)
     if by_hand is not None:
         weights = by_hand.rate * (weights / by_hand.scheduled)
@@ -78,8 +78,10 @@ def changes_within(learning: schema.Learning) -> bool:
     return any(update.schedule.kind != "default" or update.schedule.noise for update in learning.updates)
 
 
-def _graph_rates(learning, progress, by_hand, chance):
+def _graph_rates(learning, progress, steps, by_hand, chance):
     each = {update.parameter: update.schedule.rate(update.rate, progress) for update in learning.updates}
+    if steps < 1:  # set by hand, they lower the weights' rates, and leave the biases' as in the 2012 code
+        each = {name: rate if name.endswith("_bias") else rate * steps for name, rate in each.items()}
     if by_hand is not None and by_hand.scheduled > 0:
         each = {name: rate * by_hand.rate / by_hand.scheduled for name, rate in each.items()}
     for update in learning.updates:
@@ -90,10 +92,14 @@ def _graph_rates(learning, progress, by_hand, chance):
     return Rates(weights, biased, weights, biased, each=each)
 
 
+def _stepped(learning, epoch):
+    return stepped_rate(learning, epoch) / learning.rate if learning.rate_steps else 1.0
+
+
 def rate(learning: schema.Learning, errors: Sequence[float]) -> float:
     """Rate of all layers' weights in the next epoch; of a graph, the largest."""
     if learning.updates:
-        return _graph_rates(learning, len(errors) / learning.epochs, None, None).weights
+        return rates(learning, errors).weights
     if learning.rate_steps:
         return stepped_rate(learning, len(errors))
     return learning.rate / learning.rate_divisor ** min(plateaus(learning, errors), learning.rate_drops)

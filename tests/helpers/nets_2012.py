@@ -24,6 +24,7 @@ class Narrow:
     conv6: bool = False  # on the last pooling, of both columns (#146)
     bottleneck: int = 0  # linear neurons a column below the outputs, which are in two halves (#146-2011)
     keep: float = 0.5  # of dropout
+    rate: float = 0.01  # of weights
     _layers: list[str] = field(default_factory=list)
     _params: list[str] = field(default_factory=list)
 
@@ -68,7 +69,7 @@ class Narrow:
         if not self.bottleneck:
             count = len(below)
             self._layers.append(tail(below, self.classes, initW=[0.1] * count, gpu=0))
-            self._params += [weights("out", count), section("cost", coeff=1)]
+            self._params += [weights("out", count, self.rate), section("cost", coeff=1)]
             return
         for name, inputs, outputs in (
             ("fc1", below, (self.bottleneck, self.bottleneck)),
@@ -91,12 +92,12 @@ class Narrow:
         lists = {key: [value] * len(below) for key, value in {**lists, "initW": initial[0]}.items()}
         keys = {"initB": initial[1], "sharedBiases": 1, "gpu": device, **keys}
         self._layers.append(section(name, type="conv", inputs=below, **lists, **keys))
-        self._params.append(weights(name, len(below)))
+        self._params.append(weights(name, len(below), self.rate))
 
     def _fc(self, name, below, outputs, device, **keys):
         std = [0.1] * len(below)
         self._layers.append(section(name, type="fc", inputs=below, outputs=outputs, initW=std, gpu=device, **keys))
-        self._params.append(weights(name, len(below)))
+        self._params.append(weights(name, len(below), self.rate))
 
     def _pool(self, name, below, channels, **keys):
         keys = {"sizeX": self.pool, "stride": 2, "channels": channels, **keys}

@@ -27,10 +27,12 @@ def command():
 def filters(run, output):
     """Draw the kernels of layer 1, the columns apart, as in Fig. 3."""
     from gluon_alexnet import plots
+    from gluon_alexnet.model.build import first_kernels
     from gluon_alexnet.training import checkpoint
 
     description, _, parameters, _ = checkpoint.load_run(run)
-    network, kernels = description.recipe.network, parameters["conv1_weight"].asnumpy()
+    network = description.recipe.network
+    kernels = first_kernels(network, parameters)
     if len(kernels) != 96:
         click.echo(f"{run} has {len(kernels)} kernels in layer 1; Fig. 3 shows the 96 of the full net.", err=True)
     plots.draw_filters(kernels, network.columns, output)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 CLASSES = 1000  # of ILSVRC; fc8's size, and so the counts, depend on it
 
 
 @click.command("recipes")
-def command():
+@click.option("--cuda-convnet", "layer_files", is_flag=True, help="Show the nets of cuda-convnet's layer files FILES.")
+@click.option("--input-size", type=click.IntRange(min=1), help="Pixels a side that these nets read.  [default: 224]")
+@click.argument("files", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1)
+def command(layer_files, input_size, files):
     """List recipes and variants, with the errors to compare with.
 
     \b
     Example: alexnet-tools recipes
+    Example: alexnet-tools recipes --cuda-convnet layers-145.cfg layers-150.cfg
+
+    With --cuda-convnet: layers, output sizes and parameters of each file, without training.
     """
+    if layer_files != bool(files):
+        raise click.UsageError("--cuda-convnet and the layer files to show go together.")
+    if layer_files:
+        for file in files:
+            _show(file, input_size)
+        return
+    if input_size is not None:
+        raise click.UsageError("--input-size belongs to --cuda-convnet; a recipe has its own.")
     from gluon_alexnet.model.shapes import parameter_count
     from gluon_alexnet.recipes import presets, published, variants
 
@@ -36,3 +52,17 @@ def command():
     for row in published.RESULTS:
         if row.variants == () and row.nets == 1:
             click.echo(f"{'':<28} {row.year} {row.split}: {row.top1:.2f}/{row.top5:.2f} ({row.net}; {row.source})")
+
+
+def _show(file, input_size):
+    from gluon_alexnet.workflows.layer_files import INPUT_SIZE, lines_of
+
+    graph, lines = lines_of(file, input_size or INPUT_SIZE)
+    total = sum(line.parameters for line in lines)
+    devices = f"{graph.devices} device{'s' * (graph.devices > 1)}"
+    click.echo(f"{file.name}: {len(lines)} layers on {devices}, {total:,} parameters")
+    for line in lines:
+        size = "×".join(map(str, line.output))
+        parameters = f"{line.parameters:,}" if line.parameters else ""
+        reads = ", ".join(line.inputs)
+        click.echo(f"  {line.name:<12} {line.kind:<8} {size:>12} {parameters:>12}  gpu {line.device}  reads {reads}")

@@ -22,6 +22,14 @@ from ..options import LayerFactors, Layers, NumberList, devices, on_damaged, ope
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help=f"Data set folder.  [default: {DATA_DEFAULT}]")
 @click.option("--recipe", "recipe_name", type=click.Choice(list(RECIPES)), help="Whose numbers.  [default: paper]")
+@click.option(
+    "--cuda-convnet",
+    "layer_files",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    nargs=2,
+    help="The net and the rates of cuda-convnet's files LAYERS and PARAMS, in place of a recipe.",
+)
+@click.option("--input-size", type=click.IntRange(min=1), help="Pixels a side that such a net reads.  [default: 224]")
 @click.option("--variant", "variant_names", multiple=True, help="A change to the recipe; may be given more than once.")
 @click.option("--run", "run", type=click.Path(path_type=Path), help=f"Run folder.  [default: {RUNS}/<date>-<recipe>]")
 @click.option("--resume", is_flag=True, help="Continue the run of --run, or the newest one.")
@@ -53,6 +61,8 @@ def command(
     devices,
     data,
     recipe_name,
+    layer_files,
+    input_size,
     variant_names,
     run,
     resume,
@@ -83,6 +93,7 @@ def command(
     from gluon_alexnet.recipes import variants
     from gluon_alexnet.recordio.dataset.manifest import read_manifest
     from gluon_alexnet.training import checkpoint
+    from gluon_alexnet.workflows.layer_files import check_memory
 
     job = take_part(kvstore)
     if job is not None and job.role != "worker":
@@ -100,7 +111,7 @@ def command(
     if layer_rates is not None:
         changes["layer_rates"] = LayerRates(**layer_rates)
     if resume:
-        if recipe_name or variant_names or seed is not None or batch_size is not None or init_from:
+        if recipe_name or layer_files or variant_names or seed is not None or batch_size is not None or init_from:
             raise click.UsageError(
                 "--resume keeps the run's recipe, seed and batch size, and its net; leave those options out."
             )
@@ -112,11 +123,13 @@ def command(
         manifest = read_manifest(folder)
         _check_same_data(run, folder, manifest.digest, description.data_digest)
     else:
-        recipe = _changed(variants.apply(RECIPES[recipe_name or "paper"], variant_names), changes)
+        chosen = _of_files(layer_files, input_size, recipe_name, init_from is not None)
+        recipe = _changed(variants.apply(chosen or RECIPES[recipe_name or "paper"], variant_names), changes)
         run = run or RUNS / "-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants])
         if (run / "recipe.json").exists():
             raise click.UsageError(f"{run} holds a run already; continue it with --resume or name another folder.")
         contexts = open_contexts(devices, recipe.network.columns)
+        check_memory(recipe, contexts)
         folder = data or DATA_DEFAULT
         manifest = read_manifest(folder)
         _check_batch(recipe.learning.batch_size, folder, manifest.split("train").images)
@@ -139,8 +152,41 @@ def command(
         raise SystemExit(128 + (signals or [signal.SIGTERM])[0])  # another worker may have got the signal
 
 
+def _of_files(files, input_size, recipe_name, initialized):
+    """The recipe of a pair of layer files, if there is one."""
+    if not files:
+        if input_size is not None:
+            raise click.UsageError("--input-size belongs to --cuda-convnet; a recipe has its own.")
+        return None
+    if recipe_name:
+        raise click.UsageError("Give --recipe or --cuda-convnet, not both.")
+    from gluon_alexnet.workflows.layer_files import INPUT_SIZE, recipe_of
+
+    return recipe_of(*files, input_size or INPUT_SIZE, initialized)
+
+
 def _changed(recipe, changes):
+    if recipe.learning.updates:
+        changes = _of_updates(recipe.learning, dict(changes))
     return dataclasses.replace(recipe, learning=dataclasses.replace(recipe.learning, **changes))
+
+
+def _of_updates(learning, changes):
+    """The changes for a net whose files give each parameter a rate: --lr is its weights' largest one."""
+    for option, name in (("--layer-rates", "layer_rates"), ("--plateau", "patience")):
+        if name in changes:
+            raise click.UsageError(
+                f"{option} is for recipes: a net of layer files has its rates in the parameter file."
+            )
+    if "rate" in changes:
+        rate, weights = changes.pop("rate"), [u.rate for u in learning.updates if not u.parameter.endswith("_bias")]
+        if not max(weights):
+            raise click.UsageError("All rates of the parameter file are 0: --lr has none to set; write epsW= there.")
+        changes["updates"] = tuple(
+            one if one.parameter.endswith("_bias") else dataclasses.replace(one, rate=one.rate * rate / max(weights))
+            for one in learning.updates
+        )
+    return changes
 
 
 def _check_same_data(run, folder, digest, expected):
@@ -253,7 +299,7 @@ def _follow(learner, recipe, data, state, workers, new):
 
 def _begin(learner, description, seed, init):
     """Give the learner its first parameters; the run's description with where they are from."""
-    from gluon_alexnet.model.build import initial_parameters
+    from gluon_alexnet.model.build import initial_parameters, output_layers
     from gluon_alexnet.training import finetune
 
     classes = description.classes
@@ -262,7 +308,8 @@ def _begin(learner, description, seed, init):
         return description
     path, layers, match = init
     initial = initial_parameters(description.recipe.network, len(classes), seed)
-    parameters, taken = finetune.transfer(initial, classes, path, layers, match)
+    last = output_layers(description.recipe.network)
+    parameters, taken = finetune.transfer(initial, classes, path, layers, match, last)
     learner.restore(parameters, {})
     matched = f", and {taken.matched_classes} of {len(classes)} classes of fc8" if match else ""
     click.echo(f"{', '.join(taken.layers)} of {path}{matched}; the other layers are new", err=True)

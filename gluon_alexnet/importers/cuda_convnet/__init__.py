@@ -7,6 +7,7 @@ the 2012 code (`layer.py`) is what is followed; limits of its GPU kernels, such 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ...errors import WrongUse as InvalidRequest
 from ...model import graph_shapes
 from ...recipes import layer_graph as graphs
 from ...recipes.graph_updates import Update
-from .ini import Section, read_sections
+from .ini import NoSection, Section, read_sections
 from .layers import COSTS, UNSUPPORTED, known, read_common, read_layer
 from .updates import read_updates
 
@@ -30,15 +31,16 @@ class ConvNet:
     functions: tuple[str, ...]  # layers whose initial weights a program of the author's took from another net
 
 
-def read(layers: Path, params: Path, input_size: int = 224) -> ConvNet:
-    """The net of a pair of files.
+def read(layers: Path, params: Path | None, input_size: int = 224) -> ConvNet:
+    """The net of a pair of files; without ``params``, its layers and sizes alone, other numbers 0.
 
     input_size: height and width of the image, which the files do not tell: 224 for ImageNet's crops, 32 or 24 for
     CIFAR-10. Raises InvalidRequest, in one sentence that names file and layer, for what is no such file or does not
     fit together; nothing is built, and no memory taken, before that is known.
     """
-    sections, numbers = read_sections(layers), read_sections(params, again=True)
-    reader = _Reader(layers, params, sections, numbers)
+    sections = read_sections(layers)
+    numbers = {name: NoSection(layers, name) for name in sections} if params is None else read_sections(params, True)
+    reader = _Reader(layers, params or layers, sections, numbers)
     for name in sections:
         reader.read(name)
     graph = reader.graph(input_size)
@@ -56,7 +58,7 @@ def read(layers: Path, params: Path, input_size: int = 224) -> ConvNet:
 class _Reader:
     """Goes through the sections in their order, in which each comes after those it reads."""
 
-    def __init__(self, file: Path, params: Path, sections: dict[str, Section], numbers: dict[str, Section]):
+    def __init__(self, file: Path, params: Path, sections: dict[str, Section], numbers: Mapping[str, Section]):
         self._file, self._params, self._sections, self._numbers = file, params, sections, numbers
         self._kinds: dict[str, str] = {}
         self._layers: dict[str, graphs.Layer] = {}

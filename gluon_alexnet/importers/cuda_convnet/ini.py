@@ -109,6 +109,23 @@ class Section:
         return found
 
 
+class NoSection(Section):
+    """In place of a section of a parameter file that is not read: its numbers are 0."""
+
+    def __contains__(self, key: str) -> bool:
+        return True
+
+    def _split(self, key, count, default):
+        return ("0",) * count
+
+    def _numbers(self, key, count, default, least, kind, words):
+        return [0 if default is None else default] * count
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """The default."""
+        return default or ""
+
+
 def read_sections(file: Path, again: bool = False) -> dict[str, Section]:
     """The sections of a file by name, in its order.
 
