@@ -73,7 +73,7 @@ def test_it_is_evaluated_exported_drawn_and_looked_into(place, tmp_path):
     assert "layer file layers-own.cfg" in (tmp_path / "net.md").read_text()
     assert "12 kernels" in run("plot", "filters", net, "--output", tmp_path / "filters.png")
     picture = next((place / "val").rglob("*.JPEG"))
-    assert "%" in run("predict", net, picture, "--cpus", 0)
+    assert "JPEG: " in run("predict", net, picture, "--cpus", 0)
 
 
 def test_the_rates_of_the_files_are_changed_by_hand(place):
