@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,8 +25,12 @@ class Replica:
         self._loss = build.loss(recipe.network)
         # A list keeps the order of collect_params; Trainer would sort a dict, and momentum goes by position.
         everything = [list(block.collect_params().items()) for block in self.blocks]
+        frozen = {layer for layer, factor in dataclasses.asdict(recipe.learning.layer_rates).items() if factor == 0}
+        for name, parameter in (one for some in everything for one in some):
+            if name.rpartition("_")[0] in frozen:
+                parameter.grad_req = "null"  # a layer that never moves: below the first that does, nothing is derived
         self.parameters = [[one for one in some if one[1].grad_req != "null"] for some in everything]
-        # What a graph chose at random when training began, and learns no more of.
+        # What does not learn: frozen layers, and what a graph chose at random when training began.
         self._constants = [[one for one in some if one[1].grad_req == "null"] for some in everything]
         self._updates = {update.parameter: update for update in recipe.learning.updates}
         self.trainers = [

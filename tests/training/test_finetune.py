@@ -11,7 +11,7 @@ from gluon_alexnet.export import symbol
 from gluon_alexnet.model import alexnet
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.recipes import schema
-from gluon_alexnet.training import checkpoint, finetune
+from gluon_alexnet.training import checkpoint, finetune, lr_schedule, trainer
 
 OLD = [{"wnid": wnid, "name": wnid} for wnid in ("a", "b", "c", "d")]
 NEW = [{"wnid": wnid, "name": wnid} for wnid in ("b", "d", "e")]
@@ -101,3 +101,25 @@ def test_what_cannot_be_taken_is_named(small_recipe, run, tmp_path):
         taken(small_recipe, run[0], OLD, match=True)
     with pytest.raises(WrongUse, match="is not a run"):
         taken(small_recipe, tmp_path)
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+@pytest.mark.parametrize("frozen", [("conv1", "conv2", "conv3", "conv4", "conv5"), ("conv2", "fc6")], ids="+".join)
+def test_frozen_layers_stay_and_the_others_learn_as_if_none_were(small_recipe, frozen, contexts, rng):
+    rates = schema.LayerRates(**dict.fromkeys(frozen, 0.0))
+    learning = dataclasses.replace(small_recipe.learning, layer_rates=rates)
+    still = dataclasses.replace(small_recipe, learning=learning)
+    before = alexnet.initial_parameters(small_recipe.network, len(NEW), seed=7)
+    size = small_recipe.network.input_size
+    images = rng.normal(0, 50, (4, 3, size, size)).astype(np.float32)
+    after = []
+    for recipe in (small_recipe, still):
+        one = trainer.Learner(recipe, len(NEW), [mx.cpu(number) for number in range(contexts)])
+        one.restore(before, {})
+        one.step(images, np.array([0, 1, 2, 1]), lr_schedule.rates(recipe.learning, []), seed=1)
+        after.append(one.parameters())
+    assert set(after[0]) == set(after[1]) == set(before)
+    for name, value in after[1].items():
+        layer = name.rpartition("_")[0]
+        np.testing.assert_array_equal(value.asnumpy(), (before if layer in frozen else after[0])[name].asnumpy(), name)
+        assert not same(after[0][name], before[name])
