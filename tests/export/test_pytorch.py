@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import WrongUse
 from gluon_alexnet.export import pytorch
-from gluon_alexnet.features import activations
+from gluon_alexnet.features import activations, saliency
 from gluon_alexnet.model import layer_chain
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
@@ -163,9 +163,11 @@ images = torch.from_numpy(given["images"]).requires_grad_()
 outputs = model(images)
 loss = -torch.log_softmax(outputs, 1)[torch.arange(len(outputs)), torch.from_numpy(given["labels"])].mean()
 loss.backward()
-found = {"probabilities": outputs.softmax(1).detach().numpy(), "images": images.grad.numpy()}
+found = {"probabilities": outputs.softmax(1).detach().numpy(), "images": images.grad.numpy().copy()}
 for name, value in model.named_parameters():
     found[name.replace(".", "_")] = value.grad.numpy()
+chosen = model(images)[torch.arange(len(outputs)), torch.from_numpy(given["labels"])].sum()
+found["saliency"] = torch.autograd.grad(chosen, images)[0].permute(0, 2, 3, 1).numpy()
 seen = {}
 for name, layer in model.named_children():
     layer.register_forward_hook(lambda layer, given, out, name=name: seen.__setitem__(name, out.detach().numpy()))
@@ -209,6 +211,8 @@ def held_in_torch(out, images, labels, share=1e-5):
     graph = activations.Graph(symbol, {**arguments, **auxiliary}, images.shape[-1], "0" * 64)
     names = [name for name in activations.layer_shapes(graph) if name != "softmax"]
     found = activations.open_layers(graph, names, True, mx.cpu()).compute(images.transpose(0, 2, 3, 1).astype(np.uint8))
+    views = images.transpose(0, 2, 3, 1).astype(np.uint8)
+    close(saliency.image_gradient(graph, views, labels, mx.cpu()), theirs["saliency"], 1e-4, "saliency")
     for name in names:  # against PyTorch's hooks
         close(found[name], theirs[f"layer {name}"], share, name)
 
