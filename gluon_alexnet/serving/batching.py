@@ -11,6 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# After a pass for several clients their next requests come within moments. Read together they make one large pass,
+# which reads the net's weights once; begun at once it would be two small ones. So the thread waits while more comes:
+_SETTLE = 0.002  # seconds without anything new, and
+_PATIENCE = 0.25  # of the last pass's time at most
+
 
 class Busy(RuntimeError):
     """More waits to be computed than is allowed; ``seconds``: when to try again."""
@@ -30,7 +35,8 @@ class Batcher:
     """Classifies views in the order in which they come, those that wait together in one pass.
 
     classify: uint8 (M, height, width, 3) → float32 (M, classes). batch_views: the most that one pass takes.
-    waiting_views: the most that may wait. observe: called with the number of views and the seconds of each pass.
+    waiting_views: the most that may wait. coming: how many requests are being read, which will be here in a moment.
+    observe: called with the number of views and the seconds of each pass.
     MXNet's work is done in this one thread only, whatever the number of clients.
     """
 
@@ -39,12 +45,15 @@ class Batcher:
         classify: Callable[[np.ndarray], np.ndarray],
         batch_views: int,
         waiting_views: int,
+        coming: Callable[[], int] = lambda: 0,
         observe: Callable[[int, float], None] = lambda views, seconds: None,
     ) -> None:
         self._classify = classify
         self._batch_views = batch_views
         self._waiting_views = waiting_views
-        self._observe = observe
+        self._coming, self._observe = coming, observe
+        self._last = (0, 0.0)  # requests and seconds of the last pass
+        self._arrived = 0
         self._tasks: deque[_Task] = deque()
         self._waiting = 0  # views
         self._seconds_a_view = 0.01  # a running mean; the first pass corrects it
@@ -79,6 +88,7 @@ class Batcher:
                 raise Busy(self._waiting * self._seconds_a_view)
             self._tasks.append(task)
             self._waiting += count
+            self._arrived += 1
             self._changed.notify()
         return task.future
 
@@ -89,6 +99,7 @@ class Batcher:
                     self._changed.wait()
                 if not self._tasks:
                     return
+                self._gather()
                 tasks = self._together()
             wanted = [task for task in tasks if task.future.set_running_or_notify_cancel()]
             if wanted and wanted[0].work:
@@ -97,6 +108,17 @@ class Batcher:
                 self._pass(wanted)
             with self._changed:
                 self._waiting -= sum(1 if task.views is None else len(task.views) for task in tasks)
+
+    def _gather(self):
+        requests, seconds = self._last
+        if requests < 2:
+            return  # one client: nobody else is to be waited for
+        end = _clock() + _PATIENCE * seconds
+        while self._waiting < self._batch_views and not self._closing and _clock() < end:
+            arrived = self._arrived
+            self._changed.wait(_SETTLE)
+            if self._arrived == arrived and not self._coming():
+                return
 
     def _together(self):
         """The first task, and where it is a classification all others that fit into its pass."""
@@ -127,6 +149,7 @@ class Batcher:
                 task.future.set_exception(error)
             return
         seconds = _clock() - began
+        self._last = len(tasks), seconds
         self._seconds_a_view += 0.1 * (seconds / len(joined) - self._seconds_a_view)
         self._observe(len(joined), seconds)
         begin = 0

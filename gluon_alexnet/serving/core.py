@@ -38,8 +38,13 @@ class Core:
         self.ready = True
         self.admission = Admission(service.limits)
         self.metrics = Metrics(lambda: self.batcher.waiting, lambda: self.admission.begun)
+        self._reading = 0  # requests whose images are being decoded
         self.batcher = Batcher(
-            service.model.classify, service.limits.batch_views, service.limits.waiting_views, self.metrics.computed
+            service.model.classify,
+            service.limits.batch_views,
+            service.limits.waiting_views,
+            lambda: self._reading,
+            self.metrics.computed,
         )
         self._reader = reader
         self._pool = ThreadPoolExecutor(min(reader.threads, DECODERS), thread_name_prefix="decode")
@@ -56,7 +61,11 @@ class Core:
     async def images(self, sources: Union[Sequence[bytes], np.ndarray]) -> np.ndarray:
         """uint8 (N, 256, 256, 3) of image files, or of pixels uint8 (N, H, W, 3). Raises Refused (422)."""
         read = self._reader.prepare if isinstance(sources, np.ndarray) else self._reader.decode
-        found = await asyncio.gather(*[self.in_pool(read, source) for source in sources], return_exceptions=True)
+        self._reading += 1
+        try:
+            found = await asyncio.gather(*[self.in_pool(read, source) for source in sources], return_exceptions=True)
+        finally:
+            self._reading -= 1
         for number, one in enumerate(found):
             if isinstance(one, (ValueError, MemoryError)):
                 which = f"image {number} of the request" if len(found) > 1 else "what was sent"
@@ -64,7 +73,8 @@ class Core:
                 raise Refused(422, f"{which} is no image this program reads: {reason}") from one
             if isinstance(one, BaseException):
                 raise one
-        return np.stack(cast(list[np.ndarray], found))
+        images = cast("list[np.ndarray]", found)
+        return images[0][None] if len(images) == 1 else np.stack(images)
 
     async def classify(
         self, images: np.ndarray, views: int, submit: Callable[[np.ndarray], Future] | None = None

@@ -38,10 +38,12 @@ class ColourModel:
         self.hold = threading.Event()
         self.hold.set()
         self.error: Exception | None = None
+        self.seconds = 0.0
 
     def classify(self, views: np.ndarray) -> np.ndarray:
         """See ServedModel."""
         self.hold.wait(20)
+        time.sleep(self.seconds)
         if self.error:
             raise self.error
         self.passes.append(len(views))

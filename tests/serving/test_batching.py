@@ -87,6 +87,32 @@ def test_other_work_is_done_in_its_turn_by_the_same_thread(model, batcher):
     assert first.done() and second.done()
 
 
+def test_after_a_pass_for_several_it_waits_for_what_is_coming(model):
+    coming = [0]
+    batcher = Batcher(model.classify, 8, 40, lambda: coming[0])
+    for clients, expected in ((2, [1, 2, 2]), (0, [1, 1, 1])):  # behind a pass for one client it does not wait
+        model.passes.clear()
+        futures = held(model, batcher, *[1] * clients)
+        model.seconds = 0.4
+        coming[0] = 1
+        model.hold.set()
+        for future in futures:
+            future.result(10)
+        model.seconds = 0
+        third = batcher.classify(views(1))
+        time.sleep(0.03)
+        assert third.done() is (clients == 0)
+        coming[0] = 0
+        fourth = batcher.classify(views(1))
+        assert len(third.result(10)) == len(fourth.result(10)) == 1
+        assert model.passes == expected
+    coming[0] = 1  # what is coming does not come: the wait has an end
+    futures = held(model, batcher, 1, 1)
+    model.hold.set()
+    assert [len(future.result(10)) for future in (*futures, batcher.classify(views(1)))] == [1] * 4
+    batcher.close()
+
+
 def test_a_failed_pass_fails_its_own_requests_only(model, batcher):
     futures = held(model, batcher, 2)
     model.error = ValueError("no")
