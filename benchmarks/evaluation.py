@@ -1,4 +1,4 @@
-"""Views a second of the trained net (the paper's, ten views a picture), beside PyTorch's same net, in one run.
+"""Views a second of the trained net (the paper's, ten views a image), beside PyTorch's same net, in one run.
 
     python benchmarks/evaluation.py --peer PYTHON
 
@@ -40,11 +40,11 @@ def ours(views: int, steps: int) -> list[float]:
     parameters["mean"] = backend.mx.nd.full((3, size, size), 120)
     context = backend.mx.cpu()
     classify = classify_with(build_classifier(network, parameters, context), context)
-    pictures = np.random.default_rng(0).integers(0, 256, (views, size, size, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (views, size, size, 3), np.uint8)
     rates = []
     for _ in range(WARM + steps):
         began = time.perf_counter()
-        classify(pictures)
+        classify(images)
         rates.append(views / (time.perf_counter() - began))
     return rates[WARM:]
 
@@ -52,7 +52,7 @@ def ours(views: int, steps: int) -> list[float]:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", default=sys.executable, help="a Python that has PyTorch")
-    parser.add_argument("--views", type=int, default=160, help="views in a batch: ten of each of 16 pictures")
+    parser.add_argument("--views", type=int, default=160, help="views in a batch: ten of each of 16 images")
     parser.add_argument("--steps", type=int, default=8, help="batches in a turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--own", action="store_true", help=argparse.SUPPRESS)

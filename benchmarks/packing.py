@@ -2,7 +2,7 @@
 
     python benchmarks/packing.py --train DIR
 
-DIR has one sub-folder of pictures a class. im2rec.py runs with one process and with two and takes no statistics; the
+DIR has one sub-folder of images a class. im2rec.py runs with one process and with two and takes no statistics; the
 better one counts. Its turns and ours alternate; what is quoted is the ratio of the medians.
 """
 
@@ -25,7 +25,7 @@ IM2REC += "run_name='__main__')"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=Path, required=True, help="pictures, one sub-folder a class")
+    parser.add_argument("--train", type=Path, required=True, help="images, one sub-folder a class")
     parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
     images = sum(len(files) for _, _, files in os.walk(given.train, followlinks=True))
@@ -47,7 +47,7 @@ def main():
                 measured[name].append((count / seconds, 1e6 * busy / count))
                 print(f"turn {number + 1}: {name} {measured[name][-1][0]:.0f} images/s", file=sys.stderr, flush=True)
     print(environment("opencv-python", "simplejpeg", "mxnet"))
-    print(f"{images} pictures, {given.turns} turns, start and end of each program included; medians")
+    print(f"{images} images, {given.turns} turns, start and end of each program included; medians")
     rates = medians(measured)
     best = max(rate for name, rate in rates.items() if name.startswith("im2rec"))
     print(f"alexnet-tools pack / im2rec.py: {rates['alexnet-tools pack'] / best:.2f} (wanted: 2.2)")

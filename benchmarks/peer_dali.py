@@ -15,15 +15,15 @@ def pipeline(stem, what):
     data, labels = fn.readers.mxnet(path=[stem + ".rec"], index_path=[stem + ".idx"], random_shuffle=True)
     place = dict(crop_pos_x=fn.random.uniform(range=(0, 1)), crop_pos_y=fn.random.uniform(range=(0, 1)))
     if what == "cropped decoding":  # decodes no more than the crop needs
-        pictures = fn.decoders.image_crop(data, device="cpu", output_type=types.RGB, crop=(224, 224), **place)
+        images = fn.decoders.image_crop(data, device="cpu", output_type=types.RGB, crop=(224, 224), **place)
         place = {}
     else:
-        pictures = fn.decoders.image(data, device="cpu", output_type=types.RGB)
-        if what == "pictures":
-            return pictures, labels
+        images = fn.decoders.image(data, device="cpu", output_type=types.RGB)
+        if what == "images":
+            return images, labels
         place["crop"] = (224, 224)
     crops = fn.crop_mirror_normalize(
-        pictures,
+        images,
         dtype=types.FLOAT,
         output_layout="CHW",
         mean=[123.0, 117.0, 104.0],

@@ -31,9 +31,9 @@ class Records(torch.utils.data.Dataset):
         begin = self.begins[number]
         record = os.pread(self.file, self.begins[number + 1] - begin, begin)
         label = int(np.frombuffer(record, np.float32, 1, 12)[0])
-        picture = cv2.imdecode(np.frombuffer(record, np.uint8, offset=32), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(record, np.uint8, offset=32), cv2.IMREAD_COLOR)
         top, left = np.random.randint(0, 33, 2)
-        crop = cv2.cvtColor(picture[top : top + 224, left : left + 224], cv2.COLOR_BGR2RGB)
+        crop = cv2.cvtColor(image[top : top + 224, left : left + 224], cv2.COLOR_BGR2RGB)
         if np.random.randint(2):
             crop = cv2.flip(crop, 1)
         shift = np.random.normal(0, 10, 3).astype(np.float32)

@@ -36,9 +36,9 @@ def events(steps: int, batch: int, contexts: int, normalization: str) -> tuple[l
     mx = backend.mx
     if normalization == "mxnet":
         lrn_cpu.obstacle = lambda numbers: "MXNet's own is asked for"
-    learner = loop.Learner(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
-    learner.initialize(1000, seed=0)
-    rates = lr_schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
+    trainer = loop.Trainer(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
+    trainer.initialize(1000, seed=0)
+    rates = lr_schedule.LearningRates(1e-4, 1e-4, 1e-4, 1e-4)
     crops = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
@@ -50,7 +50,7 @@ def events(steps: int, batch: int, contexts: int, normalization: str) -> tuple[l
             if step == 1:  # the first plans its memory
                 mx.profiler.set_state("run")
             began = time.perf_counter()
-            learner.step(crops, np.arange(batch) % 1000, rates, step)
+            trainer.step(crops, np.arange(batch) % 1000, rates, step)
             mx.nd.waitall()
             seconds.append(time.perf_counter() - began)
         mx.profiler.set_state("stop")

@@ -36,7 +36,7 @@ def rate(batches, seconds: float) -> tuple[float, float]:
 
 
 def ours(folder, rendered: bool, threads: int):
-    """Batches of our reader: training crops, or the uint8 pictures."""
+    """Batches of our reader: training crops, or the uint8 images."""
     from gluon_alexnet.data.augmentation import TrainingAugmentation, central_patch
     from gluon_alexnet.recipes import presets
     from gluon_alexnet.recordio.dataset.statistics import read_statistics
@@ -51,7 +51,7 @@ def ours(folder, rendered: bool, threads: int):
     whole = len(reader) // BATCH * BATCH
     for epoch in itertools.count():
         order = epoch_order(len(reader), 0, epoch)[:whole]
-        for batch in reader.batches(BATCH, order, rendering=augment.of_epoch(epoch) if rendered else None):
+        for batch in reader.batches(BATCH, order, transform=augment.of_epoch(epoch) if rendered else None):
             yield batch.images
 
 
@@ -86,14 +86,14 @@ def mxnet(folder, rendered: bool, threads: int):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jpeg", type=Path, required=True, help="data set packed as JPEG, in one shard")
-    parser.add_argument("--raw", type=Path, required=True, help="the same pictures packed raw")
+    parser.add_argument("--raw", type=Path, required=True, help="the same images packed raw")
     parser.add_argument("--dali", help="a Python that has nvidia-dali-cuda120")
     parser.add_argument("--torch", help="a Python that has torch and opencv-python")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seconds", type=float, default=3, help="of a side's turn")
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--side", choices=["ours", "mxnet"], help=argparse.SUPPRESS)
-    parser.add_argument("--what", choices=["crops", "raw crops", "pictures", "raw pictures"], help=argparse.SUPPRESS)
+    parser.add_argument("--what", choices=["crops", "raw crops", "images", "raw images"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         folder = given.raw if given.what.startswith("raw") else given.jpeg
@@ -106,15 +106,15 @@ def main():
     sides = {
         "training crops": [*mine, "--side", "ours", "--what", "crops"],
         "training crops, raw records": [*mine, "--side", "ours", "--what", "raw crops"],
-        "pictures": [*mine, "--side", "ours", "--what", "pictures"],
-        "pictures, raw records": [*mine, "--side", "ours", "--what", "raw pictures"],
+        "images": [*mine, "--side", "ours", "--what", "images"],
+        "images, raw records": [*mine, "--side", "ours", "--what", "raw images"],
         "ImageRecordIter crops": [*mine, "--side", "mxnet", "--what", "crops"],
-        "ImageRecordUInt8Iter pictures": [*mine, "--side", "mxnet", "--what", "pictures"],
+        "ImageRecordUInt8Iter images": [*mine, "--side", "mxnet", "--what", "images"],
     }
     stem = next(given.jpeg.glob("train-00000-of-*.rec")).with_suffix("")
     peer = [str(stem), str(given.threads), str(given.seconds)]
     if given.dali:
-        for what in ("crops", "cropped decoding", "pictures"):
+        for what in ("crops", "cropped decoding", "images"):
             sides[f"DALI {what}"] = [given.dali, str(HERE / "peer_dali.py"), *peer, what]
     if given.torch:
         sides["PyTorch DataLoader crops"] = [given.torch, str(HERE / "peer_dataloader.py"), *peer]
@@ -134,7 +134,7 @@ def main():
         ("training crops", 1.5, "PyTorch DataLoader crops"),
         ("training crops, raw records", 3, "DALI crops"),
         ("training crops, raw records", 3, "DALI cropped decoding"),
-        ("pictures", 4.5, "ImageRecordUInt8Iter pictures"),
+        ("images", 4.5, "ImageRecordUInt8Iter images"),
     ]:
         if against in rates:
             print(f"{name} / {against}: {rates[name] / rates[against]:.2f} (wanted: {goal:g})")

@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py --train DIR [--folder SCRATCH]
 
-DIR has one sub-folder of pictures a class. The 15 million records are a manifest, real indexes and files that are all
+DIR has one sub-folder of images a class. The 15 million records are a manifest, real indexes and files that are all
 hole: what opening touches is real. Each figure is of a process of its own.
 """
 
@@ -88,9 +88,9 @@ def hollow(folder: Path) -> None:
     write_manifest(folder, Manifest((ClassInfo("n00000001", "one"),), (split,), 0, ""))
 
 
-def repeated(pictures: Path, folder: Path, times: int) -> Path:
-    """The class folders of `pictures` with each picture `times` times, as links."""
-    for source in sorted(path for path in pictures.glob("*/*") if path.is_file()):
+def repeated(images: Path, folder: Path, times: int) -> Path:
+    """The class folders of `images` with each image `times` times, as links."""
+    for source in sorted(path for path in images.glob("*/*") if path.is_file()):
         place = folder / source.parent.name
         place.mkdir(parents=True, exist_ok=True)
         for number in range(times):
@@ -100,7 +100,7 @@ def repeated(pictures: Path, folder: Path, times: int) -> Path:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=Path, required=True, help="pictures, one sub-folder a class")
+    parser.add_argument("--train", type=Path, required=True, help="images, one sub-folder a class")
     parser.add_argument("--folder", help="where to write a gigabyte for a while")
     given = parser.parse_args()
     print(environment("mxnet"))
@@ -117,10 +117,10 @@ def main():
             print(f"{RECORDS} records, {label}: {seconds:.2f} s, {megabytes:.0f} MB", flush=True)
         one = repeated(given.train, folder / "one", 1)
         ten = repeated(given.train, folder / "ten", 10)
-        for label, pictures in (("the set", one), ("ten times the set", ten)):
-            packing = run(PACK, pictures, one, folder / f"{pictures.name}.packed")[1]
-            count, reading = run(READ, folder / f"{pictures.name}.packed")
-            print(f"{label}, {count} pictures: packing {packing:.0f} MB, reading {reading:.0f} MB at the most")
+        for label, images in (("the set", one), ("ten times the set", ten)):
+            packing = run(PACK, images, one, folder / f"{images.name}.packed")[1]
+            count, reading = run(READ, folder / f"{images.name}.packed")
+            print(f"{label}, {count} images: packing {packing:.0f} MB, reading {reading:.0f} MB at the most")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """A served net under load: wrk's 16 clients against `predict` in batches, and against a handler that does not batch.
 
-    python benchmarks/serving.py RUN PICTURES [--seconds 20] [--requests 20000]
+    python benchmarks/serving.py RUN IMAGES [--seconds 20] [--requests 20000]
 
-RUN: a run, a checkpoint or an exported net. PICTURES: a folder of photographs. One JSON line each: images/s of
+RUN: a run, a checkpoint or an exported net. IMAGES: a folder of photographs. One JSON line each: images/s of
 `predict --views 1`, of the server (twice), of a plain Starlette handler; latencies; resident memory over many requests;
 requests that were sent whole and not answered while the server was told to end. wrk comes from Debian's package.
 """
@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 CLIENTS = 16
-PICTURES_SENT = 64  # in turn, by every client
+IMAGES_SENT = 64  # in turn, by every client
 
 LUA = """
 local bodies, turn = {}, 0
@@ -103,7 +103,7 @@ def wrk(port: int, seconds: float, folder: Path) -> dict:
 
 
 def predict(model: str, folder: Path) -> float:
-    """Images/s of the command on the same pictures."""
+    """Images/s of the command on the same images."""
     command = ["-m", "gluon_alexnet.tools.main", "predict", model, "-", "--views", "1", "--cpus", "0"]
     names = (folder / "bodies").read_text() * 24
     done = subprocess.run([sys.executable, *command], input=names, capture_output=True, text=True, check=True)
@@ -151,7 +151,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("images", type=Path)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--requests", type=int, default=20_000)
     options = parser.parse_args()
@@ -161,8 +161,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = sorted(file for file in options.pictures.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg"))
-        files = files[:: max(1, len(files) // PICTURES_SENT)][:PICTURES_SENT]
+        files = sorted(file for file in options.images.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg"))
+        files = files[:: max(1, len(files) // IMAGES_SENT)][:IMAGES_SENT]
         (folder / "bodies").write_text("".join(f"{file.resolve()}\n" for file in files))
         (folder / "post.lua").write_text(LUA)
         (folder / "plain.py").write_text(PLAIN)

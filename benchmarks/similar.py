@@ -1,4 +1,4 @@
-"""Searching as many vectors as ImageNet has training pictures: by Euclidean distance, and by codes of 128 bits.
+"""Searching as many vectors as ImageNet has training images: by Euclidean distance, and by codes of 128 bits.
 
     python benchmarks/similar.py [--folder SCRATCH] [--images 1281167]
 
@@ -58,18 +58,18 @@ timed(f"10 queries, {images} codes of {8 * packed.shape[1]} bits", lambda: codes
 
 
 class Made:
-    """Vectors in the place of a net's activities."""
+    """Vectors in the place of a net's activations."""
 
     def __init__(self, seed):
         self.mixing = np.random.default_rng(seed).normal(0, 1, (MIXED, WIDTH)).astype(np.float32)
 
-    def of_pictures(self, numbers):
+    def of_images(self, numbers):
         """float32 (N, 4096) of (N, 64) numbers."""
         return np.maximum(numbers @ self.mixing, 0)
 
 
 def batches(images):
-    """From an id on: (numbers in the place of pictures, labels, ids)."""
+    """From an id on: (numbers in the place of images, labels, ids)."""
 
     def begin(start):
         for first in range(start, images, 1024):
@@ -105,7 +105,7 @@ def main():
             sys.exit(f"{folder} would have less than {CLEAR / 1e9:.0f} GB left")
         made, draws = Made(0), np.random.default_rng(1)
         known = np.sort(draws.choice(given.images, QUERIES, replace=False))
-        near = np.concatenate([made.of_pictures(numbers_of(known[i : i + 1])) for i in range(QUERIES)])
+        near = np.concatenate([made.of_images(numbers_of(known[i : i + 1])) for i in range(QUERIES)])
         np.save(folder / "queries.npy", near + draws.normal(0, 0.1, near.shape).astype(np.float32))
         packed = draws.integers(0, 256, (given.images, BITS // 8), dtype=np.uint8)
         packed.tofile(folder / "codes.bin")

@@ -32,7 +32,7 @@ class AlexNet(nn.Module):
         x = self.convolutions(x).flatten(1)
         for layer in (self.fc6, self.fc7):
             before = self.network["dropout_before"]
-            x = self.neuron(layer(self.dropped(x) if before else x))
+            x = self.activation(layer(self.dropped(x) if before else x))
             x = x if before else self.dropped(x)
         return self.fc8(x)
 
@@ -41,10 +41,10 @@ class AlexNet(nn.Module):
             x = x / torch.tensor(self.network["channel_std"]).reshape(3, 1, 1)
         x = self.bordered("conv1", x)
         if self.network["relu_before_normalization"]:
-            x = self.pool(self.normalized(self.neuron(x)))
+            x = self.pool(self.normalized(self.activation(x)))
         else:
-            x = self.neuron(self.pool(self.normalized(x)))
-        x = self.normalized(self.neuron(self.bordered("conv2", x)))
+            x = self.activation(self.pool(self.normalized(x)))
+        x = self.normalized(self.activation(self.bordered("conv2", x)))
         if self.network["map_normalization"]:
             numbers = self.network["map_normalization"]
             # depthwise sums of squares, zeros beyond the border
@@ -54,16 +54,16 @@ class AlexNet(nn.Module):
         x = self.pool(x)
         for name in ("conv3", "conv4", "conv5"):
             if self.network[name]:
-                x = self.neuron(self.bordered(name, x))
+                x = self.activation(self.bordered(name, x))
         x = self.pool(x)
-        return self.neuron(self.bordered("conv6", x)) if self.network["conv6"] else x
+        return self.activation(self.bordered("conv6", x)) if self.network["conv6"] else x
 
     def bordered(self, name, x):
-        before, after = self.network[name]["border"]
+        before, after = self.network[name]["padding"]
         return getattr(self, name)(functional.pad(x, (before, after, before, after)))
 
-    def neuron(self, x):
-        return torch.tanh(x) if self.network["neuron"] == "tanh" else functional.relu(x)
+    def activation(self, x):
+        return torch.tanh(x) if self.network["activation"] == "tanh" else functional.relu(x)
 
     def pool(self, x):
         return functional.max_pool2d(x, self.network["pooling"]["size"], self.network["pooling"]["stride"])

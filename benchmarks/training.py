@@ -49,9 +49,9 @@ def ours(batch: int, steps: int, contexts: int, data: Path | None = None) -> lis
     from gluon_alexnet.data import prefetch
     from gluon_alexnet.training import loop, lr_schedule
 
-    learner = loop.Learner(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
-    learner.initialize(1000, seed=0)
-    rates = lr_schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
+    trainer = loop.Trainer(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
+    trainer.initialize(1000, seed=0)
+    rates = lr_schedule.LearningRates(1e-4, 1e-4, 1e-4, 1e-4)
     fixed = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     source = crops_of(data, True, backend.threads()) if data else itertools.repeat(fixed)
     images_a_second = []
@@ -59,7 +59,7 @@ def ours(batch: int, steps: int, contexts: int, data: Path | None = None) -> lis
         for step in range(WARM + steps):
             began = time.perf_counter()
             crops = next(batches)
-            learner.step(crops, np.arange(len(crops)) % 1000, rates, step)
+            trainer.step(crops, np.arange(len(crops)) % 1000, rates, step)
             backend.mx.nd.waitall()
             images_a_second.append(len(crops) / (time.perf_counter() - began))
     return images_a_second[WARM:]

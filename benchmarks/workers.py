@@ -35,7 +35,7 @@ def measure(given) -> dict | None:
     from gluon_alexnet.distributed import process_group as jobs
     from gluon_alexnet.recipes import presets
     from gluon_alexnet.training import lr_schedule
-    from gluon_alexnet.training.trainer import Learner
+    from gluon_alexnet.training.trainer import Trainer
 
     job = None
     if given.side == "job":
@@ -45,25 +45,25 @@ def measure(given) -> dict | None:
             return None
     from gluon_alexnet.backend import mx
 
-    rates = lr_schedule.Rates(1e-4, 1e-4, 1e-4, 1e-4)
+    rates = lr_schedule.LearningRates(1e-4, 1e-4, 1e-4, 1e-4)
     crops = np.random.default_rng(0).normal(0, 60, (given.batch, 3, 224, 224)).astype(np.float32)
     with contextlib.ExitStack() as stack:
-        group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else collectives.Alone()
-        learner = Learner(presets.PAPER, 1000, [mx.cpu(0)])
-        learner.initialize(1000, seed=0)
+        group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else collectives.SingleWorker()
+        trainer = Trainer(presets.PAPER, 1000, [mx.cpu(0)])
+        trainer.initialize(1000, seed=0)
         if job:
-            learner.join(group)
+            trainer.join(group)
         own = group.part(np.arange(given.batch))
         steps, exchanges = [], []
         for step in range(WARM + given.steps):
             began = time.perf_counter()
-            learner.step(crops[own], own % 1000, rates, step)
+            trainer.step(crops[own], own % 1000, rates, step)
             mx.nd.waitall()
             steps.append(time.perf_counter() - began)
         for _ in range(EXCHANGES if job else 0):
             group.wait_for_others()
             began = time.perf_counter()
-            group.add_gradients(learner._replicas[0].gradients(), lambda: 0.0, 1)
+            group.add_gradients(trainer._replicas[0].gradients(), lambda: 0.0, 1)
             mx.nd.waitall()
             exchanges.append(time.perf_counter() - began)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -102,7 +102,7 @@ def turn(given, side: str) -> dict:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=64, help="pictures in an update, of all workers together")
+    parser.add_argument("--batch", type=int, default=64, help="images in an update, of all workers together")
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--side", choices=["one", "job"], help=argparse.SUPPRESS)
@@ -127,7 +127,7 @@ def main():
     print(f"ratio {medians['job'] / medians['one']:.2f}; a step of the workers takes {step:.2f} s")
     print(
         f"an exchange alone takes {statistics.median(exchanges):.2f} s ({min(exchanges):.2f} to {max(exchanges):.2f}): "
-        f"at most {100 * statistics.median(exchanges) / step:.0f} % of a step of {given.batch} pictures"
+        f"at most {100 * statistics.median(exchanges) / step:.0f} % of a step of {given.batch} images"
     )
 
 

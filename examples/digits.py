@@ -1,4 +1,4 @@
-"""The demonstration's pictures: 1,797 handwritten digits that ship with scikit-learn (UCI, CC BY 4.0).
+"""The demonstration's images: 1,797 handwritten digits that ship with scikit-learn (UCI, CC BY 4.0).
 
 Written as PNG files of varying size, one folder a class, every fifth one for validation:
 
@@ -19,13 +19,13 @@ SIZES = (180, 420)  # pixels; the drawn height and width lie between
 def main(folder):
     digits = load_digits()
     generator = np.random.default_rng(SEED)
-    for index, (image, label) in enumerate(zip(digits.images, digits.target)):
+    for index, (pixels, label) in enumerate(zip(digits.images, digits.target)):
         split = "val" if index % 5 == 4 else "train"
         height, width = (int(n) for n in generator.integers(*SIZES, size=2))
-        picture = cv2.resize((image * 255 / 16).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+        image = cv2.resize((pixels * 255 / 16).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
         file = Path(folder, split, str(label), f"{index:04d}.png")
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(file), picture):
+        if not cv2.imwrite(str(file), image):
             sys.exit(f"{file} cannot be written")
     print(f"{len(digits.target)} digits in {folder}")
 

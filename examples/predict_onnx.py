@@ -1,4 +1,4 @@
-"""Classify pictures with OUT.onnx and onnxruntime: python examples/predict_onnx.py OUT PICTURE..."""
+"""Classify images with OUT.onnx and onnxruntime: python examples/predict_onnx.py OUT IMAGE..."""
 
 import json
 import sys
@@ -14,15 +14,15 @@ with open(f"{out}.json", encoding="utf-8") as stream:
 size = description["input"]["shape"][-1]
 
 for file in files:
-    picture = cv2.imread(file)
-    if picture is None:
-        sys.exit(f"{file} is no picture that OpenCV reads.")
-    picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-    scale = 256 / min(picture.shape[:2])  # shorter side to 256, then the centre
-    shape = [int(side * scale + 0.5) for side in picture.shape[1::-1]]
-    picture = cv2.resize(picture, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    top, left = ((side - 256) // 2 + (256 - size) // 2 for side in picture.shape[:2])
-    data = picture[top : top + size, left : left + size].transpose(2, 0, 1)[None].astype(np.float32)
+    image = cv2.imread(file)
+    if image is None:
+        sys.exit(f"{file} is no image that OpenCV reads.")
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    scale = 256 / min(image.shape[:2])  # shorter side to 256, then the centre
+    shape = [int(side * scale + 0.5) for side in image.shape[1::-1]]
+    image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = ((side - 256) // 2 + (256 - size) // 2 for side in image.shape[:2])
+    data = image[top : top + size, left : left + size].transpose(2, 0, 1)[None].astype(np.float32)
     probabilities = net.run(None, {"data": data})[0][0]
     best = np.argsort(-probabilities)[:5]
     print(file, ", ".join(f"{description['classes'][i]['name']} {probabilities[i]:.3f}" for i in best))

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import FailedWork, WrongUse
+from .errors import InvalidRequest, OperationFailed
 
 # The mxnet-cu112 wheel holds machine code of these compute capabilities and no PTX: a GPU runs it
 # only if the major number is the same and the minor one not lower.
@@ -123,20 +123,20 @@ def contexts(kind: str, indices: Sequence[int]):
     """MXNet contexts for what the user gave.
 
     kind: ``"gpu"`` or ``"cpu"``. indices: device numbers; MXNet treats ``cpu(0)`` and ``cpu(1)`` as two
-    devices. Raises WrongUse for a repeated, negative, absent or unsupported device.
+    devices. Raises InvalidRequest for a repeated, negative, absent or unsupported device.
     """
     given = f"--{kind}s {','.join(map(str, indices))}"
     if len(set(indices)) != len(indices):
-        raise WrongUse(f"{given}: a device is named twice; name each once, e.g. --{kind}s 0,1.")
+        raise InvalidRequest(f"{given}: a device is named twice; name each once, e.g. --{kind}s 0,1.")
     if any(index < 0 for index in indices):
-        raise WrongUse(f"{given}: device numbers count from 0.")
+        raise InvalidRequest(f"{given}: device numbers count from 0.")
     if kind == "gpu":
         _check_gpus(given, indices)
     from .backend import mx
 
     if kind == "gpu" and mx.context.num_gpus() <= max(indices):
         # MXNet aborts the process where it meets this itself.
-        raise WrongUse(
+        raise InvalidRequest(
             f"{given}: the NVIDIA driver shows these GPUs, but MXNet's CUDA 11.2 sees {mx.context.num_gpus()}; "
             "update the driver (450 or newer), or use --cpus."
         )
@@ -179,25 +179,25 @@ def versions() -> dict[str, str]:
 def _check_gpus(given: str, indices: Sequence[int]) -> None:
     found = gpus()
     if not found:
-        raise WrongUse(
+        raise InvalidRequest(
             f"{given}: this machine shows no NVIDIA GPU (no driver, or no device); use --cpus "
             f"{','.join(map(str, indices))} to run the same columns on the CPU."
         )
     absent = [index for index in indices if index >= len(found)]
     if absent:
         here = "1 GPU, number 0" if len(found) == 1 else f"{len(found)} GPUs, numbers 0 to {len(found) - 1}"
-        raise WrongUse(f"{given}: there is no GPU {absent[0]}; this machine has {here}.")
+        raise InvalidRequest(f"{given}: there is no GPU {absent[0]}; this machine has {here}.")
     for index in indices:
         gpu = found[index]
         if not gpu.supported:
             newest = ".".join(map(str, COMPILED_CAPABILITIES[-1]))
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{given}: GPU {index} ({gpu.name}, compute capability {gpu.capability[0]}.{gpu.capability[1]}) cannot "
                 f"run MXNet 1.9.1, whose wheel holds machine code for 5.0 to {newest} and nothing newer; "
                 "use another GPU or --cpus."
             )
     if build() != "cu112":
-        raise WrongUse(
+        raise InvalidRequest(
             f"{given}: the MXNet installed here is the CPU build; install the extra cu112 instead of cpu "
             "(`make` does so where it finds the NVIDIA driver), or use --cpus."
         )
@@ -215,7 +215,7 @@ def _prepare() -> None:
     missing = missing_libraries()
     if missing:
         libraries, packages = zip(*missing)
-        raise FailedWork(
+        raise OperationFailed(
             f"The system lacks {', '.join(libraries)}; on Debian or Ubuntu: apt-get install {' '.join(packages)}"
         )
     # MXNet takes half of the cores where there is no hyper-threading; a user's own number wins.
@@ -236,9 +236,11 @@ def _import(name):
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise FailedWork(f"{error}; install this package with its extra cpu or cu112.") from error
+        raise OperationFailed(f"{error}; install this package with its extra cpu or cu112.") from error
     except OSError as error:
-        raise FailedWork(f"{name} cannot be loaded: {error}; `alexnet-tools doctor` tells what is missing.") from error
+        raise OperationFailed(
+            f"{name} cannot be loaded: {error}; `alexnet-tools doctor` tells what is missing."
+        ) from error
     finally:
         if role is not None:
             os.environ["DMLC_ROLE"] = role
@@ -263,7 +265,7 @@ def _restore_numpy_names() -> None:
 def _load_cuda() -> None:
     # The wheel looks for CUDA in the system only; those of PyPI must be in the process before it.
     if not _loadable(CUDA_DRIVER):
-        raise FailedWork(
+        raise OperationFailed(
             "mxnet-cu112 is installed, but the NVIDIA driver (libcuda.so.1) is not; install the driver, "
             "or the extra cpu instead of cu112."
         )
@@ -275,6 +277,6 @@ def _load_cuda() -> None:
         try:
             ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
-            raise FailedWork(
+            raise OperationFailed(
                 f"CUDA library {library} cannot be loaded ({error}); install this package with its extra cu112."
             ) from error

@@ -4,9 +4,9 @@
 """
 
 
-class WrongUse(ValueError):
+class InvalidRequest(ValueError):
     """What the user asked for cannot be done as asked (exit code 2)."""
 
 
-class FailedWork(RuntimeError):
+class OperationFailed(RuntimeError):
     """The work was asked for rightly and failed: a damaged file, a diverged net (exit code 1)."""

@@ -1,4 +1,4 @@
-"""Pictures of runs and nets (Fig. 3, Fig. 4, learning curves). They are drawn without a display."""
+"""Images of runs and nets (Fig. 3, Fig. 4, learning curves). They are drawn without a display."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-KERNELS_A_ROW = 16  # as in Fig. 3
-CAPTION = 20  # characters that have room beneath one of many pictures
+KERNELS_PER_ROW = 16  # as in Fig. 3
+CAPTION = 20  # characters that have room beneath one of many images
 
 
 def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
@@ -21,7 +21,7 @@ def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     axes.set_xlabel("epoch")
-    axes.set_ylabel("error on the validation pictures (centre view)")
+    axes.set_ylabel("error on the validation images (centre view)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place + 1:g}"))  # gluoncv counts from 0
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -46,15 +46,15 @@ def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
     """
     pyplot = headless_pyplot()
     scale = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
-    pictures = (0.5 + 0.5 * kernels / np.where(scale > 0, scale, 1)).transpose(0, 2, 3, 1)
+    images = (0.5 + 0.5 * kernels / np.where(scale > 0, scale, 1)).transpose(0, 2, 3, 1)
     share = len(kernels) // columns
-    rows = -(-share // KERNELS_A_ROW)
-    width = min(share, KERNELS_A_ROW)
+    rows = -(-share // KERNELS_PER_ROW)
+    width = min(share, KERNELS_PER_ROW)
     figure, grid = pyplot.subplots(
         columns, 1, figsize=(0.55 * width + 0.6, (0.55 * rows + 0.35) * columns), squeeze=False
     )
     for column, axes in enumerate(grid[:, 0]):
-        axes.imshow(_tiled(pictures[column * share : (column + 1) * share], rows, width), interpolation="nearest")
+        axes.imshow(_tiled(images[column * share : (column + 1) * share], rows, width), interpolation="nearest")
         title = f"column {column + 1}: " if columns > 1 else ""
         axes.set_title(f"{title}{share} kernels of {kernels.shape[2]}×{kernels.shape[3]}×3", fontsize=9)
         axes.axis("off")
@@ -64,15 +64,15 @@ def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
 
 
 class Prediction(NamedTuple):
-    """One picture with its five best classes; ``label``: its true class by name, or None where nobody knows it."""
+    """One image with its five best classes; ``label``: its true class by name, or None where nobody knows it."""
 
-    picture: np.ndarray  # uint8 (height, width, 3)
+    image: np.ndarray  # uint8 (height, width, 3)
     label: str | None
     guesses: list[tuple[str, float]]  # (class name, probability), the best first
 
 
 def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
-    """Fig. 4 left: each picture, its true class beneath, the five best guesses as bars (the true one in red)."""
+    """Fig. 4 left: each image, its true class beneath, the five best guesses as bars (the true one in red)."""
     pyplot = headless_pyplot()
     across = min(4, len(predictions))
     down = -(-len(predictions) // across)
@@ -83,7 +83,7 @@ def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
         axes.axis("off")
     for number, prediction in enumerate(predictions):
         above, below = (grid[2 * (number // across) + part, number % across] for part in (0, 1))
-        above.imshow(prediction.picture)
+        above.imshow(prediction.image)
         above.set_title(_short(prediction.label or "label unknown"), fontsize=9, y=-0.14)
         names = [_short(name) for name, _ in prediction.guesses][::-1]
         colours = ["C3" if name == prediction.label else "C0" for name, _ in prediction.guesses][::-1]
@@ -99,24 +99,24 @@ def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
 
 
 class Neighbour(NamedTuple):
-    """One of the most similar pictures."""
+    """One of the most similar images."""
 
-    picture: np.ndarray  # uint8 (height, width, 3)
+    image: np.ndarray  # uint8 (height, width, 3)
     label: str | None  # its class by name, or None where nobody knows it
     distance: str  # as it is to be read
     framed: bool = False
 
 
 class Similar(NamedTuple):
-    """A row of Fig. 4 right: a picture, or None where it is that of the row above; its caption; its neighbours."""
+    """A row of Fig. 4 right: a image, or None where it is that of the row above; its caption; its neighbours."""
 
-    picture: np.ndarray | None
+    image: np.ndarray | None
     caption: str
     neighbours: list[Neighbour]
 
 
 def draw_similar(rows: Sequence[Similar], file: Path) -> None:
-    """Fig. 4 right: in each row a picture and, behind a gap, the most similar ones with class and distance beneath."""
+    """Fig. 4 right: in each row a image and, behind a gap, the most similar ones with class and distance beneath."""
     pyplot = headless_pyplot()
     across = max(len(row.neighbours) for row in rows)
     figure, grid = pyplot.subplots(
@@ -130,33 +130,33 @@ def draw_similar(rows: Sequence[Similar], file: Path) -> None:
     for cells, row in zip(grid, rows):
         for axes in cells:
             axes.axis("off")
-        if row.picture is None:
+        if row.image is None:
             cells[0].text(0.5, 0.5, row.caption, ha="center", va="center", fontsize=8, transform=cells[0].transAxes)
         else:
-            _captioned(cells[0], row.picture, _short(row.caption, CAPTION))
+            _captioned(cells[0], row.image, _short(row.caption, CAPTION))
         for axes, neighbour in zip(cells[2:], row.neighbours):
             label = _short(neighbour.label or "label unknown", CAPTION)
-            _captioned(axes, neighbour.picture, f"{label}\n{neighbour.distance}")
+            _captioned(axes, neighbour.image, f"{label}\n{neighbour.distance}")
             if neighbour.framed:
-                height, width = neighbour.picture.shape[:2]
+                height, width = neighbour.image.shape[:2]
                 frame = pyplot.Rectangle((-0.5, -0.5), width, height, fill=False, color="C2", linewidth=4)
                 axes.add_patch(frame)
     figure.savefig(file, dpi=120)
     pyplot.close(figure)
 
 
-def _captioned(axes, picture, caption):
-    axes.imshow(picture)
+def _captioned(axes, image, caption):
+    axes.imshow(image)
     axes.text(0.5, -0.04, caption, ha="center", va="top", fontsize=8, transform=axes.transAxes)
 
 
-def _tiled(pictures, rows, width):
-    """(rows·(h+1)+1, width·(w+1)+1, 3): pictures in rows with a white line around each."""
-    _, height, breadth, _ = pictures.shape
+def _tiled(images, rows, width):
+    """(rows·(h+1)+1, width·(w+1)+1, 3): images in rows with a white line around each."""
+    _, height, breadth, _ = images.shape
     sheet = np.ones((rows * (height + 1) + 1, width * (breadth + 1) + 1, 3))
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         top, left = (number // width) * (height + 1) + 1, (number % width) * (breadth + 1) + 1
-        sheet[top : top + height, left : left + breadth] = picture
+        sheet[top : top + height, left : left + breadth] = image
     return sheet
 
 

@@ -22,14 +22,14 @@ def small_recipe():
     """All eight layers and both columns, but few kernels, 99-pixel crops and no dropout."""
     network = schema.Network(
         input_size=99,
-        conv1=schema.Convolution(kernels=8, size=11, stride=4, border=(0, 3), both_columns=True),
-        conv2=schema.Convolution(kernels=12, size=5, border=(2, 2), bias=1.0, weight_deviation=0.05),
-        conv3=schema.Convolution(kernels=16, size=3, border=(1, 1), both_columns=True, weight_deviation=0.1),
-        conv4=schema.Convolution(kernels=16, size=3, border=(1, 1), bias=1.0, weight_deviation=0.1),
-        conv5=schema.Convolution(kernels=12, size=3, border=(1, 1), bias=1.0, weight_deviation=0.1),
-        fc6=schema.FullyConnected(neurons=20, weight_deviation=0.1),
-        fc7=schema.FullyConnected(neurons=20, weight_deviation=0.1),
-        fc8_weight_deviation=0.1,
+        conv1=schema.Convolution(kernels=8, size=11, stride=4, padding=(0, 3), both_columns=True),
+        conv2=schema.Convolution(kernels=12, size=5, padding=(2, 2), bias=1.0, weight_std=0.05),
+        conv3=schema.Convolution(kernels=16, size=3, padding=(1, 1), both_columns=True, weight_std=0.1),
+        conv4=schema.Convolution(kernels=16, size=3, padding=(1, 1), bias=1.0, weight_std=0.1),
+        conv5=schema.Convolution(kernels=12, size=3, padding=(1, 1), bias=1.0, weight_std=0.1),
+        fc6=schema.FullyConnected(neurons=20, weight_std=0.1),
+        fc7=schema.FullyConnected(neurons=20, weight_std=0.1),
+        fc8_weight_std=0.1,
         dropout=0.0,
     )
     return schema.Recipe("small", network, learning=schema.Learning(batch_size=8, epochs=2))

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from gluon_alexnet import backend
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.tools.main import main
 
 OLD, TURING, ADA = backend.Gpu("K80", (3, 7)), backend.Gpu("T4", (7, 5)), backend.Gpu("RTX 4090", (8, 9))
@@ -56,20 +56,20 @@ def test_which_gpus_the_wheel_has_code_for(gpu, supported):
 def test_gpus_that_cannot_be_used_are_said(monkeypatch, gpus, indices, sentence):
     monkeypatch.setattr(backend, "gpus", lambda: gpus)
     monkeypatch.setattr(backend, "build", lambda: "cu112")
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         backend.contexts("gpu", indices)
 
 
 def test_gpus_with_the_cpu_build_are_said(monkeypatch):
     monkeypatch.setattr(backend, "gpus", lambda: [TURING])
     monkeypatch.setattr(backend, "build", lambda: "cpu")
-    with pytest.raises(WrongUse, match="is the CPU build; install the extra cu112"):
+    with pytest.raises(InvalidRequest, match="is the CPU build; install the extra cu112"):
         backend.contexts("gpu", [0])
 
 
 def test_cpus_are_contexts_of_their_own():
     assert [str(context) for context in backend.contexts("cpu", [0, 1])] == ["cpu(0)", "cpu(1)"]
-    with pytest.raises(WrongUse, match="--cpus 0,0: a device is named twice"):
+    with pytest.raises(InvalidRequest, match="--cpus 0,0: a device is named twice"):
         backend.contexts("cpu", [0, 0])
 
 
@@ -91,7 +91,7 @@ def test_devices_chosen_where_none_are_named(monkeypatch, build, gpus, columns, 
 def test_a_missing_library_names_its_package(monkeypatch):
     monkeypatch.setattr(backend, "SYSTEM_LIBRARIES", {"libc.so.6": "libc6", "libnone.so.1": "libnone1"})
     assert backend.missing_libraries() == [("libnone.so.1", "libnone1")]
-    with pytest.raises(FailedWork, match=r"lacks libnone\.so\.1; on Debian or Ubuntu: apt-get install libnone1"):
+    with pytest.raises(OperationFailed, match=r"lacks libnone\.so\.1; on Debian or Ubuntu: apt-get install libnone1"):
         backend._prepare()
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == 1
@@ -101,14 +101,14 @@ def test_a_missing_library_names_its_package(monkeypatch):
 def test_the_cuda_build_without_a_driver_is_said(monkeypatch):
     monkeypatch.setattr(backend, "CUDA_DRIVER", "libnone.so.1")
     assert backend.gpus() == []
-    with pytest.raises(FailedWork, match="the NVIDIA driver"):
+    with pytest.raises(OperationFailed, match="the NVIDIA driver"):
         backend._load_cuda()
 
 
 def test_a_cuda_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(backend, "CUDA_DRIVER", "libc.so.6")
     monkeypatch.setattr(backend, "CUDA_LIBRARIES", (("cuda_runtime", "libnone.so.1"),))
-    with pytest.raises(FailedWork, match=r"CUDA library libnone\.so\.1 cannot be loaded"):
+    with pytest.raises(OperationFailed, match=r"CUDA library libnone\.so\.1 cannot be loaded"):
         backend._load_cuda()
 
 

@@ -24,7 +24,7 @@ NAMES = ("predict_mxnet", "predict_onnx", "predict_opencv")
 
 @pytest.fixture
 def exported(small_recipe, rng, tmp_path):
-    """A small net with an ONNX file, and pictures whose sides 256 is not a round part of."""
+    """A small net with an ONNX file, and images whose sides 256 is not a round part of."""
     parameters = initial_parameters(small_recipe.network, len(CLASSES), seed=1)
     parameters["mean"] = mx.nd.array(rng.uniform(90, 130, (3, 99, 99)))
     classifier = build_classifier(small_recipe.network, parameters, mx.cpu())
@@ -38,9 +38,9 @@ def exported(small_recipe, rng, tmp_path):
         publication.publish()
     files = []
     for index, shape in enumerate(((301, 427), (256, 256), (333, 190))):
-        picture = cv2.resize(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8), shape, interpolation=cv2.INTER_CUBIC)
+        image = cv2.resize(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8), shape, interpolation=cv2.INTER_CUBIC)
         files.append(tmp_path / f"{index}.png")
-        assert cv2.imwrite(str(files[-1]), picture)
+        assert cv2.imwrite(str(files[-1]), image)
     return out, files
 
 
@@ -53,8 +53,8 @@ def test_the_example_sees_what_we_see(exported, name):
     lines = done.stdout.splitlines()
     assert len(lines) == len(files)
     for line, file in zip(lines, files):
-        picture = shorter_side_256(decode(file.read_bytes()))
-        probabilities = model.classify(crop_views(picture[None], 99, 1)[:, 0])[0]
+        image = shorter_side_256(decode(file.read_bytes()))
+        probabilities = model.classify(crop_views(image[None], 99, 1)[:, 0])[0]
         path, guesses = line.split(" ", 1)
         assert path == str(file)
         said = [guess.split() for guess in guesses.split(", ")]

@@ -1,4 +1,4 @@
-"""The pictures hold what they should: they are read back as pixels."""
+"""The images hold what they should: they are read back as pixels."""
 
 import cv2
 import numpy as np
@@ -9,8 +9,8 @@ from gluon_alexnet import plots
 
 def colours(file):
     """The set of RGB colours in a PNG, as tuples."""
-    picture = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
-    return {tuple(int(v) for v in colour) for colour in np.unique(picture.reshape(-1, 3), axis=0)}
+    image = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+    return {tuple(int(v) for v in colour) for colour in np.unique(image.reshape(-1, 3), axis=0)}
 
 
 @pytest.mark.parametrize("columns", [1, 2])
@@ -25,8 +25,8 @@ def test_kernels_are_scaled_each_for_itself_and_grey_is_zero(tmp_path, columns):
 
 
 def test_tiles_are_the_kernels_in_order():
-    pictures = np.arange(5)[:, None, None, None] / 10 * np.ones((5, 2, 3, 3))
-    sheet = plots._tiled(pictures, rows=2, width=4)
+    images = np.arange(5)[:, None, None, None] / 10 * np.ones((5, 2, 3, 3))
+    sheet = plots._tiled(images, rows=2, width=4)
     assert sheet.shape == (7, 17, 3)
     for number, (top, left) in enumerate([(1, 1), (1, 5), (1, 9), (1, 13), (4, 1)]):
         assert (sheet[top : top + 2, left : left + 3] == number / 10).all()
@@ -39,7 +39,7 @@ def test_curves_of_several_runs_and_predictions_are_drawn(tmp_path):
     plots.draw_curves({"one": epochs, "two": epochs[:2]}, tmp_path / "c.png")
     one, two = (31, 119, 180), (255, 127, 14)  # Matplotlib's first two colours
     assert {one, two} <= colours(tmp_path / "c.png")
-    picture = np.full((256, 256, 3), (10, 200, 30), np.uint8)
+    image = np.full((256, 256, 3), (10, 200, 30), np.uint8)
     guesses = [("cat, feline", 0.7), ("dog", 0.2), ("cow", 0.05), ("pig", 0.03), ("hen", 0.02)]
-    plots.draw_predictions([plots.Prediction(picture, "dog", guesses)] * 5, tmp_path / "p.png")
+    plots.draw_predictions([plots.Prediction(image, "dog", guesses)] * 5, tmp_path / "p.png")
     assert (10, 200, 30) in colours(tmp_path / "p.png")

@@ -20,7 +20,7 @@ from gluon_alexnet.model.layer_graph import GraphNet, initial_parameters
 from gluon_alexnet.model.shapes import parameter_count
 from gluon_alexnet.recipes import layer_graph, nets_2012, presets, schema
 from gluon_alexnet.training import lr_schedule
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.training.trainer import Trainer
 
 FOLDER = os.environ.get("ALEXNET_2012_LAYERS")
 RATES = (0.001, 0.002)  # of weights and biases
@@ -62,7 +62,7 @@ def pair(name, folder, **changes):
     return cuda_files.read(folder, *narrow.files(), 99), narrowed(network, narrow)
 
 
-def learners(net, network, contexts):
+def trainers(net, network, contexts):
     """Both as nets that learn, with the files' momenta and decays and the rates of RATES."""
     updates = tuple(
         dataclasses.replace(update, rate=RATES[update.parameter.endswith("_bias")]) for update in net.updates
@@ -71,12 +71,12 @@ def learners(net, network, contexts):
     ours = presets.AS_RUN
     graph = schema.Recipe("graph", net.graph, learning=schema.Learning(updates=updates))
     recipe = dataclasses.replace(ours, network=network)
-    return Learner(graph, classes, contexts), Learner(recipe, classes, contexts)
+    return Trainer(graph, classes, contexts), Trainer(recipe, classes, contexts)
 
 
 def largest_differences(net, network, images, labels, devices=1):
     """Of each kind of number, the largest difference between the two, as a share of the largest number."""
-    graph, recipe = learners(net, network, [mx.cpu(place) for place in range(devices)])
+    graph, recipe = trainers(net, network, [mx.cpu(place) for place in range(devices)])
     values = initial_parameters(net.graph, seed=1)
     graph.restore(values, {})
     recipe.restore(fused(net.graph, values), {})
@@ -94,12 +94,12 @@ def largest_differences(net, network, images, labels, devices=1):
     rates = lr_schedule.rates(graph._replicas[0].recipe.learning, [])
     for step, (crops, targets) in enumerate(zip(images, labels)):
         losses = [
-            learner.step(crops, targets, each, seed=step)
-            for learner, each in ((graph, rates), (recipe, lr_schedule.Rates(*RATES, *RATES)))
+            trainer.step(crops, targets, each, seed=step)
+            for trainer, each in ((graph, rates), (recipe, lr_schedule.LearningRates(*RATES, *RATES)))
         ]
         hold("loss", *losses)
         if step == 0:
-            ours, theirs = (gradients(learner) for learner in (recipe, graph))
+            ours, theirs = (gradients(trainer) for trainer in (recipe, graph))
             for name, gradient in fused(net.graph, theirs).items():
                 hold("gradients", gradient.asnumpy(), ours[name].asnumpy())
     before = fused(net.graph, values)
@@ -112,8 +112,8 @@ def largest_differences(net, network, images, labels, devices=1):
     return found
 
 
-def gradients(learner):
-    return {name: p.grad().copyto(mx.cpu()) for pairs in learner._replicas[0].parameters for name, p in pairs}
+def gradients(trainer):
+    return {name: p.grad().copyto(mx.cpu()) for pairs in trainer._replicas[0].parameters for name, p in pairs}
 
 
 @pytest.fixture

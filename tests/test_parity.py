@@ -16,14 +16,18 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.column_parallel import join
 from gluon_alexnet.recipes import presets, schema, variants
-from gluon_alexnet.training.lr_schedule import Rates
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.training.lr_schedule import LearningRates
+from gluon_alexnet.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 TORCH = os.environ.get("TORCH_PYTHON", str(ROOT / ".venv-bench" / "bin" / "python"))
 CLASSES = 10
 # Biases have a rate of their own, and both change on the way.
-RATES = [Rates(0.001, 0.002, 0.001, 0.002), Rates(0.001, 0.002, 0.001, 0.002), Rates(0.0001, 0.002, 0.0001, 0.002)]
+RATES = [
+    LearningRates(0.001, 0.002, 0.001, 0.002),
+    LearningRates(0.001, 0.002, 0.001, 0.002),
+    LearningRates(0.0001, 0.002, 0.0001, 0.002),
+]
 
 pytestmark = pytest.mark.slow
 
@@ -43,15 +47,15 @@ def in_torch(one, parameters, images, labels, folder):
 
 
 def in_mxnet(one, parameters, images, labels, contexts):
-    learner = Learner(one, CLASSES, contexts)
-    learner.restore(parameters, {})
-    found = {"logits": learner._net(mx.nd.array(images[0])).asnumpy()}
+    trainer = Trainer(one, CLASSES, contexts)
+    trainer.restore(parameters, {})
+    found = {"logits": trainer._net(mx.nd.array(images[0])).asnumpy()}
     for step, rates in enumerate(RATES):
-        found[f"loss{step}"] = learner.step(images[step], labels[step], rates, seed=0)
+        found[f"loss{step}"] = trainer.step(images[step], labels[step], rates, seed=0)
         if step == 0:
-            parts = [{name: p.grad().copy() for name, p in pairs} for pairs in learner._parameters]
+            parts = [{name: p.grad().copy() for name, p in pairs} for pairs in trainer._parameters]
             found.update({f"gradient {name}": value.asnumpy() for name, value in join(parts).items()})
-    found.update({f"after {name}": value.asnumpy() for name, value in learner.parameters().items()})
+    found.update({f"after {name}": value.asnumpy() for name, value in trainer.parameters().items()})
     return found
 
 

@@ -41,26 +41,26 @@ def take_part(kind: str | None):
 
 
 def check_parts(job, manifest, batch_size):
-    """Raises UsageError where there is not a picture for each worker."""
+    """Raises UsageError where there is not a image for each worker."""
     if job is None:
         return
     for count, what in (
-        (batch_size, f"pictures in a batch of {batch_size}"),
-        (manifest.split("val").images, f"validation pictures ({manifest.split('val').images})"),
+        (batch_size, f"images in a batch of {batch_size}"),
+        (manifest.split("val").images, f"validation images ({manifest.split('val').images})"),
     ):
         if job.workers > count:
             raise click.UsageError(f"There are more workers ({job.workers}) than {what}; start fewer.")
 
 
 @contextmanager
-def workers_of(job, kind, learner, description, state):
-    """The workers of the job, once they have found that they do the same, and the learner has joined them."""
+def workers_of(job, kind, trainer, description, state):
+    """The workers of the job, once they have found that they do the same, and the trainer has joined them."""
     from gluon_alexnet.distributed import collectives
     from gluon_alexnet.distributed import process_group as jobs
     from gluon_alexnet.recipes import schema
 
     if job is None:
-        yield collectives.Alone()
+        yield collectives.SingleWorker()
         return
     with jobs.joined(job, kind, say) as group:
         group.agree(
@@ -70,10 +70,10 @@ def workers_of(job, kind, learner, description, state):
                 "the data set": description.data_digest,
                 "the seed": str(state.seed),
                 "the checkpoint": json.dumps(
-                    [state.step, state.position, state.epochs, dataclasses.asdict(state)["by_hand"]], sort_keys=True
+                    [state.step, state.position, state.epochs, dataclasses.asdict(state)["manual_rate"]], sort_keys=True
                 ),
-                "the devices a replica is on": str(learner.columns),
+                "the devices a replica is on": str(trainer.columns),
             }
         )
-        learner.join(group)
+        trainer.join(group)
         yield group

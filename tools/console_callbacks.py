@@ -9,20 +9,20 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.errors import FailedWork
+from gluon_alexnet.errors import OperationFailed
 from gluon_alexnet.training import checkpoint
-from gluon_alexnet.training.callbacks import Supervisor
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.training.callbacks import TrainingCallback
+from gluon_alexnet.training.trainer import Trainer
 
 from .progress import progress
 
 
-class RunSupervisor(Supervisor):
+class RunCallback(TrainingCallback):
     """Keeps a run on disk. Where that is full, training goes on with the old checkpoints: ``failure`` is the last."""
 
-    def __init__(self, run: Path, learner: Learner, log, mean, images: int, minutes: float, received: list, board):
-        self.failure: FailedWork | None = None
-        self._run, self._learner, self._log, self._mean = run, learner, log, mean
+    def __init__(self, run: Path, trainer: Trainer, log, mean, images: int, minutes: float, received: list, board):
+        self.failure: OperationFailed | None = None
+        self._run, self._trainer, self._log, self._mean = run, trainer, log, mean
         self._images, self._received, self._board = images, received, board
         self._seconds, self._saved = 60 * minutes, time.monotonic()
         self._asked: tuple[float, str] | None = None  # a rate that was taken, till it is saved
@@ -30,14 +30,14 @@ class RunSupervisor(Supervisor):
     def save(self, state, best):
         self._saved = time.monotonic()
         state.log_bytes = self._log.bytes
-        parameters = {**self._learner.parameters(), "mean": self._mean}
+        parameters = {**self._trainer.parameters(), "mean": self._mean}
         try:
-            checkpoint.save(self._run, state, parameters, self._learner.momentum(), best)
+            checkpoint.save(self._run, state, parameters, self._trainer.momentum(), best)
             self.failure = None
             if self._asked is not None:  # only now, so that a kill before this does not lose it
                 checkpoint.rate_taken(self._run)
                 self._asked = None
-        except FailedWork as error:
+        except OperationFailed as error:
             self.failure = error
             click.echo(f"{error} Training goes on, and the checkpoints there stay.", err=True)
 
@@ -50,7 +50,7 @@ class RunSupervisor(Supervisor):
     def rate_asked(self):
         try:
             asked = checkpoint.asked_rate(self._run)
-        except FailedWork as error:
+        except OperationFailed as error:
             click.echo(f"{error} It is ignored.", err=True)
             checkpoint.rate_taken(self._run)
             return None
@@ -60,8 +60,8 @@ class RunSupervisor(Supervisor):
         return asked
 
     def rate_changed(self, state, rates, by):
-        self._log.write("rate", step=state.step, rate=rates.weights, by=by)
-        click.echo(f"step {state.step}: the rate is {rates.weights:g} from now on ({by})", err=True)
+        self._log.write("rate", step=state.step, learning_rate=rates.weights, by=by)
+        click.echo(f"step {state.step}: the learning rate is {rates.weights:g} from now on ({by})", err=True)
 
     def stalled(self, state):
         self._log.write("stalled", step=state.step, recent_loss=state.recent_loss)
@@ -88,21 +88,21 @@ class RunSupervisor(Supervisor):
         click.echo(_line(state.epochs[-1]), err=True)
 
 
-class Follower(Supervisor):
+class WorkerCallback(TrainingCallback):
     """In a job's other workers: the first one writes and says everything, with what it gathers from all."""
 
-    def __init__(self, learner: Learner, received: list):
-        self._learner, self._received = learner, received
+    def __init__(self, trainer: Trainer, received: list):
+        self._trainer, self._received = trainer, received
 
     def save(self, state, best):
-        self._learner.parameters()
-        self._learner.momentum()
+        self._trainer.parameters()
+        self._trainer.momentum()
 
     def stop(self):
         return bool(self._received)
 
 
-class Board:
+class TensorBoardWriter:
     """Event files for TensorBoard in RUN/tensorboard; what a killed run wrote after ``step`` is struck out."""
 
     def __init__(self, run: Path, step: int):
@@ -127,7 +127,7 @@ class Board:
         self._writer.close()
 
 
-class NoBoard:
+class NoTensorBoard:
     """Writes nothing."""
 
     def step(self, step, loss, rate):
@@ -162,9 +162,9 @@ def signals(quiet: bool = False):
 
 def _line(epoch):
     speed = f", {epoch['images'] / epoch['seconds']:.1f} images/s" if epoch["seconds"] else ""
-    skipped = f", {epoch['skipped']} damaged pictures skipped" if epoch.get("skipped") else ""
+    skipped = f", {epoch['skipped']} damaged images skipped" if epoch.get("skipped") else ""
     return (
         f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.4f}, validation error "
         f"{epoch['validation_top1']:.2f} % (top-5 {epoch['validation_top5']:.2f} %, {epoch['validation_images']} "
-        f"pictures), rate {epoch['rate']:g}{speed}{skipped}"
+        f"images), learning rate {epoch['learning_rate']:g}{speed}{skipped}"
     )

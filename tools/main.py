@@ -8,7 +8,7 @@ import click
 
 from gluon_alexnet import __version__
 from gluon_alexnet.backend import mxnet_sentence
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
@@ -49,9 +49,9 @@ class CommandLine(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # whoever reads our output has gone; click ends quietly
-        except (WrongUse, SourceError) as error:
+        except (InvalidRequest, SourceError) as error:
             raise _exit(error, 2) from error
-        except (FailedWork, DatasetError, OSError) as error:
+        except (OperationFailed, DatasetError, OSError) as error:
             raise _exit(error, 1) from error
         except Exception as error:
             sentence = mxnet_sentence(error)
@@ -73,7 +73,7 @@ def _exit(error, code):
 @click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="alexnet-tools")
 def main():
-    """AlexNet of 2012 on MXNet: from ImageNet's pictures to a deployed model."""
+    """AlexNet of 2012 on MXNet: from ImageNet's images to a deployed model."""
 
 
 if __name__ == "__main__":

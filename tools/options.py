@@ -106,7 +106,7 @@ def report_shared(split: str, images: int, shared: int | None):
     """Say how many images of a split are in train, too, if any: they are no test of a net."""
     if shared:
         click.echo(
-            f"{shared} of the {images} pictures of {split} are in train, too: a net has seen them, and its error on "
+            f"{shared} of the {images} images of {split} are in train, too: a net has seen them, and its error on "
             f"{split} looks better than it is. alexnet-tools verify names them.",
             err=True,
         )

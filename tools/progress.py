@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-SECONDS_A_LINE = 30.0
+SECONDS_PER_LINE = 30.0
 
 
 class progress:
@@ -41,7 +41,7 @@ class progress:
         if self._bar is not None:
             self._bar.set_postfix(postfix, refresh=False)
             self._bar.update(n)
-        elif time.monotonic() - self._said >= SECONDS_A_LINE:
+        elif time.monotonic() - self._said >= SECONDS_PER_LINE:
             self._said = time.monotonic()
             print(self._line(postfix), file=sys.stderr, flush=True)
 

@@ -16,7 +16,7 @@ PRECISIONS = ("float32", "float16")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReportOptions:
     """The options of :func:`results_options`."""
 
     year: str | None
@@ -29,7 +29,10 @@ class Wanted:
 
 
 def results_options(command):
-    """The options that say what is made of the probabilities; the command gets them as :class:`Wanted`'s fields."""
+    """The options that say what is made of the probabilities.
+
+    the command gets them as :class:`ReportOptions`'s fields.
+    """
     file = click.Path(path_type=Path, dir_okay=False)
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
@@ -37,7 +40,7 @@ def results_options(command):
             "--confused", type=click.IntRange(0), default=0, help="Print the N most confused pairs of classes."
         ),
         click.option("--per-class", is_flag=True, help="Print the errors of each class, too."),
-        click.option("--submission", type=file, help="Write the challenge's own file: five classes a picture."),
+        click.option("--submission", type=file, help="Write the challenge's own file: five classes a image."),
         click.option(
             "--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True, help="Of that file."
         ),
@@ -70,31 +73,33 @@ class WeightList(click.ParamType):
 class Results:
     """Context manager: counts errors of each net and of their mean, and writes the files that are asked for.
 
-    `description`: a :class:`.predictions.Description`; `keys`: a function that gives all pictures' keys;
+    `description`: a :class:`.predictions.Description`; `keys`: a function that gives all images' keys;
     `names`: of what is averaged, one for each list of probabilities that `add` is given.
     """
 
-    def __init__(self, wanted: Wanted, description, keys, names: list[str], labelled: bool) -> None:
-        from gluon_alexnet.errors import WrongUse
-        from gluon_alexnet.evaluation.metrics import Tally
+    def __init__(self, wanted: ReportOptions, description, keys, names: list[str], labelled: bool) -> None:
+        from gluon_alexnet.errors import InvalidRequest
+        from gluon_alexnet.evaluation.metrics import ErrorCounter
         from gluon_alexnet.evaluation.predictions import PredictionsWriter
         from gluon_alexnet.recordio.sources.ilsvrc_submission import Submission
 
         self._wanted, self._description, self._names = wanted, description, names
         self._labelled = labelled
         if not labelled and not wanted.save and not wanted.submission:
-            raise WrongUse(
-                "The pictures of this split have no public labels, so there is no error to measure; write --submission "
+            raise InvalidRequest(
+                "The images of this split have no public labels, so there is no error to measure; write --submission "
                 "FILE for the challenge's own server, or --save-predictions FILE."
             )
         self._images, self._classes = 0, len(description.classes)
         tallied = [*names, self._mean_name] if len(names) > 1 else names
-        self._tallies = [[Tally(views, self._classes) for views in description.views] for _ in tallied]
+        self._tallies = [[ErrorCounter(views, self._classes) for views in description.views] for _ in tallied]
         self._tallied = tallied
         self._submission = None
         if wanted.submission:
             if not wanted.submission.parent.is_dir():
-                raise WrongUse(f"{wanted.submission.parent} is no folder, so the submission cannot be written there.")
+                raise InvalidRequest(
+                    f"{wanted.submission.parent} is no folder, so the submission cannot be written there."
+                )
             self._submission = Submission(keys(), [c["devkit_id"] for c in description.classes])
         self._writer = PredictionsWriter(wanted.save, description, wanted.precision) if wanted.save else None
         self._open = ExitStack()
@@ -116,7 +121,7 @@ class Results:
             self._submission.write(self._wanted.submission)
 
     def add(self, ids, keys, labels, each, mean) -> None:
-        """Count N pictures: places in the split, keys, labels, (N, classes) of each net and of the mean, by views."""
+        """Count N images: places in the split, keys, labels, (N, classes) of each net and of the mean, by views."""
         from gluon_alexnet.evaluation.metrics import best_classes
         from gluon_alexnet.recordio.sources.ilsvrc_submission import GUESSES
 
@@ -131,10 +136,10 @@ class Results:
         self._images += len(labels)
 
     def show(self, images: int, skipped: int, shared: int | None, seconds: float, parameters: list[int]) -> None:
-        """Print what was found, once all `images` pictures of the split were added or skipped."""
+        """Print what was found, once all `images` images of the split were added or skipped."""
         if self._images + skipped != images:
             raise click.ClickException(
-                f"{self._images} pictures were counted and {skipped} skipped where there are {images}."
+                f"{self._images} images were counted and {skipped} skipped where there are {images}."
             )
         report_shared(self._description.split, images, shared)
         facts = {"images": self._images, "skipped": skipped, "also_in_train": shared, "seconds": round(seconds, 2)}
@@ -150,16 +155,16 @@ class Results:
                 )
         left_out = f", {facts['skipped']} damaged ones skipped" if facts["skipped"] else ""
         seconds = f"{facts['seconds']:.1f} s, {facts['images'] / max(facts['seconds'], 0.01):.1f} images/s"
-        click.echo(f"{facts['images']} pictures of {data} ({split}), each counted once{left_out}, in {seconds}")
+        click.echo(f"{facts['images']} images of {data} ({split}), each counted once{left_out}, in {seconds}")
         for path, what in ((self._wanted.save, "probabilities"), (self._wanted.submission, "submission")):
             if path:
-                click.echo(f"{path}: {what} of {facts['images']} pictures")
+                click.echo(f"{path}: {what} of {facts['images']} images")
         if self._labelled and self._wanted.per_class:
             self._print_classes()
         if self._labelled and self._wanted.confused:
             click.echo(f"\nmost confused ({self._first_views})")
-            for label, guess, pictures in self._tallies[-1][0].most_confused(self._wanted.confused):
-                click.echo(f"{pictures:>6} of {self._name(label)} were taken for {self._name(guess)}")
+            for label, guess, images in self._tallies[-1][0].most_confused(self._wanted.confused):
+                click.echo(f"{images:>6} of {self._name(label)} were taken for {self._name(guess)}")
 
     def _print_errors(self, parameters):
         from gluon_alexnet.recipes.published import results, table
@@ -245,8 +250,8 @@ class Results:
             if self._wanted.confused:
                 wnids = [info["wnid"] for info in description.classes]
                 document["confused"] = [
-                    {"label": wnids[label], "guess": wnids[guess], "images": pictures}
-                    for label, guess, pictures in self._tallies[-1][0].most_confused(self._wanted.confused)
+                    {"label": wnids[label], "guess": wnids[guess], "images": images}
+                    for label, guess, images in self._tallies[-1][0].most_confused(self._wanted.confused)
                 ]
         click.echo(json.dumps(document, indent=1))
 

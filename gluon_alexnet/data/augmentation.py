@@ -1,6 +1,6 @@
-"""What the network sees of a picture (Sec. 2, 4.1): training crops, colour shift, test views.
+"""What the network sees of a image (Sec. 2, 4.1): training crops, colour shift, test views.
 
-Pictures are uint8 (N, 256, 256, 3), RGB. What a training picture becomes depends on (seed, epoch, record id)
+Images are uint8 (N, 256, 256, 3), RGB. What a training image becomes depends on (seed, epoch, record id)
 and on nothing else, so neither threads nor resuming change a batch.
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from ..recipes import schema
 
-PICTURE_SIZE = 256  # pixels, both sides of a packed picture
-_WORDS = 8  # raw 64-bit numbers that each picture has of its own in an epoch; seven are used
+IMAGE_SIZE = 256  # pixels, both sides of a packed image
+_WORDS = 8  # raw 64-bit numbers that each image has of its own in an epoch; seven are used
 
 
 def central_patch(mean_image: np.ndarray, size: int) -> np.ndarray:
@@ -42,7 +42,7 @@ class TrainingAugmentation:
     """Random crop, mirror and colour shift, with the mean subtracted (Sec. 4.1).
 
     numbers: the recipe's augmentation. size: height and width of a crop. mean: float32 (3, size, size).
-    eigenvalues (3,) and axes (3, 3, one a column): of the RGB covariance over the training pictures.
+    eigenvalues (3,) and axes (3, 3, one a column): of the RGB covariance over the training images.
     """
 
     def __init__(
@@ -61,28 +61,28 @@ class TrainingAugmentation:
         self._colours = axes * np.sqrt(eigenvalues)
         self._seed = seed
 
-    def __call__(self, pictures: np.ndarray, ids: np.ndarray, epoch: int) -> np.ndarray:
+    def __call__(self, images: np.ndarray, ids: np.ndarray, epoch: int) -> np.ndarray:
         """uint8 (N, 256, 256, 3) of these record ids → float32 (N, 3, size, size)."""
-        crops = np.empty((len(pictures), 3, self._size, self._size), np.float32)
-        rendering = EpochCrops(self, epoch)
-        for picture, drawn, crop in zip(pictures, self._draws(ids, epoch, pictures.shape[1]), crops):
-            rendering.render(picture, drawn, crop)
+        crops = np.empty((len(images), 3, self._size, self._size), np.float32)
+        transform = EpochCrops(self, epoch)
+        for image, drawn, crop in zip(images, self._draws(ids, epoch, images.shape[1]), crops):
+            transform.render(image, drawn, crop)
         return crops
 
     def of_epoch(self, epoch: int) -> EpochCrops:
-        """The same as a rendering for the reader's threads."""
+        """The same as a transform for the reader's threads."""
         return EpochCrops(self, epoch)
 
-    def draw(self, record: int, epoch: int, picture_size: int) -> tuple[int, int, bool, np.ndarray]:
-        """(top, left, mirrored, colour shift float32 (3,) in grey levels) of one presentation of one picture."""
-        return self._draws([record], epoch, picture_size)[0]
+    def draw(self, record: int, epoch: int, image_size: int) -> tuple[int, int, bool, np.ndarray]:
+        """(top, left, mirrored, colour shift float32 (3,) in grey levels) of one presentation of one image."""
+        return self._draws([record], epoch, image_size)[0]
 
-    def _draws(self, ids, epoch, picture_size):
+    def _draws(self, ids, epoch, image_size):
         words = _words(self._seed, epoch, ids)
         # The upper 32 bits times the number of places, without the fraction: even to one part in 10⁸.
-        places = ((words[:, :2] >> 32) * np.uint64(picture_size - self._size + 1) >> 32).tolist()
+        places = ((words[:, :2] >> 32) * np.uint64(image_size - self._size + 1) >> 32).tolist()
         mirrored = (words[:, 2] >> 63).astype(bool) & self._numbers.mirror
-        alpha = self._numbers.colour_deviation * _normal(words[:, 3:7])
+        alpha = self._numbers.colour_std * _normal(words[:, 3:7])
         # Summed by hand: BLAS may add up in another order for another batch size.
         shifts = sum(alpha[:, k, None] * self._colours[None, :, k] for k in range(3)).astype(np.float32)
         if not self._coloured(epoch):
@@ -94,7 +94,7 @@ class TrainingAugmentation:
 
 
 class EpochCrops:
-    """One epoch's training crops, float32 (3, size, size) each, made of one picture at a time."""
+    """One epoch's training crops, float32 (3, size, size) each, made of one image at a time."""
 
     dtype = np.dtype(np.float32)
 
@@ -109,13 +109,13 @@ class EpochCrops:
 
     def draw(self, ids: np.ndarray) -> list[tuple[int, int, bool, np.ndarray]]:
         """What :meth:`TrainingAugmentation.draw` gives, for each id."""
-        return self._augmentation._draws(ids, self._epoch, PICTURE_SIZE)
+        return self._augmentation._draws(ids, self._epoch, IMAGE_SIZE)
 
-    def render(self, picture: np.ndarray, drawn: tuple, out: np.ndarray) -> None:
+    def render(self, image: np.ndarray, drawn: tuple, out: np.ndarray) -> None:
         """Write the crop of uint8 (256, 256, 3) that was drawn into `out`, float32 (3, size, size)."""
         top, left, mirrored, shift = drawn
         height, width = out.shape[1:]
-        window = picture[top : top + height, left : left + width]
+        window = image[top : top + height, left : left + width]
         if mirrored:
             window = cv2.flip(window, 1)
         self._shift(*cv2.split(window), self._mean, shift, self._scale, out)
@@ -174,20 +174,20 @@ def _normal(words):
     return np.concatenate([radius * np.cos(angle), radius[:, :1] * np.sin(angle[:, :1])], axis=1)
 
 
-def crop_views(pictures: np.ndarray, size: int, count: int) -> np.ndarray:
+def crop_views(images: np.ndarray, size: int, count: int) -> np.ndarray:
     """The views whose softmax outputs are averaged (Sec. 4.1), as uint8 (N, count, size, size, 3).
 
     count 10: four corners and the centre, then the same five mirrored. count 1: the centre.
     """
-    far = pictures.shape[1] - size
+    far = images.shape[1] - size
     centre = far // 2
     corners = {10: [(0, 0), (0, far), (far, 0), (far, far), (centre, centre)], 1: [(centre, centre)]}[count]
-    views = np.stack([pictures[:, top : top + size, left : left + size] for top, left in corners], axis=1)
+    views = np.stack([images[:, top : top + size, left : left + size] for top, left in corners], axis=1)
     if count == 10:
         views = np.concatenate([views, views[:, :, :, ::-1]], axis=1)
     return views
 
 
-def network_order(pictures: np.ndarray) -> np.ndarray:
+def network_order(images: np.ndarray) -> np.ndarray:
     """uint8 (M, height, width, 3) → float32 (M, 3, height, width), grey levels 0 to 255."""
-    return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), dtype=np.float32)
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)

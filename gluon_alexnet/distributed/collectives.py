@@ -21,7 +21,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 
 ASYNCHRONOUS = "asynchronous"  # what the first worker tells the servers
 FIRST_WEIGHT = 1000  # the keys of sums are below, those of weights are from here
@@ -42,7 +42,7 @@ class Counted(NamedTuple):
     loss: float  # mean over the images
 
 
-class Alone:
+class SingleWorker:
     """The only worker there is."""
 
     rank = 0
@@ -64,11 +64,11 @@ class Alone:
         """Make each gradient the sum over all workers; returns (sum of losses, images) of all workers."""
         return loss(), images
 
-    def tally(self, counted: Counted, last: bool) -> Counted | None:
+    def reduce_counts(self, counted: Counted, last: bool) -> Counted | None:
         """The same of all workers; None where they do not meet after this batch. last: of the epoch."""
         return counted
 
-    def heed(self, asked: Asked, due: bool, stop: bool) -> tuple[Asked, bool, bool]:
+    def broadcast_requests(self, asked: Asked, due: bool, stop: bool) -> tuple[Asked, bool, bool]:
         """What the first worker was asked for and wants, and whether any of them is to stop."""
         return asked, due, stop
 
@@ -77,7 +77,7 @@ class Alone:
         return counts
 
 
-class Group(Alone):
+class WorkerGroup(SingleWorker):
     """This worker among the others of its job, whose store MXNet made."""
 
     def __init__(self, kind: str, store):
@@ -118,7 +118,7 @@ class Group(Alone):
         return np.array_split(ids, self.count)[self.rank]
 
     def agree(self, **things: str) -> None:
-        """Raises WrongUse, in every worker, that names the things in which the workers differ."""
+        """Raises InvalidRequest, in every worker, that names the things in which the workers differ."""
         digests = [hashlib.sha256(text.encode()).digest()[:_DIGEST] for text in (self._kind, *things.values())]
         own = np.frombuffer(b"".join(digests), np.uint8).astype(np.float64)
         same = (self._sum(own, meet=True) == self.count * own).reshape(-1, _DIGEST).all(axis=1)
@@ -126,7 +126,7 @@ class Group(Alone):
         self.together = True
         # What one worker sees as equal to the mean of all, another may not: they compare notes.
         if self._sum([len(differing)], meet=True)[0]:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"The workers of this job differ in {', '.join(differing) or 'what another worker names'}; start all "
                 "of them with the same command, data set and run folder."
             )
@@ -155,7 +155,7 @@ class Group(Alone):
         self._push(self._weights, [change.copy() for change in changes])
         self._pull(self._weights, values)
 
-    def settle(self, values: list) -> None:
+    def sync_weights(self, values: list) -> None:
         """Take the weights once everybody's changes are in them. All workers call this together."""
         self._mx.nd.waitall()
         self._store._barrier()
@@ -169,7 +169,7 @@ class Group(Alone):
         self._store._barrier()
         self._pull(self._momentum, velocities)
 
-    def tally(self, counted, last):
+    def reduce_counts(self, counted, last):
         self._batches += 1
         self._pending += [counted.images, counted.skipped, counted.loss * counted.images]
         if self.asynchronous and not last and self._batches % MEETING:
@@ -178,7 +178,7 @@ class Group(Alone):
         self._pending[:], self._batches = 0, 0
         return Counted(int(images), int(skipped), float(loss_sum / images) if images else 0.0)
 
-    def heed(self, asked, due, stop):
+    def broadcast_requests(self, asked, due, stop):
         words = np.zeros(11)
         if self.rank == 0:
             if asked is not None:  # as bytes: each is exact in a sum of float32

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import FailedWork, WrongUse
-from .collectives import ASYNCHRONOUS, FIRST_WEIGHT, Group
+from ..errors import InvalidRequest, OperationFailed
+from .collectives import ASYNCHRONOUS, FIRST_WEIGHT, WorkerGroup
 
 ROLES = ("scheduler", "server", "worker")
 REACH_SECONDS = 45.0  # how long a process looks for the scheduler
@@ -44,16 +44,18 @@ class Job:
 def read_job() -> Job:
     """The job that the environment describes, made ready for MXNet.
 
-    Raises WrongUse, naming the variable, where one is missing or no use.
+    Raises InvalidRequest, naming the variable, where one is missing or no use.
     """
     role = _variable("DMLC_ROLE", "scheduler, server or worker")
     if role not in ROLES:
-        raise WrongUse(f"DMLC_ROLE is {role!r}; it must be scheduler, server or worker.")
+        raise InvalidRequest(f"DMLC_ROLE is {role!r}; it must be scheduler, server or worker.")
     host = _variable("DMLC_PS_ROOT_URI", "the scheduler's address")
     try:
         address = socket.gethostbyname(host)
     except OSError as error:
-        raise WrongUse(f"DMLC_PS_ROOT_URI is {host!r}, which is no address known here ({error.strerror}).") from error
+        raise InvalidRequest(
+            f"DMLC_PS_ROOT_URI is {host!r}, which is no address known here ({error.strerror})."
+        ) from error
     job = Job(
         role,
         address,
@@ -70,11 +72,11 @@ def read_job() -> Job:
 
 
 @contextmanager
-def joined(job: Job, kind: str, say: Callable[[str], None]) -> Iterator[Group]:
+def joined(job: Job, kind: str, say: Callable[[str], None]) -> Iterator[WorkerGroup]:
     """This worker's place in the job, for as long as the context lasts.
 
-    say: prints a sentence. Raises FailedWork where the scheduler cannot be reached. Where a process of the job is lost
-    while this one waits inside MXNet, the process ends, with exit code 1.
+    say: prints a sentence. Raises OperationFailed where the scheduler cannot be reached. Where a process of the job is
+    lost while this one waits inside MXNet, the process ends, with exit code 1.
     """
     reach(job)
     from ..backend import mx
@@ -84,7 +86,7 @@ def joined(job: Job, kind: str, say: Callable[[str], None]) -> Iterator[Group]:
     with _interruptible():
         store = mx.kv.create(kind)
     watch.handle = store.handle
-    group = Group(kind, store)
+    group = WorkerGroup(kind, store)
     del store  # closing the group frees it
     try:
         yield group
@@ -98,8 +100,9 @@ def joined(job: Job, kind: str, say: Callable[[str], None]) -> Iterator[Group]:
 def serve(job: Job, say: Callable[[str], None]) -> None:
     """Be the job's scheduler, or a server of it, until its workers are done.
 
-    Raises FailedWork where the scheduler cannot be reached; where a process of the job is lost, this one ends, with
-    exit code 1. The first SIGINT or SIGTERM is left to the workers, which need their servers till they have saved.
+    Raises OperationFailed where the scheduler cannot be reached; where a process of the job is lost, this one ends,
+    with exit code 1. The first SIGINT or SIGTERM is left to the workers, which need their servers till they have
+    saved.
     """
     if job.role == "scheduler":
         _check_port(job)
@@ -235,7 +238,7 @@ class _Watch(threading.Thread):
 
 
 def reach(job: Job) -> None:
-    """Return once the scheduler's port is open; raises FailedWork where it stays closed."""
+    """Return once the scheduler's port is open; raises OperationFailed where it stays closed."""
     deadline = time.monotonic() + REACH_SECONDS
     while True:
         try:
@@ -243,7 +246,7 @@ def reach(job: Job) -> None:
             return
         except OSError as error:
             if time.monotonic() > deadline:
-                raise FailedWork(
+                raise OperationFailed(
                     f"No scheduler answers at {job.address}:{job.port} (DMLC_PS_ROOT_URI, DMLC_PS_ROOT_PORT) after "
                     f"{REACH_SECONDS:.0f} s ({error.strerror or error}); start it there, or correct the variables."
                 ) from error
@@ -256,7 +259,7 @@ def _check_port(job):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((job.address, job.port))
     except OSError as error:
-        raise FailedWork(
+        raise OperationFailed(
             f"The scheduler cannot listen at {job.address}:{job.port} ({error.strerror}); DMLC_PS_ROOT_URI must be an "
             "address of its machine, and DMLC_PS_ROOT_PORT free."
         ) from error
@@ -265,7 +268,7 @@ def _check_port(job):
 def _variable(name, meaning):
     value = os.environ.get(name, "")
     if not value:
-        raise WrongUse(
+        raise InvalidRequest(
             f"{name} ({meaning}) is not set; --kvstore needs DMLC_ROLE, DMLC_PS_ROOT_URI, DMLC_PS_ROOT_PORT, "
             "DMLC_NUM_WORKER and DMLC_NUM_SERVER, or `alexnet-tools launch`, which sets them."
         )
@@ -275,5 +278,5 @@ def _variable(name, meaning):
 def _number(name, meaning, most=10_000):
     value = _variable(name, meaning)
     if not value.isdecimal() or not 1 <= int(value) <= most:
-        raise WrongUse(f"{name} ({meaning}) is {value!r}; it must be a whole number from 1 to {most}.")
+        raise InvalidRequest(f"{name} ({meaning}) is {value!r}; it must be a whole number from 1 to {most}.")
     return int(value)

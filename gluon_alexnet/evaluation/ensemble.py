@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.augmentation import crop_views
-from ..errors import FailedWork
-from .metrics import Score, Tally
+from ..errors import OperationFailed
+from .metrics import ErrorCounter, Score
 
 
 def evaluate(
@@ -17,30 +17,30 @@ def evaluate(
     batches: Iterable,
     size: int,
     views: Sequence[int] = (10, 1),
-    report: Callable[[int], None] = lambda images: None,
+    report: Callable[[int], None] = lambda count: None,
 ) -> list[Score]:
-    """Errors over all pictures of ``batches``, each counted once, for each number of views.
+    """Errors over all images of ``batches``, each counted once, for each number of views.
 
-    classify: uint8 (M, size, size, 3) → probabilities (M, classes). batches: of (pictures uint8
-    (N, 256, 256, 3), labels (N,), ids (N,)). report: called with the number of pictures after each batch.
-    Raises FailedWork where a probability is not a number, or where there are no pictures, WrongUse where they
+    classify: uint8 (M, size, size, 3) → probabilities (M, classes). batches: of (images uint8
+    (N, 256, 256, 3), labels (N,), ids (N,)). report: called with the number of images after each batch.
+    Raises OperationFailed where a probability is not a number, or where there are no images, InvalidRequest where they
     have no labels (below 0).
     """
-    tallies: list[Tally] = []
-    for pictures, labels, ids in batches:
-        for index, probabilities in enumerate(view_probabilities(classify, pictures, size, views)):
+    tallies: list[ErrorCounter] = []
+    for images, labels, ids in batches:
+        for index, probabilities in enumerate(view_probabilities(classify, images, size, views)):
             _check(probabilities, ids, "The network")
             if len(tallies) == index:
-                tallies.append(Tally(views[index], probabilities.shape[1]))
+                tallies.append(ErrorCounter(views[index], probabilities.shape[1]))
             tallies[index].add(probabilities, labels)
-        report(len(pictures))
+        report(len(images))
     if not tallies:
-        raise FailedWork("There is not one picture to evaluate.")
+        raise OperationFailed("There is not one image to evaluate.")
     return [tally.score for tally in tallies]
 
 
 class Predicted(NamedTuple):
-    """N pictures as several nets see them."""
+    """N images as several nets see them."""
 
     labels: np.ndarray  # int64 (N,)
     ids: np.ndarray  # int64 (N,)
@@ -51,13 +51,13 @@ class Predicted(NamedTuple):
 def predict(
     nets: Sequence[Any], weights: Sequence[float], batches: Iterable, views: Sequence[int]
 ) -> Iterator[Predicted]:
-    """What several nets say of the same pictures, and their weighted mean (Sec. 6: 5 CNNs, 7 CNNs).
+    """What several nets say of the same images, and their weighted mean (Sec. 6: 5 CNNs, 7 CNNs).
 
     nets: with ``classify``, ``size`` and ``source``, as :class:`gluon_alexnet.export.symbol.Model`; all of the same
-    classes. batches: as for :func:`evaluate`. Raises FailedWork where a probability is not a number.
+    classes. batches: as for :func:`evaluate`. Raises OperationFailed where a probability is not a number.
     """
-    for pictures, labels, ids in batches:
-        each = [view_probabilities(net.classify, pictures, net.size, views) for net in nets]
+    for images, labels, ids in batches:
+        each = [view_probabilities(net.classify, images, net.size, views) for net in nets]
         for net, of_views in zip(nets, each):
             for probabilities in of_views:
                 _check(probabilities, ids, net.source)
@@ -74,11 +74,11 @@ def average(probabilities: Sequence[np.ndarray], weights: Sequence[float]) -> np
     return (total / sum(weights)).astype(np.float32)
 
 
-def view_probabilities(classify, pictures, size, views):
+def view_probabilities(classify, images, size, views):
     """Mean softmax (N, classes) over the views, for each number of views asked for; each view is computed once."""
     most = max(views)
-    stack = crop_views(pictures, size, most)
-    outputs = classify(stack.reshape(-1, size, size, 3)).reshape(len(pictures), most, -1)
+    stack = crop_views(images, size, most)
+    outputs = classify(stack.reshape(-1, size, size, 3)).reshape(len(images), most, -1)
     centre = 4 if most == 10 else 0  # the place of the centre view among the ten
     return [outputs.mean(axis=1) if count == most else outputs[:, centre] for count in views]
 
@@ -86,6 +86,6 @@ def view_probabilities(classify, pictures, size, views):
 def _check(probabilities, ids, whose):
     bad = ~np.isfinite(probabilities).all(axis=1)
     if bad.any():
-        raise FailedWork(
+        raise OperationFailed(
             f"{whose}: the output for record {np.asarray(ids)[bad][0]} is not a number; these weights are of no use."
         )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 
 
 @dataclass(frozen=True)
 class Score:
-    """How many pictures were counted, and for how many the label is not among the first guesses."""
+    """How many images were counted, and for how many the label is not among the first guesses."""
 
     views: int
     images: int
@@ -30,7 +30,7 @@ class Score:
         return 100 * self.top5_wrong / self.images
 
 
-class Tally:
+class ErrorCounter:
     """Errors counted batch by batch: in all, of each class, and of each pair of classes."""
 
     def __init__(self, views: int, classes: int) -> None:
@@ -39,10 +39,10 @@ class Tally:
         self._pairs: Counter[tuple[int, int]] = Counter()
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        """Count N pictures: probabilities (N, classes), labels (N,) int. Raises WrongUse for a label below 0."""
+        """Count N images: probabilities (N, classes), labels (N,) int. Raises InvalidRequest for a label below 0."""
         labels = np.asarray(labels)
         if np.any(labels < 0):
-            raise WrongUse("The pictures of this split have no public labels, so there is no error to measure.")
+            raise InvalidRequest("The images of this split have no public labels, so there is no error to measure.")
         ranks = label_ranks(probabilities, labels)
         for row, counted in enumerate((ranks >= 0, ranks >= 1, ranks >= 5)):
             self._classes[row] += np.bincount(labels[counted], minlength=self._classes.shape[1])
@@ -51,20 +51,20 @@ class Tally:
 
     @property
     def score(self) -> Score:
-        """All pictures. Raises FailedWork where there was none."""
+        """All images. Raises OperationFailed where there was none."""
         images, top1, top5 = (int(count) for count in self._classes.sum(axis=1))
         if not images:
-            raise FailedWork("There is not one picture to evaluate.")
+            raise OperationFailed("There is not one image to evaluate.")
         return Score(self._views, images, top1, top5)
 
     def class_scores(self) -> list[Score]:
-        """The same for the pictures of each class, in label order; a class without pictures has ``images`` 0."""
+        """The same for the images of each class, in label order; a class without images has ``images`` 0."""
         return [Score(self._views, *(int(count) for count in column)) for column in self._classes.T]
 
     def most_confused(self, count: int) -> list[tuple[int, int, int]]:
-        """(label, first guess, pictures) of the pairs of classes that were taken for each other most often."""
+        """(label, first guess, images) of the pairs of classes that were taken for each other most often."""
         ordered = sorted(self._pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        return [(label, guess, pictures) for (label, guess), pictures in ordered[:count]]
+        return [(label, guess, images) for (label, guess), images in ordered[:count]]
 
 
 def label_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

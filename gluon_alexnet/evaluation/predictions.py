@@ -3,7 +3,7 @@
 FILE is an uncompressed .npz that ``numpy.load`` opens without pickle; rows are in the order of the data set:
 
     description       bytes of a JSON object: format, version, data, data_digest, split, classes, views, nets
-    keys              the pictures' names in UTF-8, bytes (N,)
+    keys              the images' names in UTF-8, bytes (N,)
     labels            int64 (N,), places in ``classes``; -1 where the split has none
     probabilities_10  float16 or float32 (N, classes), mean softmax over ten views; probabilities_1: the centre view
 
@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..atomic_files import sync
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 
 FORMAT = "alexnet-predictions"
 FORMAT_VERSION = 1
@@ -66,7 +66,7 @@ class Description:
 
 
 class Rows(NamedTuple):
-    """N pictures of a file."""
+    """N images of a file."""
 
     keys: list[str]
     labels: np.ndarray  # int64 (N,)
@@ -85,13 +85,13 @@ class PredictionsWriter:
     def __enter__(self) -> PredictionsWriter:
         folder = self._file.parent
         if not folder.is_dir():
-            raise WrongUse(f"{folder} is no folder, so {self._file.name} cannot be written there.")
+            raise InvalidRequest(f"{folder} is no folder, so {self._file.name} cannot be written there.")
         # The number of rows is known at the end, when it has to be written first: rows wait in files without a name.
         self._rows = [tempfile.TemporaryFile(dir=folder) for _ in self._description.views]  # noqa: SIM115
         return self
 
     def add(self, keys: Sequence[str], labels: np.ndarray, probabilities: Sequence[np.ndarray]) -> None:
-        """Add N pictures: keys, labels (N,), and for each number of views the probabilities (N, classes)."""
+        """Add N images: keys, labels (N,), and for each number of views the probabilities (N, classes)."""
         self._keys += [key.encode("utf-8", "surrogateescape") for key in keys]
         self._labels.append(np.asarray(labels, np.int64))
         for file, values in zip(self._rows, probabilities):
@@ -131,7 +131,7 @@ class PredictionsWriter:
 class Predictions:
     """A file of probabilities, opened; the rows are read as they are asked for.
 
-    Raises FailedWork where the file is missing, damaged, of another program or of a newer version.
+    Raises OperationFailed where the file is missing, damaged, of another program or of a newer version.
     """
 
     def __init__(self, file: Path) -> None:
@@ -146,17 +146,17 @@ class Predictions:
                     self.labels = _array(archive, "labels").astype(np.int64)
                     self._check()
         except OSError as error:
-            raise FailedWork(f"{file}: {error.strerror or error}.") from error
+            raise OperationFailed(f"{file}: {error.strerror or error}.") from error
         except _DAMAGED as error:
-            raise FailedWork(
+            raise OperationFailed(
                 f"{file} is not a whole file of predictions; make it again with --save-predictions."
             ) from error
         if newer:
-            raise FailedWork(
+            raise OperationFailed(
                 f"{file} has version {document['version']}; this program reads up to {FORMAT_VERSION}: update it."
             )
         if document["format"] != FORMAT:
-            raise FailedWork(
+            raise OperationFailed(
                 f"{file} is not a file of predictions; `alexnet-tools eval --save-predictions` makes them."
             )
 
@@ -164,7 +164,10 @@ class Predictions:
         return len(self.keys)
 
     def rows(self, count: int) -> Iterator[Rows]:
-        """All rows in order, ``count`` at a time. Raises FailedWork where the file is damaged: its checksum tells."""
+        """All rows in order, ``count`` at a time.
+
+        Raises OperationFailed where the file is damaged: its checksum tells.
+        """
         classes = len(self.description.classes)
         try:
             with ExitStack() as stack:
@@ -183,9 +186,9 @@ class Predictions:
                 if any(member.read(1) for member, _ in tables):
                     raise ValueError("more rows than keys")
         except OSError as error:
-            raise FailedWork(f"{self.file}: {error.strerror or error}.") from error
+            raise OperationFailed(f"{self.file}: {error.strerror or error}.") from error
         except _DAMAGED as error:
-            raise FailedWork(f"{self.file} is damaged; make it again with --save-predictions.") from error
+            raise OperationFailed(f"{self.file} is damaged; make it again with --save-predictions.") from error
 
     def _check(self):
         labels = self.labels
@@ -196,29 +199,31 @@ class Predictions:
 
 
 def compatible(files: Sequence[Predictions]) -> None:
-    """Raises WrongUse unless the files speak of the same pictures, classes and views, in the same order."""
+    """Raises InvalidRequest unless the files speak of the same images, classes and views, in the same order."""
     first = files[0]
     for other in files[1:]:
         one, two = first.description, other.description
         if one.split != two.split:
-            raise WrongUse(f"{first.file} is of split {one.split} and {other.file} of {two.split}; average one split.")
+            raise InvalidRequest(
+                f"{first.file} is of split {one.split} and {other.file} of {two.split}; average one split."
+            )
         if [c["wnid"] for c in one.classes] != [c["wnid"] for c in two.classes]:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{first.file} has {len(one.classes)} classes and {other.file} has {len(two.classes)}, and they are "
                 "not the same: such nets cannot be averaged."
             )
         if one.data_digest != two.data_digest:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{first.file} is of the data set {one.data} and {other.file} of another one, {two.data}; run both "
                 "nets on the same."
             )
         if first.keys != other.keys or not np.array_equal(first.labels, other.labels):
-            raise WrongUse(
-                f"{first.file} has {len(first)} pictures and {other.file} has {len(other)}, and they are not the same; "
+            raise InvalidRequest(
+                f"{first.file} has {len(first)} images and {other.file} has {len(other)}, and they are not the same; "
                 "damaged records may have been skipped in one of them."
             )
         if one.views != two.views:
-            raise WrongUse(f"{first.file} has views {_list(one.views)} and {other.file} has {_list(two.views)}.")
+            raise InvalidRequest(f"{first.file} has views {_list(one.views)} and {other.file} has {_list(two.views)}.")
 
 
 def _description(document: dict[str, Any]) -> Description:

@@ -13,16 +13,16 @@ from ..evaluation.metrics import Score
 from ..model import lrn_cpu
 from .config import CIFAR_NORMALIZATION, Descent, FigureOne, FourLayers, LocalLayers, NormalizationTest
 from .models import FourLayerNet, LocalNet, decays
-from .trials import Data, SmallLearner, Surroundings, Trial, run_trial
+from .trials import Data, SmallTrainer, Trial, TrialContext, run_trial
 
-PICTURES_A_PASS = 100  # of ten views each
+IMAGES_PER_PASS = 100  # of ten views each
 
 
 def figure_one_trial(
-    place: Surroundings,
+    place: TrialContext,
     numbers: FigureOne,
     data: Data,
-    neuron: str,
+    activation: str,
     rate: float,
     seed: int,
     limit: int,
@@ -32,7 +32,7 @@ def figure_one_trial(
 
     It is given up, too, if its error is above the rival's after half of the rival's updates.
     """
-    learner = SmallLearner(FourLayerNet(FourLayers(neuron=neuron)), numbers.descent, place.context)
+    trainer = SmallTrainer(FourLayerNet(FourLayers(activation=activation)), numbers.descent, place.context)
     mean = network_order(data.mean()[None])[0]
 
     def prepared(epoch, indices):
@@ -45,8 +45,8 @@ def figure_one_trial(
 
     return run_trial(
         place,
-        f"{neuron}-rate-{rate:g}-seed-{seed}",
-        learner,
+        f"{activation}-rate-{rate:g}-seed-{seed}",
+        trainer,
         seed,
         prepared,
         len(data.train),
@@ -59,8 +59,8 @@ def figure_one_trial(
 
 
 @dataclass(frozen=True)
-class NeuronResult:
-    """What Fig. 1 is of one kind of neuron. Updates to the target; None: not reached before the trial ended."""
+class ActivationResult:
+    """What Fig. 1 is of one kind of activation. Updates to the target; None: not reached before the trial ended."""
 
     tried: dict[float, int | None]  # by rate, of the first seed
     best_rate: float | None
@@ -68,7 +68,7 @@ class NeuronResult:
     trials: list[Trial]  # the same
 
 
-def figure_one(place: Surroundings, numbers: FigureOne, data: Data) -> dict[str, NeuronResult]:
+def figure_one(place: TrialContext, numbers: FigureOne, data: Data) -> dict[str, ActivationResult]:
     """Updates to the target with ReLU and with tanh, each at its own best rate (Sec. 3.1).
 
     The first seed tries every rate, and gives one up that is slower than the best so far, or behind it after half of
@@ -76,25 +76,25 @@ def figure_one(place: Surroundings, numbers: FigureOne, data: Data) -> dict[str,
     """
     limit = numbers.epochs * -(-len(data.train) // numbers.descent.batch_size)
     results = {}
-    for neuron, rates in (("relu", numbers.relu_rates), ("tanh", numbers.tanh_rates)):
+    for activation, rates in (("relu", numbers.relu_rates), ("tanh", numbers.tanh_rates)):
         tried: dict[float, int | None] = {}
         best: tuple[float, int, Trial] | None = None
         for rate in rates:
             trial = figure_one_trial(
-                place, numbers, data, neuron, rate, 0, *((best[1], best[2]) if best else (limit, None))
+                place, numbers, data, activation, rate, 0, *((best[1], best[2]) if best else (limit, None))
             )
             reached = trial.below(numbers.target, numbers.window) and not trial.diverged
             tried[rate] = trial.step if reached else None
             if reached and (best is None or trial.step < best[1]):
                 best = rate, trial.step, trial
         if best is None:
-            results[neuron] = NeuronResult(tried, None, [], [])
+            results[activation] = ActivationResult(tried, None, [], [])
             continue
         trials = [best[2]]
         for seed in range(1, numbers.seeds):
-            trials.append(figure_one_trial(place, numbers, data, neuron, best[0], seed, limit))
+            trials.append(figure_one_trial(place, numbers, data, activation, best[0], seed, limit))
         updates = [trial.step if trial.below(numbers.target, numbers.window) else None for trial in trials]
-        results[neuron] = NeuronResult(tried, best[0], updates, trials)
+        results[activation] = ActivationResult(tried, best[0], updates, trials)
     return results
 
 
@@ -104,7 +104,7 @@ def dropped_rate(descent: Descent, step: int, updates: int) -> float:
 
 
 def normalization_trial(
-    place: Surroundings, numbers: NormalizationTest, data: Data, normalized: bool, seed: int, views: Sequence[int]
+    place: TrialContext, numbers: NormalizationTest, data: Data, normalized: bool, seed: int, views: Sequence[int]
 ) -> tuple[Trial, list[Score]]:
     """Train the net with locally connected layers, with or without normalisation, and measure it (Sec. 3.3).
 
@@ -113,7 +113,7 @@ def normalization_trial(
     net = LocalLayers(normalization=CIFAR_NORMALIZATION if normalized else None)
     on_cpu = place.context.device_type == "cpu"  # type: ignore[attr-defined]
     fast = normalized and on_cpu and lrn_cpu.obstacle(CIFAR_NORMALIZATION) is None
-    learner = SmallLearner(LocalNet(net, fast), numbers.descent, place.context, decays(net))
+    trainer = SmallTrainer(LocalNet(net, fast), numbers.descent, place.context, decays(net))
     size, images, batch_size = net.input_size, len(data.train), numbers.descent.batch_size
     mean = central_patch(data.mean(), size)
     augment = TrainingAugmentation(numbers.augmentation, size, mean, np.zeros(3), np.eye(3), seed)
@@ -121,7 +121,7 @@ def normalization_trial(
     trial = run_trial(
         place,
         f"{'with' if normalized else 'without'}-lrn-seed-{seed}",
-        learner,
+        trainer,
         seed,
         lambda epoch, indices: (augment(data.train[indices], indices, epoch), data.train_labels[indices]),
         images,
@@ -133,7 +133,7 @@ def normalization_trial(
     )
     if trial.diverged:
         return trial, []
-    return trial, evaluate(learner.classifier(mean), _test_batches(data), size, views)
+    return trial, evaluate(trainer.classifier(mean), _test_batches(data), size, views)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class NormalizedResult:
 
 
 def normalization_test(
-    place: Surroundings, numbers: NormalizationTest, data: Data, views: Sequence[int]
+    place: TrialContext, numbers: NormalizationTest, data: Data, views: Sequence[int]
 ) -> dict[str, NormalizedResult]:
     """Both nets, "without" and "with" normalisation, with every seed: the two nets of a seed one after the other."""
     results = {"without": NormalizedResult([], []), "with": NormalizedResult([], [])}
@@ -158,6 +158,6 @@ def normalization_test(
 
 
 def _test_batches(data):
-    for begin in range(0, len(data.test), PICTURES_A_PASS):
-        part = slice(begin, begin + PICTURES_A_PASS)
+    for begin in range(0, len(data.test), IMAGES_PER_PASS):
+        part = slice(begin, begin + IMAGES_PER_PASS)
         yield data.test[part], data.test_labels[part], np.arange(len(data.test))[part]

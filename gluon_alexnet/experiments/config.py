@@ -33,7 +33,7 @@ class FourLayers:
     output_deviation: float = 0.1  # of the fully-connected layer's initial weights
     pool_size: int = 3  # pixels; sizes of the pooled maps round up
     pool_stride: int = 2
-    neuron: str = "relu"  # or "tanh"
+    activation: str = "relu"  # or "tanh"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class NormalizationTest:
     without: float = 13.0  # test error in the paper, per cent
     with_normalization: float = 11.0
     descent: Descent = field(default_factory=lambda: Descent(drops=(0.8, 0.9)))
-    augmentation: Augmentation = field(default_factory=lambda: Augmentation(mirror=True, colour_deviation=0.0))
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(mirror=True, colour_std=0.0))
     epochs: int = 20  # ours; the 2012 procedure has some 470
     seeds: int = 3
 

@@ -1,6 +1,6 @@
 """The paper's two small nets for CIFAR-10 (NIPS 2012, Sec. 3.1, 3.3), in reading order.
 
-Shapes at the end of a line are of one picture.
+Shapes at the end of a line are of one image.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FourLayerNet(mx.gluon.HybridBlock):
 
     def __init__(self, net: numbers.FourLayers, **kwargs):
         super().__init__(prefix="", **kwargs)
-        self._neuron = net.neuron
+        self._activation = net.activation
         side = _pooled(_pooled(_pooled(net.input_size, net), net), net)
         # A window that overruns the map averages what it holds, as in the 2012 code.
         pooling = {"pool_size": net.pool_size, "strides": net.pool_stride, "ceil_mode": True}
@@ -58,9 +58,9 @@ class FourLayerNet(mx.gluon.HybridBlock):
             self.output = _output(net.layer3.maps * side**2, net.output_deviation)
 
     def hybrid_forward(self, F, x):  # 3×32×32
-        x = F.Activation(self.pool1(self.conv1(x)), act_type=self._neuron)  # 32×16×16
-        x = self.pool2(F.Activation(self.conv2(x), act_type=self._neuron))  # 32×8×8
-        x = self.pool3(F.Activation(self.conv3(x), act_type=self._neuron))  # 64×4×4
+        x = F.Activation(self.pool1(self.conv1(x)), act_type=self._activation)  # 32×16×16
+        x = self.pool2(F.Activation(self.conv2(x), act_type=self._activation))  # 32×8×8
+        x = self.pool3(F.Activation(self.conv3(x), act_type=self._activation))  # 64×4×4
         return self.output(x)  # 10
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the repeated experiments (Fig. 1, Sec. 3.3, the differences). They are drawn without a display."""
+"""Images of the repeated experiments (Fig. 1, Sec. 3.3, the differences). They are drawn without a display."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..plots import headless_pyplot
-from .cifar import NeuronResult, NormalizedResult
+from .cifar import ActivationResult, NormalizedResult
 from .config import FigureOne, NormalizationTest
 from .tables import Ablation
 from .trials import Trial
@@ -14,7 +14,7 @@ from .trials import Trial
 POINTS = 400  # of a curve
 
 
-def draw_figure_one(results: Mapping[str, NeuronResult], numbers: FigureOne, images: int, file: Path) -> None:
+def draw_figure_one(results: Mapping[str, ActivationResult], numbers: FigureOne, images: int, file: Path) -> None:
     """Fig. 1: training error over updates as a PNG, ReLU solid, tanh dashed, a line a seed."""
     pyplot = headless_pyplot()
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
@@ -26,7 +26,7 @@ def draw_figure_one(results: Mapping[str, NeuronResult], numbers: FigureOne, ima
     axes.axhline(numbers.target, color="grey", lw=0.8, label=f"{numbers.target:g} %")
     axes.set_xlabel(f"updates with batches of {numbers.descent.batch_size}")
     axes.set_ylabel(f"training error, %, over the last {numbers.window} updates")
-    axes.set_title(f"{images} training pictures of CIFAR-10", fontsize=10)
+    axes.set_title(f"{images} training images of CIFAR-10", fontsize=10)
     _finish(pyplot, figure, axes, file)
 
 
@@ -47,7 +47,7 @@ def draw_normalization_test(
         axes.plot([numbers.epochs] * len(tested), tested, "o", color=colour, ms=5, label=f"{name} LRN, test")
     axes.set_xlabel("epochs")
     axes.set_ylabel("error, %")
-    axes.set_title(f"{images} training pictures of CIFAR-10", fontsize=10)
+    axes.set_title(f"{images} training images of CIFAR-10", fontsize=10)
     _finish(pyplot, figure, axes, file)
 
 
@@ -65,7 +65,7 @@ def draw_ablations(results: Sequence[Ablation], data: str, file: Path) -> None:
     axes.set_yticks(range(len(results)), [result.name for result in results])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15 * max(result.top1[10] for result in results) + 1)
-    axes.set_xlabel(f"error on the validation pictures of {data}, ten views, %")
+    axes.set_xlabel(f"error on the validation images of {data}, ten views, %")
     _finish(pyplot, figure, axes, file)
 
 

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..recipes.published import DIFFERENCES
-from .cifar import NeuronResult, NormalizedResult
+from .cifar import ActivationResult, NormalizedResult
 from .config import FigureOne, NormalizationTest
 
 NEURONS = {"relu": "ReLU", "tanh": "tanh"}
 
 
-def figure_one(results: Mapping[str, NeuronResult], numbers: FigureOne, images: int) -> str:
+def figure_one(results: Mapping[str, ActivationResult], numbers: FigureOne, images: int) -> str:
     """The table of Fig. 1: by "relu" and "tanh"."""
     lines = [
-        f"Fig. 1: updates to {numbers.target:g} % training error on {images} training pictures of CIFAR-10, "
+        f"Fig. 1: updates to {numbers.target:g} % training error on {images} training images of CIFAR-10, "
         f"batch {numbers.descent.batch_size}, momentum {numbers.descent.momentum:g}, no regularisation",
         f"training error: mean over the last {numbers.window} updates, each batch before its update",
         f"limit: {numbers.epochs} epochs; a rate is given up once slower than the best so far, or behind it half-way",
@@ -59,7 +59,7 @@ def normalization_test(results: Mapping[str, NormalizedResult], numbers: Normali
     """The table of Sec. 3.3: by "without" and "with" normalisation."""
     drops = " and ".join(f"{100 * share:g} %" for share in numbers.descent.drops)
     lines = [
-        f"Sec. 3.3: test error of the net with two locally connected layers, {images} training pictures of CIFAR-10, "
+        f"Sec. 3.3: test error of the net with two locally connected layers, {images} training images of CIFAR-10, "
         "24×24 crops, mirrored",
         f"{numbers.epochs} epochs, batch {numbers.descent.batch_size}, rate {numbers.descent.rate:g}, a tenth of it "
         f"after {drops} of the updates each",
@@ -90,7 +90,7 @@ def normalization_test(results: Mapping[str, NormalizedResult], numbers: Normali
             )
     seconds = sum(trial.seconds for result in results.values() for trial in result.trials)
     counted = next((scores[0].images for r in results.values() for scores in r.scores if scores), 0)
-    lines.append(f"each of {counted} test pictures counted once; {seconds / 60:.0f} minutes of training")
+    lines.append(f"each of {counted} test images counted once; {seconds / 60:.0f} minutes of training")
     return "\n".join(lines)
 
 
@@ -109,7 +109,7 @@ def ablations(results: Sequence[Ablation], images: int, data: str) -> str:
     width = max(len(result.name) for result in results)
     full = results[0]
     lines = [
-        f"errors in % on {images} validation pictures of {data}, top-1 / top-5; the paper's differences are those on "
+        f"errors in % on {images} validation images of {data}, top-1 / top-5; the paper's differences are those on "
         "ImageNet",
         f"{'net':<{width}} {'epochs':>6}  {'10 views':>15}  {'centre view':>15}  {'difference, 10 views':>20}  paper",
     ]

@@ -21,7 +21,7 @@ import numpy as np
 from ..atomic_files import write_text
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from ..training import checkpoint
 from .config import Descent
 
@@ -40,7 +40,7 @@ class Diverged(Exception):
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class TrialContext:
     """Where trials run: the folder of all, the device, whether to stop now, and who hears of progress."""
 
     out: Path
@@ -59,15 +59,15 @@ class Data:
     test_labels: np.ndarray
 
     def mean(self) -> np.ndarray:
-        """The training pictures' mean, float64 (height, width, 3)."""
+        """The training images' mean, float64 (height, width, 3)."""
         return self.train.mean(axis=0, dtype=np.float64)
 
     def first(self, images: int) -> Data:
-        """The same with the first training pictures only."""
+        """The same with the first training images only."""
         return replace(self, train=self.train[:images], train_labels=self.train_labels[:images])
 
 
-class SmallLearner:
+class SmallTrainer:
     """A small net on one device with its momentum. decay: of each layer's weights, by the layer's name."""
 
     def __init__(self, net, descent: Descent, context, decay: dict[str, float] | None = None):
@@ -104,9 +104,9 @@ class SmallLearner:
     def classifier(self, mean: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """A function from uint8 (M, size, size, 3) to probabilities (M, 10); mean: (3, size, size)."""
 
-        def classify(pictures):
-            images = mx.nd.array(network_order(pictures) - mean, ctx=self._context)
-            return self._net(images).softmax().asnumpy()
+        def classify(images):
+            inputs = mx.nd.array(network_order(images) - mean, ctx=self._context)
+            return self._net(inputs).softmax().asnumpy()
 
         return classify
 
@@ -140,7 +140,7 @@ class Trial:
         return len(self.wrong)
 
     def error(self, window: int, step: int | None = None) -> float:
-        """Training error in per cent, the mean over the pictures of the last ``window`` updates up to ``step``."""
+        """Training error in per cent, the mean over the images of the last ``window`` updates up to ``step``."""
         end = self.step if step is None else step
         begin = max(0, end - window)
         return 100 * sum(self.wrong[begin:end]) / max(1, sum(self.sizes[begin:end]))
@@ -151,7 +151,7 @@ class Trial:
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> np.ndarray:
-    """The training pictures' order in an epoch of a seed."""
+    """The training images' order in an epoch of a seed."""
     return np.random.default_rng([seed, epoch]).permutation(images)
 
 
@@ -167,9 +167,9 @@ def batches_from(step: int, images: int, batch_size: int, seed: int) -> Iterator
 
 
 def run_trial(
-    place: Surroundings,
+    place: TrialContext,
     name: str,
-    learner: SmallLearner,
+    trainer: SmallTrainer,
     seed: int,
     prepared: Callable[[int, np.ndarray], tuple[np.ndarray, np.ndarray]],
     images: int,
@@ -181,17 +181,17 @@ def run_trial(
 ) -> Trial:
     """Train until ``ended`` says so, from the last checkpoint in the trial's folder if there is one.
 
-    prepared(epoch, indices): (images, labels) of these training pictures; rate(step): of that update; most: updates
+    prepared(epoch, indices): (images, labels) of these training images; rate(step): of that update; most: updates
     at most, window: updates whose error is shown. Raises Interrupted, after saving, when the user stops.
     """
     folder = place.out / name
-    trial = _resume(folder, learner, seed, images, batch_size)
+    trial = _resume(folder, trainer, seed, images, batch_size)
     unsaved, since = 0, time.monotonic()
 
     def save():
         nonlocal unsaved, since
         trial.seconds, since = trial.seconds + time.monotonic() - since, time.monotonic()
-        parameters, momentum = learner.arrays()
+        parameters, momentum = trainer.arrays()
         state = checkpoint.State(seed, trial.step, seconds=trial.seconds)
         counts = {"wrong_guesses": mx.nd.array(trial.wrong)}
         checkpoint.save(folder, state, {**parameters, **counts}, momentum, best=False)
@@ -206,7 +206,7 @@ def run_trial(
                     save()
                 raise Interrupted
             try:
-                wrong = learner.step(*prepared(epoch, indices), rate(trial.step))
+                wrong = trainer.step(*prepared(epoch, indices), rate(trial.step))
             except Diverged:
                 trial.diverged = True
                 return trial
@@ -221,15 +221,15 @@ def run_trial(
     return trial
 
 
-def _resume(folder, learner, seed, images, batch_size):
+def _resume(folder, trainer, seed, images, batch_size):
     if not (folder / "latest").exists():
-        learner.initialize(seed)
+        trainer.initialize(seed)
         return Trial([], [])
     state, parameters, momentum = checkpoint.load((folder / "latest").resolve())
     if state.seed != seed or "wrong_guesses" not in parameters:
-        raise FailedWork(f"{folder} holds no training of seed {seed}; name another --out.")
+        raise OperationFailed(f"{folder} holds no training of seed {seed}; name another --out.")
     wrong = parameters.pop("wrong_guesses").asnumpy().astype(int).tolist()
-    learner.restore(parameters, momentum)
+    trainer.restore(parameters, momentum)
     each = -(-images // batch_size)
     sizes = [min(batch_size, images - batch_size * (step % each)) for step in range(len(wrong))]
     return Trial(wrong, sizes, state.seconds)
@@ -239,7 +239,7 @@ def _resume(folder, learner, seed, images, batch_size):
 def claimed(out: Path, data: Data, settings: dict) -> Iterator[None]:
     """Take the folder for trials of these settings, or go on in it, alone.
 
-    Raises WrongUse where it holds those of other settings or data, or where another process works in it.
+    Raises InvalidRequest where it holds those of other settings or data, or where another process works in it.
     """
     digest = hashlib.sha256()
     for array in (data.train, data.train_labels, data.test, data.test_labels):
@@ -249,11 +249,13 @@ def claimed(out: Path, data: Data, settings: dict) -> Iterator[None]:
     file = out / "settings.json"
     if file.exists():
         if file.read_text(encoding="utf-8") != text:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{out} holds results of other settings or data (see {file}); name another folder with --out."
             )
     elif out.exists() and any(out.iterdir()):
-        raise WrongUse(f"{out} is not empty and holds no results of this experiment; name another folder with --out.")
+        raise InvalidRequest(
+            f"{out} is not empty and holds no results of this experiment; name another folder with --out."
+        )
     else:
         out.mkdir(parents=True, exist_ok=True)
         write_text(file, text)
@@ -261,5 +263,5 @@ def claimed(out: Path, data: Data, settings: dict) -> Iterator[None]:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise WrongUse(f"{out} is being worked in by another process; stop that one first.") from error
+            raise InvalidRequest(f"{out} is being worked in by another process; stop that one first.") from error
         yield

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic_files import sha256, sync
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 
 FORMAT = "alexnet-export"
 FORMAT_VERSION = 1
@@ -61,14 +61,16 @@ class Publication:
     def draft(self, path: Path) -> Path:
         """A name beside OUT under which its files can be written.
 
-        Raises WrongUse where OUT.py, OUT.safetensors or OUT.md is there and is no file of an earlier export, or was
-        changed since: it would be lost.
+        Raises InvalidRequest where OUT.py, OUT.safetensors or OUT.md is there and is no file of an earlier export, or
+        was changed since: it would be lost.
         """
         older = _roles(path)
         for role in OTHERS_WORK:
             file = file_of(path, role)
             if file.exists() and not (role in older and older[role] in (None, sha256(file))):
-                raise WrongUse(f"{file} is there and was not written by an export; move it away, or give another OUT.")
+                raise InvalidRequest(
+                    f"{file} is there and was not written by an export; move it away, or give another OUT."
+                )
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)) / path.name
         self._drafts.append((draft, path))
@@ -78,20 +80,20 @@ class Publication:
         self,
         draft: Path,
         runners: dict[str, Callable[[Path, np.ndarray], np.ndarray]],
-        pictures: np.ndarray,
+        images: np.ndarray,
         expected: np.ndarray,
         tolerance: float = TOLERANCE,
     ) -> dict[str, float]:
         """Largest difference from the expected probabilities of each program that runs the draft, by name.
 
-        runners: (draft, pictures) → probabilities. pictures: uint8 (N, size, size, 3), at least one. expected:
-        (N, classes). Raises FailedWork where one is above the tolerance, a share of the largest probability.
+        runners: (draft, images) → probabilities. images: uint8 (N, size, size, 3), at least one. expected:
+        (N, classes). Raises OperationFailed where one is above the tolerance, a share of the largest probability.
         """
         path, allowed = dict(self._drafts)[draft], tolerance * float(expected.max())
-        differences = {name: float(np.abs(run(draft, pictures) - expected).max()) for name, run in runners.items()}
+        differences = {name: float(np.abs(run(draft, images) - expected).max()) for name, run in runners.items()}
         for name, difference in differences.items():
             if not difference <= allowed:
-                raise FailedWork(
+                raise OperationFailed(
                     f"{path}: {name} gets probabilities that differ from the net's by {difference:.2g} (allowed: "
                     f"{allowed:.1g}); nothing was written."
                 )

@@ -91,13 +91,13 @@ def _use(card):
     )
     words = (
         f"Input, `images`: float32 (N, 3, {size}, {size}), RGB grey levels 0 to 255; nothing is to be subtracted. A "
-        "picture is scaled until its shorter side has 256 pixels (averaging when it shrinks, cubic when it grows), "
+        "image is scaled until its shorter side has 256 pixels (averaging when it shrinks, cubic when it grows), "
         f"and the centre of {size}×{size} is one view; the paper averages the probabilities of ten: the four corners "
         "and the centre of the central 256×256, and their mirror images (Sec. 4.1)."
     )
     out = (
         f"Output: float32 (N, {len(card.description['classes'])}), probabilities of the classes {_classes(card)}. For "
-        "every picture the net names one of these classes, also where none fits."
+        "every image the net names one of these classes, also where none fits."
     )
     if not card.description["classes"]:
         sides = ", ".join(map(str, card.description["output"]["shape"][1:]))
@@ -129,18 +129,18 @@ def _training(card):
     last, started = origin.epochs[-1], origin.started
     images, minutes = last["images"], sum(epoch["seconds"] for epoch in origin.epochs) / 60
     where = f" on {', '.join(started['contexts'])}" if started.get("contexts") else ""
-    batch = f" of {started['batch_size']} pictures" if started.get("batch_size") else ""
+    batch = f" of {started['batch_size']} images" if started.get("batch_size") else ""
     words = (
-        f"{last['epoch']} epochs of {images:,} pictures, {source['step']:,} updates{batch}, {minutes:,.0f} minutes"
+        f"{last['epoch']} epochs of {images:,} images, {source['step']:,} updates{batch}, {minutes:,.0f} minutes"
         f"{where}. Data set (SHA-256 of its description): `{source['data_digest']}`."
     )
     rows = ["| epoch | learning rate | training loss | top-1 error, % | top-5 error, % |", "|---|---|---|---|---|"]
     for epoch in _telling(origin.epochs):
         rows.append(
-            f"| {epoch['epoch']} | {epoch['rate']:g} | {epoch['training_loss']:.4f} | "
+            f"| {epoch['epoch']} | {epoch['learning_rate']:g} | {epoch['training_loss']:.4f} | "
             f"{epoch['validation_top1']:.2f} | {epoch['validation_top5']:.2f} |"
         )
-    note = "Errors on the validation pictures, centre view. Shown: the first and the last epoch, the best, and those "
+    note = "Errors on the validation images, centre view. Shown: the first and the last epoch, the best, and those "
     return "\n".join(
         ["## Training", "", _wrapped(words), "", *rows, "", _wrapped(f"{note}around each change of rate.")]
     )
@@ -151,7 +151,7 @@ def _telling(epochs):
     best = min(range(len(epochs)), key=lambda place: epochs[place]["validation_top1"])
     chosen = {0, len(epochs) - 1, best}
     for place in range(1, len(epochs)):
-        if epochs[place]["rate"] != epochs[place - 1]["rate"]:
+        if epochs[place]["learning_rate"] != epochs[place - 1]["learning_rate"]:
             chosen |= {place - 1, place}
     return [epochs[place] for place in sorted(chosen)]
 
@@ -162,7 +162,7 @@ def _measured(card):
     error = content.get("validation_error") or {}
     if error.get("top1") is not None:
         images = card.origin.epochs[-1].get("validation_images") if card.origin.epochs else None
-        of = f" of {images:,} validation pictures" if images else ""
+        of = f" of {images:,} validation images" if images else ""
         lines.append(_item(f"Error{of}, centre view: top-1 {error['top1']:.2f} %, top-5 {error['top5']:.2f} %."))
     for form in ("int8", "bf16"):
         if form in content:
@@ -170,7 +170,7 @@ def _measured(card):
     verified = content.get("verified") or {}
     if verified:
         each = ", ".join(f"{name} {value:.1e}" for name, value in verified["largest_difference"].items())
-        of = f" over {verified['pictures']} pictures"
+        of = f" over {verified['images']} images"
         lines.append(
             _item(f"Largest difference in a probability between this net and what runs the files{of}: {each}.")
         )
@@ -182,7 +182,7 @@ def _measured(card):
 def _reduced(form, found):
     one, other = found["float32"], found[form]
     return (
-        f"{found['pictures']:,} validation pictures, centre view: float32 top-1 error {one['top1_error']:.2f} %, "
+        f"{found['images']:,} validation images, centre view: float32 top-1 error {one['top1_error']:.2f} %, "
         f"{one['images_per_second']} images/s; {form} {other['top1_error']:.2f} %, {other['images_per_second']} "
         f"images/s (batches of {found['batch_size']}, on the machine that exported it); the same first guess for "
         f"{found['same_first_guess']:.2f} %."
@@ -205,7 +205,7 @@ def _end(card):
         return "\n".join(lines)
     lines.append(
         _wrapped(
-            f"{card.license}. The pictures the net was trained on have terms of their own; ImageNet's are for "
+            f"{card.license}. The images the net was trained on have terms of their own; ImageNet's are for "
             "non-commercial research and teaching."
         )
     )

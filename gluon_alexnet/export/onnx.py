@@ -15,7 +15,7 @@ import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from .files import TOLERANCE_OF_OTHERS, Publication
 from .onnx_plain import without_lrn
 
@@ -26,8 +26,8 @@ OPSET, IR_VERSION = 13, 7  # of 2020: what MXNet's nodes keep to, whatever the o
 def write(pair: Path, size: int, classes: int, plain: bool = False) -> None:
     """Write PAIR.onnx from PAIR-symbol.json and PAIR-0000.params; the batch size stays free.
 
-    size: height and width of the input. plain: LRN as elementary operators, for runtimes that lack it. Raises WrongUse
-    where the net has something that ONNX cannot express.
+    size: height and width of the input. plain: LRN as elementary operators, for runtimes that lack it. Raises
+    InvalidRequest where the net has something that ONNX cannot express.
     """
     onnx, file = _module("onnx"), f"{pair}.onnx"
     shape = (3, size, size)
@@ -43,7 +43,7 @@ def write(pair: Path, size: int, classes: int, plain: bool = False) -> None:
         )
     except (AttributeError, NotImplementedError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WrongUse(f"This net cannot be written as ONNX: {reason}.") from error
+        raise InvalidRequest(f"This net cannot be written as ONNX: {reason}.") from error
     model = onnx.load(file)
     _constant_weights(model.graph)
     _padded_before_averages(onnx, model.graph)
@@ -59,21 +59,22 @@ def write(pair: Path, size: int, classes: int, plain: bool = False) -> None:
     onnx.save(model, file)
 
 
-def verify(publication: Publication, draft: Path, pictures: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    """Largest difference of each program that runs the draft's ONNX file, with all pictures at once and with one alone.
+def verify(publication: Publication, draft: Path, images: np.ndarray, expected: np.ndarray) -> dict[str, float]:
+    """Largest difference of each program that runs the draft's ONNX file, with all images at once and with one alone.
 
-    pictures: uint8 (N, size, size, 3). expected: probabilities (N, classes). Raises FailedWork where it is too large.
+    images: uint8 (N, size, size, 3). expected: probabilities (N, classes). Raises OperationFailed where it is too
+    large.
     """
     runners = {name: run for name, run in RUNNERS.items() if name != "OpenVINO" or find_spec("openvino")}
     together, alone = (
-        publication.verify(draft, runners, pictures[:count], expected[:count], TOLERANCE_OF_OTHERS)
-        for count in (len(pictures), 1)
+        publication.verify(draft, runners, images[:count], expected[:count], TOLERANCE_OF_OTHERS)
+        for count in (len(images), 1)
     )
     return {name: max(together[name], alone[name]) for name in runners}
 
 
 def check_installed() -> None:
-    """Raise WrongUse where a library of the extra onnx is missing."""
+    """Raise InvalidRequest where a library of the extra onnx is missing."""
     for name in ("onnx", "onnxruntime"):
         _module(name)
 
@@ -82,7 +83,7 @@ def _module(name):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise WrongUse(f"--onnx needs {name} ({error}); install this package with its extra onnx.") from error
+        raise InvalidRequest(f"--onnx needs {name} ({error}); install this package with its extra onnx.") from error
 
 
 def _constant_weights(graph):
@@ -113,25 +114,25 @@ def _padded_before_averages(onnx, graph):
     graph.node.extend(nodes)
 
 
-def _by_onnxruntime(path, pictures):
+def _by_onnxruntime(path, images):
     session = _module("onnxruntime").InferenceSession(f"{path}.onnx", providers=["CPUExecutionProvider"])
-    return session.run(None, {"data": network_order(pictures)})[0]
+    return session.run(None, {"data": network_order(images)})[0]
 
 
-def _by_opencv(path, pictures):
+def _by_opencv(path, images):
     try:
         net = cv2.dnn.readNetFromONNX(f"{path}.onnx")
-        net.setInput(network_order(pictures))
-        return net.forward().reshape(len(pictures), -1)
+        net.setInput(network_order(images))
+        return net.forward().reshape(len(images), -1)
     except cv2.error as error:
-        raise FailedWork(f"OpenCV cannot run the ONNX file: {error.err}.") from error
+        raise OperationFailed(f"OpenCV cannot run the ONNX file: {error.err}.") from error
 
 
-def _by_openvino(path, pictures):
+def _by_openvino(path, images):
     openvino = _module("openvino")
     # Without the hint OpenVINO computes in bfloat16 where the processor can, which is another net's arithmetic.
     compiled = openvino.compile_model(f"{path}.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return compiled(network_order(pictures))[0]
+    return compiled(network_order(images))[0]
 
 
 # Programs that run OUT.onnx, by name: (OUT, uint8 (N, size, size, 3)) → probabilities (N, classes).

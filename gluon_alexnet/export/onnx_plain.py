@@ -1,7 +1,7 @@
 """ONNX without the operator LRN, for runtimes that lack it: response normalisation as sums that all of them know.
 
 b = a / (k + alpha/n · Σa²)^beta over n neighbouring maps (Sec. 3.3) is written as square, pad, average-pool and power:
-the maps of a column become the rows of one tall picture, so that an average over n rows is the mean over n maps.
+the maps of a column become the rows of one tall image, so that an average over n rows is the mean over n maps.
 """
 
 from __future__ import annotations

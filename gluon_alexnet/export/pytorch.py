@@ -13,19 +13,19 @@ import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from ..model import layer_chain as chain
 from .files import TOLERANCE_OF_OTHERS, Publication
 from .pytorch_source import source
 
-RUN_SECONDS = 600  # that loading PyTorch and a few pictures may take
+RUN_SECONDS = 600  # that loading PyTorch and a few images may take
 
 
 def write_beside(pair: Path, size: int, classes: Sequence[dict]) -> None:
     """Write PAIR.py and PAIR.safetensors from PAIR-symbol.json and PAIR-0000.params.
 
-    size: height and width of the input. classes: in label order. Raises WrongUse where the graph is no chain of
-    AlexNet's layers, or an array is not finite; FailedWork where the arrays are not read back as they were.
+    size: height and width of the input. classes: in label order. Raises InvalidRequest where the graph is no chain of
+    AlexNet's layers, or an array is not finite; OperationFailed where the arrays are not read back as they were.
     """
     from safetensors.numpy import load_file
 
@@ -35,39 +35,39 @@ def write_beside(pair: Path, size: int, classes: Sequence[dict]) -> None:
     write(pair, layers, arrays, classes)
     found, expected = load_file(f"{pair}.safetensors"), tensors(layers, arrays)
     if found.keys() != expected.keys() or any(not np.array_equal(found[name], expected[name]) for name in expected):
-        raise FailedWork(f"{pair.name}.safetensors was not read back as it was written; nothing was written.")
+        raise OperationFailed(f"{pair.name}.safetensors was not read back as it was written; nothing was written.")
 
 
 def verify(
-    publication: Publication, draft: Path, pictures: np.ndarray, expected: np.ndarray, python: str | None = None
+    publication: Publication, draft: Path, images: np.ndarray, expected: np.ndarray, python: str | None = None
 ) -> dict[str, float]:
     """Largest difference of PyTorch with the draft's OUT.py; empty where there is no PyTorch to ask.
 
-    pictures: uint8 (N, size, size, 3). expected: probabilities (N, classes). python: one that has torch and
-    safetensors; None: this one, if it has them. Raises FailedWork where the difference is too large or the module
-    does not run, WrongUse where there is no such Python.
+    images: uint8 (N, size, size, 3). expected: probabilities (N, classes). python: one that has torch and
+    safetensors; None: this one, if it has them. Raises OperationFailed where the difference is too large or the module
+    does not run, InvalidRequest where there is no such Python.
     """
     python = python or (sys.executable if find_spec("torch") else None)
     if python is None:
         return {}
     runners = {"PyTorch": lambda path, images: _by_pytorch(python, path, images)}
-    return publication.verify(draft, runners, pictures, expected, TOLERANCE_OF_OTHERS)
+    return publication.verify(draft, runners, images, expected, TOLERANCE_OF_OTHERS)
 
 
-def _by_pytorch(python, path, pictures):
+def _by_pytorch(python, path, images):
     """Probabilities by the module PATH.py in a process of its own: gluoncv is another program where it finds torch."""
     given, found = path.with_name("images.npy"), path.with_name("probabilities.npy")
-    np.save(given, network_order(pictures))
+    np.save(given, network_order(images))
     words = [python, "-c", _RUN, f"{path}.py", str(given), str(found)]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=RUN_SECONDS)
     except OSError as error:
-        raise WrongUse(f"{python} cannot be started: {error.strerror}.") from error
+        raise InvalidRequest(f"{python} cannot be started: {error.strerror}.") from error
     except subprocess.TimeoutExpired as error:
-        raise FailedWork(f"{path.name}.py has not finished in {RUN_SECONDS} s in {python}.") from error
+        raise OperationFailed(f"{path.name}.py has not finished in {RUN_SECONDS} s in {python}.") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-        raise FailedWork(f"{path.name}.py does not run in {python}: {last}")
+        raise OperationFailed(f"{path.name}.py does not run in {python}: {last}")
     return np.load(found)
 
 
@@ -75,7 +75,7 @@ def write(pair: Path, layers: Sequence[chain.Layer], arrays: Mapping[str, np.nda
     """Write PAIR.py and PAIR.safetensors.
 
     layers: of the exported graph, from :func:`gluon_alexnet.model.layer_chain.read`. arrays: float32 by the graph's
-    names (conv1_weight, mean). classes: in label order. Raises WrongUse where an array is not finite.
+    names (conv1_weight, mean). classes: in label order. Raises InvalidRequest where an array is not finite.
     """
     from safetensors.numpy import save
 
@@ -85,7 +85,7 @@ def write(pair: Path, layers: Sequence[chain.Layer], arrays: Mapping[str, np.nda
 
 
 def tensors(layers: Iterable[chain.Layer], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays by PyTorch's names (conv1.weight, mean.value), float32. Raises WrongUse for NaN or infinity."""
+    """The arrays by PyTorch's names (conv1.weight, mean.value), float32. Raises InvalidRequest for NaN or infinity."""
     named = {}
     for layer in layers:
         if isinstance(layer.kind, chain.Subtract):
@@ -96,7 +96,7 @@ def tensors(layers: Iterable[chain.Layer], arrays: Mapping[str, np.ndarray]) -> 
                 named[f"{layer.name}.{part}"] = arrays[f"{layer.name}_{part}"]
     for name, array in named.items():
         if not np.isfinite(array).all():
-            raise WrongUse(f"{name} holds what is not a number: such a net is not exported.")
+            raise InvalidRequest(f"{name} holds what is not a number: such a net is not exported.")
     return {name: np.ascontiguousarray(array, np.float32) for name, array in named.items()}
 
 

@@ -112,7 +112,7 @@ _REMARKS = {
 
 _BORDER = (
     "The paper has 55×55 neurons in layer 1 (Sec. 3.5), which 224 pixels alone do not give: in the 2012",
-    "code the last windows reach 3 pixels beyond the picture, to the right and at the bottom.",
+    "code the last windows reach 3 pixels beyond the image, to the right and at the bottom.",
 )
 
 _HEAD = '''
@@ -120,7 +120,7 @@ _HEAD = '''
 
 @example@
 
-A picture is scaled until its shorter side has 256 pixels, and its centre of @size@×@size@ is classified, or ten views
+A image is scaled until its shorter side has 256 pixels, and its centre of @size@×@size@ is classified, or ten views
 of it, whose probabilities are averaged (Sec. 4.1). Each layer has a name, for hooks: net.conv5 gives what net.relu5
 reads. How the net was trained is told in @name@.md.
 """
@@ -140,7 +140,7 @@ WEIGHTS = Path(__file__).with_suffix(".safetensors")
 _OWN_LAYERS = {
     chain.Subtract: '''
 class Subtract(nn.Module):
-    """The mean of the training pictures is subtracted from each picture (Sec. 2)."""
+    """The mean of the training images is subtracted from each image (Sec. 2)."""
 
     def __init__(self, *shape: int):
         super().__init__()

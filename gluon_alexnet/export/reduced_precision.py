@@ -12,12 +12,12 @@ import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import crop_views
-from ..errors import FailedWork
+from ..errors import OperationFailed
 from ..model.classifier import classify_with
 from . import symbol as deployment
 from .files import Publication
 
-READ_BACK = 16  # pictures on which the ways to load a pair are compared
+READ_BACK = 16  # images on which the ways to load a pair are compared
 
 
 class Pair(NamedTuple):
@@ -30,7 +30,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """What one form of a net does on some pictures."""
+    """What one form of a net does on some images."""
 
     top1_error: float  # per cent, centre view
     images_per_second: float
@@ -38,15 +38,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """float32 and another form, int8 or bf16, on the same pictures."""
+    """float32 and another form, int8 or bf16, on the same images."""
 
     form: str
-    pictures: int
+    images: int
     batch_size: int
     float32: Measured
     reduced: Measured
-    same_first_guess: float  # per cent of the pictures
-    largest_difference: float  # between two probabilities of the same class and picture
+    same_first_guess: float  # per cent of the images
+    largest_difference: float  # between two probabilities of the same class and image
 
     @property
     def rise(self) -> float:
@@ -80,19 +80,19 @@ def compare(
     reduced: Callable[[np.ndarray], np.ndarray],
     batches: Iterable,
     size: int,
-    report: Callable[[int], None] = lambda pictures: None,
+    report: Callable[[int], None] = lambda images: None,
 ) -> Comparison:
-    """Errors and speeds of two forms of a net over labelled pictures, centre view; they take turns batch by batch.
+    """Errors and speeds of two forms of a net over labelled images, centre view; they take turns batch by batch.
 
     float32, reduced: uint8 (M, size, size, 3) → probabilities (M, classes). batches: as for
-    :func:`.ensemble.evaluate`. report: called with the number of pictures after each batch. The first
-    batch is computed once more before it is timed. Raises FailedWork where there are no pictures.
+    :func:`.ensemble.evaluate`. report: called with the number of images after each batch. The first
+    batch is computed once more before it is timed. Raises OperationFailed where there are no images.
     """
     count = same = largest = 0
     difference = 0.0
     wrong, seconds = [0, 0], [0.0, 0.0]
-    for pictures, labels, _ in batches:
-        views = crop_views(pictures, size, 1)[:, 0]
+    for images, labels, _ in batches:
+        views = crop_views(images, size, 1)[:, 0]
         if not count:
             float32(views), reduced(views)
         found = []
@@ -103,11 +103,11 @@ def compare(
             wrong[place] += int((found[place].argmax(axis=1) != labels).sum())
         same += int((found[0].argmax(axis=1) == found[1].argmax(axis=1)).sum())
         difference = max(difference, float(np.abs(found[0] - found[1]).max()))
-        count += len(pictures)
-        largest = max(largest, len(pictures))
-        report(len(pictures))
+        count += len(images)
+        largest = max(largest, len(images))
+        report(len(images))
     if not count:
-        raise FailedWork(f"There is not one picture to compare float32 and {form} on.")
+        raise OperationFailed(f"There is not one image to compare float32 and {form} on.")
     one, other = (Measured(100 * w / count, round(count / s, 1)) for w, s in zip(wrong, seconds))
     return Comparison(form, count, largest, one, other, 100 * same / count, difference)
 
@@ -115,7 +115,7 @@ def compare(
 class Limits(NamedTuple):
     """On what a form is measured, and what it may cost."""
 
-    batches: Iterable  # labelled pictures, as for :func:`compare`
+    batches: Iterable  # labelled images, as for :func:`compare`
     views: np.ndarray  # uint8 (N, size, size, 3), on which the ways to load the pair are compared
     max_rise: float  # of the top-1 error, percentage points
     report: Callable[[int], None]
@@ -126,8 +126,8 @@ def add(
 ) -> tuple[Path, Comparison, dict[str, float]]:
     """Draft of the pair OUT in another form, made of the draft of a float32 pair, measured beside it and read back.
 
-    Returns the draft, what was measured, and the largest difference between ways to load the pair. Raises FailedWork
-    where the top-1 error is higher by more than ``limits.max_rise``.
+    Returns the draft, what was measured, and the largest difference between ways to load the pair. Raises
+    OperationFailed where the top-1 error is higher by more than ``limits.max_rise``.
     """
     draft = publication.draft(out)
     save(convert(load(float32)), draft)
@@ -135,8 +135,8 @@ def add(
     one, other = (classify_with(deployment.load_pair(pair, context), context) for pair in (float32, draft))
     found = compare(form, one, other, limits.batches, limits.views.shape[1], limits.report)
     if not found.rise <= limits.max_rise:
-        raise FailedWork(
-            f"On {found.pictures} pictures {form} has a top-1 error of {found.reduced.top1_error:.2f} % and float32 of "
+        raise OperationFailed(
+            f"On {found.images} images {form} has a top-1 error of {found.reduced.top1_error:.2f} % and float32 of "
             f"{found.float32.top1_error:.2f} %: {found.rise:.2f} points more, and --max-drop allows "
             f"{limits.max_rise:g}; nothing was written."
         )

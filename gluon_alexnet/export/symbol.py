@@ -12,7 +12,7 @@ import numpy as np
 from ..atomic_files import sha256
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from ..model.classifier import Model, classify_with, count_parameters
 from . import processor
 from .files import FORMAT, FORMAT_VERSION, NEEDED, Publication, file_of
@@ -23,45 +23,46 @@ def is_export(path: Path) -> bool:
     return all(file_of(path, role).exists() for role in ("description", "symbol"))
 
 
-def export(classifier, path: Path, size: int, description: dict, pictures: np.ndarray, context) -> dict:
+def export(classifier, path: Path, size: int, description: dict, images: np.ndarray, context) -> dict:
     """Write OUT-symbol.json, OUT-0000.params and OUT.json, once what was written has been read back and compared.
 
-    classifier: a hybridized block from raw pictures to probabilities. pictures: uint8 (N, size, size, 3), real ones,
-    at least one. Returns what OUT.json holds. Raises FailedWork if the files give other probabilities than the net;
-    then nothing is left under the final names.
+    classifier: a hybridized block from raw images to probabilities. images: uint8 (N, size, size, 3), real ones,
+    at least one. Returns what OUT.json holds. Raises OperationFailed if the files give other probabilities than the
+    net; then nothing is left under the final names.
     """
     with Publication() as publication:
         draft = publication.draft(path)
-        differences = write_pair(publication, draft, classifier, pictures, context)
-        verified = {"pictures": len(pictures), "largest_difference": differences}
+        differences = write_pair(publication, draft, classifier, images, context)
+        verified = {"images": len(images), "largest_difference": differences}
         written = publication.describe(draft, size, {**description, "verified": verified})
         publication.publish()
     return written
 
 
-def write_pair(publication: Publication, draft: Path, classifier, pictures, context) -> dict[str, float]:
+def write_pair(publication: Publication, draft: Path, classifier, images, context) -> dict[str, float]:
     """The symbol/params pair of :func:`export` as a draft; the largest difference of each way to load it."""
-    expected = classify_with(classifier, context)(pictures)  # also the forward pass that exporting needs
+    expected = classify_with(classifier, context)(images)  # also the forward pass that exporting needs
     classifier.export(str(draft))
-    return publication.verify(draft, runners(context), pictures, expected)
+    return publication.verify(draft, runners(context), images, expected)
 
 
 def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
     """MXNet's two ways to load a pair, by name: (OUT, uint8 (N, size, size, 3)) → probabilities (N, classes)."""
     return {
-        "SymbolBlock": lambda path, pictures: _by_symbol_block(path, pictures, context),
-        "Module": lambda path, pictures: _by_module(path, pictures, context),
+        "SymbolBlock": lambda path, images: _by_symbol_block(path, images, context),
+        "Module": lambda path, images: _by_module(path, images, context),
     }
 
 
 def load_export(path: Path, context) -> Model:
     """The net of an exported pair.
 
-    Raises FailedWork where a file of it is missing, cut or of another pair, WrongUse where it is no classifier.
+    Raises OperationFailed where a file of it is missing, cut or of another pair, InvalidRequest where it is no
+    classifier.
     """
     description = read_export(path, context)
     if len(description.get("output", {}).get("shape", ())) > 2:  # maps, not probabilities
-        raise WrongUse(
+        raise InvalidRequest(
             f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
         )
     size, variants = int(description["input"]["shape"][-1]), tuple(description["provenance"]["variants"])
@@ -74,7 +75,8 @@ def load_export(path: Path, context) -> Model:
 def read_export(path: Path, context) -> dict:
     """What OUT.json holds, once the other files have been held against their digests.
 
-    Raises FailedWork where a file is missing, cut or of another export, WrongUse where the context cannot run it.
+    Raises OperationFailed where a file is missing, cut or of another export, InvalidRequest where the context cannot
+    run it.
     """
     description_file = file_of(path, "description")
     try:
@@ -86,26 +88,26 @@ def read_export(path: Path, context) -> dict:
         int(description["input"]["shape"][-1])
         fewer_bits = next((form for form in ("int8", "bf16") if form in description), None)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise FailedWork(
+        raise OperationFailed(
             f"{description_file} is not the description of an exported AlexNet; export the run again."
         ) from error
     if version > FORMAT_VERSION:
-        raise FailedWork(
+        raise OperationFailed(
             f"{description_file} has version {version}; this program reads up to {FORMAT_VERSION}: update it."
         )
     if fewer_bits and context.device_type != "cpu":
         article = {"int8": "an int8", "bf16": "a bf16"}[fewer_bits]
-        raise WrongUse(f"{path} is {article} net, which oneDNN computes on a CPU; use --cpus 0.")
+        raise InvalidRequest(f"{path} is {article} net, which oneDNN computes on a CPU; use --cpus 0.")
     if fewer_bits == "bf16" and (reason := processor.no_bfloat16()):
-        raise WrongUse(f"{path} is a bf16 net, and {reason}; use the float32 net.")
+        raise InvalidRequest(f"{path} is a bf16 net, and {reason}; use the float32 net.")
     for role in (*NEEDED, "onnx"):
         file = file_of(path, role)
         if role not in NEEDED and not file.exists():
             continue  # an export need not have one, and MXNet does not read it
         if not file.exists():
-            raise FailedWork(f"{file} is missing; an exported net is three files, export the run again.")
+            raise OperationFailed(f"{file} is missing; an exported net is three files, export the run again.")
         if digests.get(role) != sha256(file):
-            raise FailedWork(f"{file} is damaged or does not belong to {description_file}; export the run again.")
+            raise OperationFailed(f"{file} is damaged or does not belong to {description_file}; export the run again.")
     return {**description, "classes": classes}
 
 
@@ -118,14 +120,14 @@ def load_pair(path: Path, context):
         return mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(parameters), ctx=context)
 
 
-def _by_symbol_block(path, pictures, context):
-    return classify_with(load_pair(path, context), context)(pictures)
+def _by_symbol_block(path, images, context):
+    return classify_with(load_pair(path, context), context)(images)
 
 
-def _by_module(path, pictures, context):
+def _by_module(path, images, context):
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(path), 0)
     module = mx.mod.Module(symbol, data_names=["data"], label_names=None, context=context)
-    data = mx.nd.array(network_order(pictures), ctx=context)
+    data = mx.nd.array(network_order(images), ctx=context)
     module.bind(for_training=False, data_shapes=[("data", data.shape)])
     module.set_params(arguments, auxiliary)
     module.forward(mx.io.DataBatch([data]), is_train=False)

@@ -1,11 +1,11 @@
-"""Activations of some layers over any number of pictures, a NumPy file for each layer.
+"""Activations of some layers over any number of images, a NumPy file for each layer.
 
-    FOLDER/conv5.npy         float32 (pictures, 256, 13, 13): row i is of the picture in line i of keys.txt
-    FOLDER/keys.txt          names of the pictures, one a line, UTF-8
+    FOLDER/conv5.npy         float32 (images, 256, 13, 13): row i is of the image in line i of keys.txt
+    FOLDER/keys.txt          names of the images, one a line, UTF-8
     FOLDER/activations.json  what they are of: net, layers, views
 
 FOLDER gets its name when it is complete; until then it is FOLDER.partial, which the next call continues. Memory does
-not depend on the number of pictures.
+not depend on the number of images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic_files import sync, write_text
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from .npy_file import GrowingNpy
 
 FORMAT = "alexnet-activations"
@@ -38,7 +38,7 @@ class Contents:
 
     net: str  # digest of the net
     source: str  # the net as the user named it
-    layers: dict[str, tuple[int, ...]]  # shape of each for one picture, the views' axis first where there are ten
+    layers: dict[str, tuple[int, ...]]  # shape of each for one image, the views' axis first where there are ten
     before_activation: bool
     views: int
 
@@ -52,13 +52,14 @@ class Contents:
 class ActivationWriter:
     """Context manager: begins FOLDER, or goes on with FOLDER.partial.
 
-    ``done`` is how many pictures FOLDER.partial already has; ``keys()`` are their names. Raises WrongUse where FOLDER
-    is there, or FOLDER.partial is of another net, other layers or views, or is being written by another process.
+    ``done`` is how many images FOLDER.partial already has; ``keys()`` are their names. Raises InvalidRequest where
+    FOLDER is there, or FOLDER.partial is of another net, other layers or views, or is being written by another
+    process.
     """
 
     def __init__(self, folder: Path, contents: Contents) -> None:
         if folder.exists():
-            raise WrongUse(f"{folder} is there already; give another folder, or remove it.")
+            raise InvalidRequest(f"{folder} is there already; give another folder, or remove it.")
         self._folder, self._draft = folder, folder.with_name(f"{folder.name}.partial")
         self._contents = contents
         self._draft.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ class ActivationWriter:
         self._opened.close()
 
     def keys(self) -> Iterator[bytes]:
-        """Names of the pictures that are done, in order."""
+        """Names of the images that are done, in order."""
         with open(self._draft / KEYS, "rb") as file:
             for number, line in enumerate(file):
                 if number == self.done:
@@ -91,14 +92,14 @@ class ActivationWriter:
                 yield line.rstrip(b"\n")
 
     def append(self, keys: list[bytes], activations: dict[str, np.ndarray]) -> None:
-        """Add pictures: their names without line breaks, and of each layer float32 (n, *shape).
+        """Add images: their names without line breaks, and of each layer float32 (n, *shape).
 
-        Raises FailedWork where an activation is not a number or the disk is full; what was written before stays.
+        Raises OperationFailed where an activation is not a number or the disk is full; what was written before stays.
         """
         for name, values in activations.items():
             bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
             if bad.any():
-                raise FailedWork(
+                raise OperationFailed(
                     f"{name} of {os.fsdecode(keys[int(np.argmax(bad))])} is not a number: the net has diverged; take "
                     "another checkpoint."
                 )
@@ -110,24 +111,24 @@ class ActivationWriter:
             if self._bytes >= SYNCED_BYTES or len(self._waiting) >= SYNCED_ROWS:
                 self._sync()
         except OSError as error:
-            raise FailedWork(
-                f"{self._draft}: {error.strerror}; make room, and the same command goes on after {self.done} pictures."
+            raise OperationFailed(
+                f"{self._draft}: {error.strerror}; make room, and the same command goes on after {self.done} images."
             ) from error
 
     def stop(self) -> int:
-        """Keep what there is for the next call; returns how many pictures that are."""
+        """Keep what there is for the next call; returns how many images that are."""
         self._sync()
         return self.done
 
     def complete(self) -> Path:
-        """Give FOLDER its name. Raises FailedWork where there is not one picture."""
+        """Give FOLDER its name. Raises OperationFailed where there is not one image."""
         self._sync()
         if not self.done:
             shutil.rmtree(self._draft)
-            raise FailedWork("There is not one picture to compute activations of.")
+            raise OperationFailed("There is not one image to compute activations of.")
         for file in self._files.values():
             file.close(self.done)
-        text = json.dumps({**self._contents.to_dict(), "pictures": self.done}, indent=1) + "\n"
+        text = json.dumps({**self._contents.to_dict(), "images": self.done}, indent=1) + "\n"
         write_text(self._draft / HEADER, text)
         os.rename(self._draft, self._folder)
         sync(self._folder.parent)
@@ -144,7 +145,7 @@ class ActivationWriter:
         self._waiting, self._bytes = [], 0
 
     def _named(self):
-        """How many pictures have their name in the file; a line that was cut off is removed."""
+        """How many images have their name in the file; a line that was cut off is removed."""
         self._keys.seek(0)
         lines = end = 0
         for line in self._keys:
@@ -158,19 +159,19 @@ class ActivationWriter:
         file, own = self._draft / HEADER, self._contents.to_dict()
         if not file.exists():
             if any(self._draft.iterdir()):
-                raise WrongUse(f"{self._draft} was not made by this program; give another folder.")
+                raise InvalidRequest(f"{self._draft} was not made by this program; give another folder.")
             write_text(file, json.dumps(own, indent=1) + "\n")
             return
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
             foreign = found["format"] != FORMAT
         except (ValueError, KeyError, TypeError) as error:
-            raise FailedWork(f"{file} is damaged; remove {self._draft} and begin again.") from error
+            raise OperationFailed(f"{file} is damaged; remove {self._draft} and begin again.") from error
         if foreign or found["version"] > FORMAT_VERSION:
-            raise WrongUse(f"{self._draft} is of another program or a newer version; give another folder.")
+            raise InvalidRequest(f"{self._draft} is of another program or a newer version; give another folder.")
         for key in ("net", "layers", "before_activation", "views"):
             if found.get(key) != own[key]:
-                raise WrongUse(
+                raise InvalidRequest(
                     f"{self._draft} was begun with another {key.replace('_', ' ')}; go on with what it was begun with, "
                     "remove it, or give another folder."
                 )

@@ -1,4 +1,4 @@
-"""Short binary codes of fc7's activities, made by an auto-encoder, and the nearest of them (Sec. 6.1).
+"""Short binary codes of fc7's activations, made by an auto-encoder, and the nearest of them (Sec. 6.1).
 
     FOLDER/codes-128.json     what they are of, the auto-encoder's numbers, and how many true neighbours they keep
     FOLDER/codes-128.bin      uint8 (images, bits / 8): row i is record id i's code, its first bit the highest
@@ -22,7 +22,7 @@ import numpy as np
 
 from ..atomic_files import sha256, sync, write_text
 from ..backend import mx
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from . import config
 from .store import Features, faiss_library
 
@@ -36,7 +36,7 @@ FEWEST = 64  # vectors that a tenth can be kept out of
 
 
 class AutoEncoder(mx.gluon.HybridBlock):
-    """Activities → code → activities; every layer fully connected. Input and output: (N, width), scaled."""
+    """Activations → code → activations; every layer fully connected. Input and output: (N, width), scaled."""
 
     def __init__(self, width: int, bits: int, numbers: config.AutoEncoder, **kwargs):
         super().__init__(prefix="", **kwargs)
@@ -61,7 +61,7 @@ class Codes:
 
     kept: among the ``depth`` nearest by code, the share of the true ``TRUE_NEIGHBOURS`` nearest, for each of DEPTHS,
     over ``judged`` vectors that the auto-encoder did not learn from.
-    Raises WrongUse where there are none, FailedWork where a file is damaged, of other vectors, or newer.
+    Raises InvalidRequest where there are none, OperationFailed where a file is damaged, of other vectors, or newer.
     """
 
     def __init__(self, features: Features, bits: int):
@@ -71,14 +71,14 @@ class Codes:
         self.judged = header["judged"]
         for part, role in ((packed, "codes"), (weights, "parameters")):
             if not part.exists() or sha256(part) != header["sha256"][role]:
-                raise FailedWork(_damaged(part))
+                raise OperationFailed(_damaged(part))
         self.bits = bits
         self.packed = np.fromfile(packed, np.uint8).reshape(len(features), bits // 8)
         values = mx.nd.load(str(weights))
         self._encoder = _Encoder(features.contents.width, bits, numbers, values)
 
     def encode(self, vectors: np.ndarray) -> np.ndarray:
-        """uint8 (N, bits / 8) of float32 activities (N, width)."""
+        """uint8 (N, bits / 8) of float32 activations (N, width)."""
         return self._encoder(vectors)
 
     def nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,12 +107,14 @@ def learn(
 ) -> Codes:
     """Train the auto-encoder on the vectors themselves, code all of them, judge the codes, and write the three files.
 
-    report: called with 1 and the loss after each update. Raises WrongUse for a number of bits that is no
-    multiple of 8 or for too few vectors, FailedWork where the loss is not a finite number.
+    report: called with 1 and the loss after each update. Raises InvalidRequest for a number of bits that is no
+    multiple of 8 or for too few vectors, OperationFailed where the loss is not a finite number.
     """
     check_bits(bits)
     if len(features) < FEWEST:
-        raise WrongUse(f"An auto-encoder needs {FEWEST} pictures or more to learn from, and there are {len(features)}.")
+        raise InvalidRequest(
+            f"An auto-encoder needs {FEWEST} images or more to learn from, and there are {len(features)}."
+        )
     draws = np.random.default_rng(seed)
     sample = np.sort(draws.choice(len(features), min(numbers.sample, len(features) // 10), replace=False))
     values = _trained(features, bits, numbers, seed, draws, np.setdiff1d(np.arange(len(features)), sample), report)
@@ -142,9 +144,9 @@ def learn(
 
 
 def check_bits(bits: int) -> None:
-    """Raises WrongUse for a number of bits that does not fill bytes."""
+    """Raises InvalidRequest for a number of bits that does not fill bytes."""
     if bits < 8 or bits % 8:
-        raise WrongUse(f"A code of {bits} bits does not fill bytes; give a multiple of 8, such as 128.")
+        raise InvalidRequest(f"A code of {bits} bits does not fill bytes; give a multiple of 8, such as 128.")
 
 
 def exist(features: Features, bits: int) -> bool:
@@ -172,7 +174,9 @@ def _trained(features, bits, numbers, seed, draws, ids, report):
         loss.backward()
         value = float(loss.asscalar())
         if not math.isfinite(value):
-            raise FailedWork(f"The auto-encoder's loss is {value} after {done} updates: these vectors cannot be coded.")
+            raise OperationFailed(
+                f"The auto-encoder's loss is {value} after {done} updates: these vectors cannot be coded."
+            )
         trainer.set_learning_rate(numbers.rate * (1 - done / numbers.updates))
         trainer.step(1)  # the loss is a mean already
         report(1, value)
@@ -240,13 +244,15 @@ def _read_header(file, features, bits):
         numbers = config.AutoEncoder(**header["numbers"])
         newer = header["version"] > FORMAT_VERSION
     except FileNotFoundError as error:
-        raise WrongUse(f"{features.folder} has no codes of {bits} bits.") from error
+        raise InvalidRequest(f"{features.folder} has no codes of {bits} bits.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise FailedWork(_damaged(file)) from error
+        raise OperationFailed(_damaged(file)) from error
     if newer:
-        raise FailedWork(f"{file} has version {header['version']}; this program reads {FORMAT_VERSION}: update it.")
+        raise OperationFailed(
+            f"{file} has version {header['version']}; this program reads {FORMAT_VERSION}: update it."
+        )
     if not ours:
-        raise FailedWork(_damaged(file))
+        raise OperationFailed(_damaged(file))
     return header, numbers
 
 

@@ -9,9 +9,12 @@ from ..recipes.schema import require
 
 @dataclass(frozen=True)
 class AutoEncoder:
-    """The net that makes short binary codes of fc7's activities (Sec. 6.1). The paper gives no number: all are ours."""
+    """The net that makes short binary codes of fc7's activations (Sec.
 
-    hidden: int = 1024  # ReLU neurons between activities and code, and as many behind it
+    6.1). The paper gives no number: all are ours.
+    """
+
+    hidden: int = 1024  # ReLU neurons between activations and code, and as many behind it
     noise: float = 1.0  # standard deviation of what is added to the input of a code neuron in learning
     batch_size: int = 128  # vectors
     rate: float = 0.001  # of Adam; falls linearly to 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 
 HEADER_BYTES = 128  # the dictionary is padded to this: rows begin at a multiple of 64, as NumPy wants it
 
@@ -32,7 +32,7 @@ def row_bytes(shape: tuple[int, ...], dtype: str) -> int:
 class GrowingNpy:
     """A file of rows (…, *shape) to append to, held by one process. Its header says 0 rows until :meth:`close`.
 
-    Raises WrongUse where another process holds it. ``rows``: how many whole ones it has.
+    Raises InvalidRequest where another process holds it. ``rows``: how many whole ones it has.
     """
 
     def __init__(self, file: Path, shape: tuple[int, ...], dtype: str) -> None:
@@ -42,7 +42,7 @@ class GrowingNpy:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._stream.close()
-            raise WrongUse(f"{file.parent} is being written by another process; let that one finish.") from error
+            raise InvalidRequest(f"{file.parent} is being written by another process; let that one finish.") from error
         if os.fstat(self._stream.fileno()).st_size < HEADER_BYTES:
             self._stream.write(header(0, shape, dtype))
             self._stream.flush()
@@ -50,9 +50,9 @@ class GrowingNpy:
         self.rows = (size - HEADER_BYTES) // row_bytes(shape, dtype)
 
     def keep(self, rows: int) -> None:
-        """Go on after so many rows; what is behind them is cut off. Raises FailedWork where there are fewer."""
+        """Go on after so many rows; what is behind them is cut off. Raises OperationFailed where there are fewer."""
         if rows > self.rows:
-            raise FailedWork(f"{self._file} has lost rows; remove {self._file.parent} and begin again.")
+            raise OperationFailed(f"{self._file} has lost rows; remove {self._file.parent} and begin again.")
         self._stream.truncate(HEADER_BYTES + rows * row_bytes(self._shape, self._dtype))
         self._stream.seek(0, os.SEEK_END)
 

@@ -9,19 +9,19 @@ import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from .activations import Graph
 
 
 def image_gradient(graph: Graph, views: np.ndarray, labels: np.ndarray, context: Any) -> np.ndarray:
     """d(output of layer 8 for the label, before the softmax) / d(pixel), float32 (N, size, size, 3), per grey level.
 
-    views: uint8 (N, size, size, 3). labels: (N,) int, one for each view. Dropout has its test form. Raises WrongUse
-    where the net does not end with a softmax over classes.
+    views: uint8 (N, size, size, 3). labels: (N,) int, one for each view. Dropout has its test form. Raises
+    InvalidRequest where the net does not end with a softmax over classes.
     """
     head = graph.symbol.get_children()
     if not graph.symbol.name.startswith("softmax") or head is None:
-        raise WrongUse("The net does not end with probabilities of classes, so there is no class to follow back.")
+        raise InvalidRequest("The net does not end with probabilities of classes, so there is no class to follow back.")
     outputs = _differentiable(head[0])
     values = {name: graph.values[name].as_in_context(context) for name in outputs.list_arguments() if name != "data"}
     values["data"] = mx.nd.array(network_order(views), ctx=context)

@@ -1,7 +1,7 @@
-"""Activities of layer 7 over a whole data set, kept in a file, and the nearest of them (Sec. 6.1, Fig. 4 right).
+"""Activations of layer 7 over a whole data set, kept in a file, and the nearest of them (Sec. 6.1, Fig. 4 right).
 
     FOLDER/features.json   what the vectors are of: net, data set, split, how many; a checksum for each block
-    FOLDER/vectors.npy     float16 (images, width): row i is the picture with record id i; `numpy.load` opens it
+    FOLDER/vectors.npy     float16 (images, width): row i is the image with record id i; `numpy.load` opens it
 
 FOLDER gets its name when it is complete; until then it is FOLDER.partial, which the next call continues. float16
 halves the room: those of ImageNet take 10.5 GB, which a machine with 24 GB keeps in its memory. Rounding changes an
@@ -26,7 +26,7 @@ import numpy as np
 from .. import backend
 from ..atomic_files import sync, write_text
 from ..data.prefetch import prefetched
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from .activations import Fc7
 from .npy_file import HEADER_BYTES, GrowingNpy
 
@@ -64,7 +64,8 @@ class Contents:
 class Features:
     """The vectors of a complete FOLDER.
 
-    Raises WrongUse where there is none, or one of another net or data set; FailedWork where it is damaged or newer.
+    Raises InvalidRequest where there is none, or one of another net or data set; OperationFailed where it is damaged
+    or newer.
     """
 
     def __init__(self, folder: Path, contents: Contents):
@@ -77,20 +78,23 @@ class Features:
         rows = _rows_a_block(contents.width)
         if size != contents.bytes or not isinstance(self._checksums, list) or self._checksums == []:
             found = f"{self._file.name} has {max(size, 0)} bytes of vectors, not {contents.bytes}"
-            raise FailedWork(_damaged(folder, found))
+            raise OperationFailed(_damaged(folder, found))
         self._begins = range(0, contents.images, rows)
         if len(self._checksums) != len(self._begins):
-            raise FailedWork(_damaged(folder, f"{HEADER} has checksums of another file"))
+            raise OperationFailed(_damaged(folder, f"{HEADER} has checksums of another file"))
 
     def __len__(self) -> int:
         return self.contents.images
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(id of the first, float32 (n, width)) over all vectors, each block checked. Raises FailedWork if damaged."""
+        """(id of the first, float32 (n, width)) over all vectors, each block checked.
+
+        Raises OperationFailed if damaged.
+        """
         for number, begin in enumerate(self._begins):
             half = _mapped(self._file, self.contents, begin, self._offset)
             if zlib.crc32(half) != self._checksums[number]:
-                raise FailedWork(_damaged(self.folder, f"vectors {begin} to {begin + len(half) - 1} have changed"))
+                raise OperationFailed(_damaged(self.folder, f"vectors {begin} to {begin + len(half) - 1} have changed"))
             yield begin, _single(half)
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
@@ -106,7 +110,7 @@ class Features:
 
         Exact but for the rounding of the file: all vectors are compared, a block at a time, so memory stays flat. Of
         equally distant ones the lower id comes first. report: called with the number of vectors after each block.
-        Raises ValueError for a count below 1 or above the number of vectors, FailedWork for a damaged file.
+        Raises ValueError for a count below 1 or above the number of vectors, OperationFailed for a damaged file.
         """
         if not 1 <= count <= len(self):
             raise ValueError(f"{count} of {len(self)} vectors cannot be the nearest")
@@ -137,41 +141,43 @@ def write(
     contents: Contents,
     fc7: Fc7,
     batches: Callable[[int], Iterable],
-    report: Callable[[int], None] = lambda images: None,
+    report: Callable[[int], None] = lambda count: None,
 ) -> Features:
     """Make FOLDER, or go on with FOLDER.partial.
 
-    batches(start): batches of (pictures uint8 (N, 256, 256, 3), labels, ids) from that record on, each picture once.
-    report: called with how many pictures are done already, then with the number of each batch. Raises WrongUse where
-    FOLDER.partial is of another net or data set or is being written by another process; FailedWork where an activity
-    is beyond float16, the disk has no room, or the pictures are not as many as ``contents`` says.
+    batches(start): batches of (images uint8 (N, 256, 256, 3), labels, ids) from that record on, each image once.
+    report: called with how many images are done already, then with the number of each batch. Raises InvalidRequest
+    where FOLDER.partial is of another net or data set or is being written by another process; OperationFailed where an
+    activity is beyond float16, the disk has no room, or the images are not as many as ``contents`` says.
     """
     draft = folder.with_name(f"{folder.name}.partial")
     draft.mkdir(parents=True, exist_ok=True)
     if not (draft / HEADER).exists():
         write_text(draft / HEADER, _header(contents, []))
     if _read_header(draft, contents)["version"] == 1:
-        raise WrongUse(f"{draft} was begun by an earlier version of this program; remove it, and it is written again.")
+        raise InvalidRequest(
+            f"{draft} was begun by an earlier version of this program; remove it, and it is written again."
+        )
     vectors = GrowingNpy(draft / VECTORS, (contents.width,), DTYPE)
     done = min(vectors.rows, contents.images) // SYNCED * SYNCED
     vectors.keep(done)
     try:
         _check_room(draft, contents, done)
         report(done)
-        for pictures, _, ids in batches(done):
-            if not np.array_equal(ids, np.arange(done, done + len(pictures))):
-                raise ValueError("the pictures do not come in the order of their ids")
-            vectors.append(_half(fc7.of_pictures(pictures), done))
-            done += len(pictures)
+        for images, _, ids in batches(done):
+            if not np.array_equal(ids, np.arange(done, done + len(images))):
+                raise ValueError("the images do not come in the order of their ids")
+            vectors.append(_half(fc7.of_images(images), done))
+            done += len(images)
             if done % SYNCED == 0:
                 vectors.sync()
-            report(len(pictures))
+            report(len(images))
         if done == contents.images:
             vectors.close(done)
     finally:
         vectors.close()
     if done != contents.images:
-        raise FailedWork(f"{done} pictures were counted where the split {contents.split} has {contents.images}.")
+        raise OperationFailed(f"{done} images were counted where the split {contents.split} has {contents.images}.")
     sync(draft / VECTORS)
     begins = range(0, contents.images, _rows_a_block(contents.width))
     checksums = [zlib.crc32(_mapped(draft / VECTORS, contents, begin)) for begin in begins]
@@ -181,13 +187,13 @@ def write(
     return Features(folder, contents)
 
 
-def _half(activities, first):
+def _half(activations, first):
     """Rounded to float16."""
     with np.errstate(over="ignore"):
-        half = activities.astype("<f2")
+        half = activations.astype("<f2")
     bad = ~np.isfinite(half).all(axis=1)
     if bad.any():
-        raise FailedWork(
+        raise OperationFailed(
             f"An activity of record {first + int(np.argmax(bad))} is beyond {np.finfo(np.float16).max:g}, the largest "
             "number of the feature file: the net has diverged; take another checkpoint."
         )
@@ -223,22 +229,24 @@ def _read_header(folder, contents):
         newer = header["version"] > FORMAT_VERSION
         found = Contents(**{field.name: header[field.name] for field in dataclasses.fields(Contents)})
     except FileNotFoundError as error:
-        raise WrongUse(f"{folder} holds no features: it has no {HEADER}.") from error
+        raise InvalidRequest(f"{folder} holds no features: it has no {HEADER}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise FailedWork(_damaged(folder, f"{HEADER} is cut or of another program")) from error
+        raise OperationFailed(_damaged(folder, f"{HEADER} is cut or of another program")) from error
     if foreign:
-        raise FailedWork(_damaged(folder, f"{HEADER} is of another program"))
+        raise OperationFailed(_damaged(folder, f"{HEADER} is of another program"))
     if newer:
-        raise FailedWork(f"{file} has version {header['version']}; this program reads {FORMAT_VERSION}: update it.")
+        raise OperationFailed(
+            f"{file} has version {header['version']}; this program reads {FORMAT_VERSION}: update it."
+        )
     for name, what in (("net", "net"), ("data", "data set"), ("split", "split")):
         ours, theirs = getattr(contents, name), getattr(found, name)
         if ours != theirs:
-            raise WrongUse(
-                f"{folder} holds the activities of another {what} ({str(theirs)[:12]}, not {ours[:12]}); name another "
+            raise InvalidRequest(
+                f"{folder} holds the activations of another {what} ({str(theirs)[:12]}, not {ours[:12]}); name another "
                 "folder with --features."
             )
     if found != contents or header.get("block_bytes") != BLOCK_BYTES:
-        raise FailedWork(_damaged(folder, f"{HEADER} contradicts the net or the data set"))
+        raise OperationFailed(_damaged(folder, f"{HEADER} contradicts the net or the data set"))
     return header
 
 
@@ -250,7 +258,7 @@ def _check_room(draft, contents, done):
     needed = contents.bytes - 2 * contents.width * done
     free = shutil.disk_usage(draft).free
     if needed > free:
-        raise FailedWork(
+        raise OperationFailed(
             f"The vectors need {needed / 1e9:.1f} GB more, and {draft.parent} has {free / 1e9:.1f} GB free; name a "
             "folder on another disk with --features."
         )

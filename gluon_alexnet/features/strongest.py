@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data.augmentation import crop_views
-from ..errors import FailedWork
+from ..errors import OperationFailed
 
 
 class Response(NamedTuple):
@@ -32,7 +32,8 @@ def strongest(
 
     compute: uint8 (M, size, size, 3) → float32 (M, units, height, width) or (M, units). batches: of (images uint8
     (N, 256, 256, 3), labels, ids), of which the centre view is taken. report: called with the number of images after
-    each batch. Memory does not depend on the number of images. Raises FailedWork where an activation is not a number.
+    each batch. Memory does not depend on the number of images. Raises OperationFailed where an activation is not a
+    number.
     """
     places = np.asarray(units)
     best = np.empty((len(places), 0, 4))  # value, id, row, column
@@ -40,7 +41,7 @@ def strongest(
         found = compute(crop_views(images, size, 1)[:, 0])
         maps = found.reshape(*found.shape[:2], -1)[:, places]
         if not np.isfinite(maps).all():
-            raise FailedWork("An activation is not a number: the net has diverged; take another checkpoint.")
+            raise OperationFailed("An activation is not a number: the net has diverged; take another checkpoint.")
         peak = maps.argmax(axis=2)
         values = np.take_along_axis(maps, peak[..., None], axis=2)[..., 0]
         width = found.shape[3] if found.ndim == 4 else 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 
 MAX_BYTES = 2**31  # of a file of weights: the largest AlexNet, float32, takes 250 MB
 MAX_ARRAYS = 10_000  # in a file; AlexNet has 16, and a checkpoint that also holds an optimizer's state 50
@@ -19,7 +19,7 @@ MAX_ARRAYS = 10_000  # in a file; AlexNet has 16, and a checkpoint that also hol
 class StoredArray:
     """An array of a file, not yet read.
 
-    type: of its numbers, as NumPy calls it; only float32 can be read. content: its numbers, or an FailedWork.
+    type: of its numbers, as NumPy calls it; only float32 can be read. content: its numbers, or an OperationFailed.
     """
 
     shape: tuple[int, ...]
@@ -33,19 +33,19 @@ ArrayTable = Mapping[str, StoredArray]
 def read_array(file: Path, name: str, stored: StoredArray) -> np.ndarray:
     """The numbers as float32 of its shape, a copy of their own.
 
-    Raises WrongUse for another type, FailedWork where the file is cut, or a number is not finite.
+    Raises InvalidRequest for another type, OperationFailed where the file is cut, or a number is not finite.
     """
     if stored.type != "float32":
-        raise WrongUse(
+        raise InvalidRequest(
             f"{file}: {name} holds {stored.type} numbers, and float32 is read; convert the weights with .float() first."
         )
     if 4 * elements(stored.shape) > MAX_BYTES:
-        raise FailedWork(f"{file}: {name} is {times(stored.shape)}, more than any AlexNet's weights.")
+        raise OperationFailed(f"{file}: {name} is {times(stored.shape)}, more than any AlexNet's weights.")
     array = np.array(stored.content(), np.float32, order="C")
     if array.shape != stored.shape:
-        raise FailedWork(f"{file}: {name} is {times(array.shape)} where {times(stored.shape)} was announced.")
+        raise OperationFailed(f"{file}: {name} is {times(array.shape)} where {times(stored.shape)} was announced.")
     if not np.isfinite(array).all():
-        raise FailedWork(f"{file}: {name} holds numbers that are not finite; the weights are of no use.")
+        raise OperationFailed(f"{file}: {name} holds numbers that are not finite; the weights are of no use.")
     return array
 
 
@@ -66,10 +66,12 @@ def times(shape: tuple[int, ...]) -> str:
 
 
 def check_size(file: Path) -> int:
-    """The file's length in bytes. Raises WrongUse for what is no regular file, or too long for weights."""
+    """The file's length in bytes. Raises InvalidRequest for what is no regular file, or too long for weights."""
     if not file.is_file():
-        raise WrongUse(f"{file} is not a regular file.")  # a device may never end
+        raise InvalidRequest(f"{file} is not a regular file.")  # a device may never end
     length = file.stat().st_size
     if length > MAX_BYTES:
-        raise WrongUse(f"{file} has {length:,} bytes; AlexNet's weights take 250 million, and 2³¹ are read at most.")
+        raise InvalidRequest(
+            f"{file} has {length:,} bytes; AlexNet's weights take 250 million, and 2³¹ are read at most."
+        )
     return length

@@ -38,9 +38,9 @@ def lines_of_network(network: schema.Network) -> list[str]:
         if name == "conv6":
             lines.append(f"pool5: {pool}")
         groups = 1 if layer.both_columns else network.columns
-        lines.append(_convolution(name, layer.kernels, layer.size, below // groups, layer.stride, layer.border))
+        lines.append(_convolution(name, layer.kernels, layer.size, below // groups, layer.stride, layer.padding))
         below = layer.kernels
-        after = [f"neuron{number}: {network.neuron}"]
+        after = [f"activation{number}: {network.activation}"]
         if name in ("conv1", "conv2"):
             after += [f"norm{number}: {norm}"] if norm else []
             if name == "conv2" and network.map_normalization:
@@ -53,7 +53,7 @@ def lines_of_network(network: schema.Network) -> list[str]:
     if network.conv6 is None:
         lines.append(f"pool5: {pool}")
     for name in ("fc6", "fc7"):
-        lines += [f"{name}: {getattr(network, name).neurons} neurons", f"neuron {name}: {network.neuron}"]
+        lines += [f"{name}: {getattr(network, name).neurons} neurons", f"activation {name}: {network.activation}"]
     return [*lines, "fc8"]
 
 
@@ -65,12 +65,12 @@ def _caffe(order: Sequence[str]) -> list[str]:
     for number, (kernels, size, below, stride, border) in enumerate(maps, 1):
         lines += [
             _convolution(f"conv{number}", kernels, size, below, stride, (border, border)),
-            f"neuron{number}: relu",
+            f"activation{number}: relu",
         ]
         lines += [after[what].format(number) for what in order if number < 3]
     lines.append(after["pool"].format(5))
     for name in ("fc6", "fc7"):
-        lines += [f"{name}: 4096 neurons", f"neuron {name}: relu"]
+        lines += [f"{name}: 4096 neurons", f"activation {name}: relu"]
     return [*lines, "fc8"]
 
 
@@ -99,7 +99,9 @@ def lines_of_chain(layers: Iterable[chain.Layer]) -> list[str]:
             lines.append(last if last == "fc8" else f"{last}: {kind.neurons} neurons")
         elif isinstance(kind, chain.Activation):
             lines.append(
-                f"neuron {last}: {kind.function}" if last.startswith("fc") else f"neuron{number}: {kind.function}"
+                f"activation {last}: {kind.function}"
+                if last.startswith("fc")
+                else f"activation{number}: {kind.function}"
             )
         elif isinstance(kind, chain.ResponseNorm):
             lines.append(f"norm{number}: {_norm(kind.columns, kind.n, kind.alpha, kind.beta, kind.k)}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from . import mxnet_params, pickle_tables, safetensors_file, torch_file
 from .arrays import StoredArray, check_size
 
@@ -30,7 +30,7 @@ _PICKLE_TABLE = Format("a pickle of arrays", pickle_tables.read_pickle)
 
 
 def format_of(file: Path) -> Format | None:
-    """The format of a file's arrays; None for none of those known here. Raises WrongUse for no regular file."""
+    """The format of a file's arrays; None for none of those known here. Raises InvalidRequest for no regular file."""
     check_size(file)
     with open(file, "rb") as stream:
         head = stream.read(_HEAD)
@@ -48,11 +48,11 @@ def format_of(file: Path) -> Format | None:
 def read_table(file: Path) -> tuple[str, dict[str, StoredArray]]:
     """(the format in words, the arrays of a file by name).
 
-    Raises WrongUse where it has no format known here, FailedWork where it is cut or damaged.
+    Raises InvalidRequest where it has no format known here, OperationFailed where it is cut or damaged.
     """
     found = format_of(file)
     if found is None:
-        raise WrongUse(
+        raise InvalidRequest(
             f"{file} is none of the files whose arrays are read: .pth of torch.save, .safetensors, MXNet's .params, a "
             "pickle of float32 arrays."
         )

@@ -39,7 +39,7 @@ class Identity:
 def identify_arrays(file: Path) -> Identity:
     """Look at a file of weights: .pth, .safetensors, .params, a pickle of arrays, or a caffemodel.
 
-    Raises WrongUse where it is none of them, FailedWork where it is cut, damaged or hostile.
+    Raises InvalidRequest where it is none of them, OperationFailed where it is cut, damaged or hostile.
     """
     found = format_of(file)
     if found is None:
@@ -96,7 +96,7 @@ def _plain_names(table):
 
 
 def of_named(file: Path, title: str, match: Match, named: Mapping[str, StoredArray], names: str = "") -> Identity:
-    """The identity of arrays by our names, such as conv1_weight. Raises FailedWork where conv1 is damaged."""
+    """The identity of arrays by our names, such as conv1_weight. Raises OperationFailed where conv1 is damaged."""
     if "conv1_weight" not in named:
         return Identity(title, "", ("no layer has the name of AlexNet's first",), 0, 0, None)
     classes = named["fc8_weight"].shape[0] if "fc8_weight" in named and named["fc8_weight"].shape else 0

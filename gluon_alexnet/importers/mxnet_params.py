@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import FailedWork
+from ..errors import OperationFailed
 from .arrays import MAX_ARRAYS, StoredArray, check_size, elements, printable
 
 LIST_MAGIC = 0x112
@@ -28,7 +28,7 @@ def is_params(head: bytes) -> bool:
 def read_params(file: Path) -> dict[str, StoredArray]:
     """The arrays by name; "arg:" and "aux:" of exported nets are left off.
 
-    Raises FailedWork where the file is cut or damaged, or holds sparse arrays.
+    Raises OperationFailed where the file is cut or damaged, or holds sparse arrays.
     """
     length = check_size(file)
     try:
@@ -52,7 +52,7 @@ def read_params(file: Path) -> dict[str, StoredArray]:
 
 
 def _damaged(file, why):
-    return FailedWork(f"{file} is no whole .params file of MXNet: {why}.")
+    return OperationFailed(f"{file} is no whole .params file of MXNet: {why}.")
 
 
 class _Source:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from .arrays import ArrayTable, printable, read_array, times
 
 CONVOLUTIONS = {
@@ -143,11 +143,11 @@ def _our_order(shape, naming):
 def check(file: Path, table: ArrayTable, found: Found | None) -> Found:
     """The same, once every layer has the shape that the architecture needs.
 
-    Raises WrongUse that names the first layer which does not fit.
+    Raises InvalidRequest that names the first layer which does not fit.
     """
     if found is None:
         first = printable(next(iter(table), "nothing"))
-        raise WrongUse(
+        raise InvalidRequest(
             f"{file} has no layer that torchvision, Gluon's model zoo or lpips would call AlexNet's first; it begins "
             f"with {first}."
         )
@@ -160,7 +160,7 @@ def check(file: Path, table: ArrayTable, found: Found | None) -> Found:
             stored, has = found.arrays.get(ours, (_file_s_name(found, ours), None))
             if has != needed:
                 what = "is not there" if has is None else f"is {times(has)}"
-                raise WrongUse(
+                raise InvalidRequest(
                     f"{file} does not hold the one-weird-trick AlexNet: {ours} ({printable(stored)}) {what}, and "
                     f"{times(needed)} is needed."
                 )
@@ -168,7 +168,7 @@ def check(file: Path, table: ArrayTable, found: Found | None) -> Found:
     for name in table:
         rest = name[len(found.prefix) :] if name.startswith(found.prefix) else ""
         if name not in known and rest.startswith(found.naming.roots):
-            raise WrongUse(f"{file} holds another net: it has {printable(name)}, which AlexNet has not.")
+            raise InvalidRequest(f"{file} holds another net: it has {printable(name)}, which AlexNet has not.")
     return found
 
 
@@ -198,7 +198,7 @@ def _fully_connected(found):
 def read_weights(file: Path, table: ArrayTable, found: Found) -> dict[str, np.ndarray]:
     """Weights and biases as float32, by our names: conv1_weight is (64, 3, 11, 11).
 
-    found: as :func:`check` gave it. Raises FailedWork where the file is cut or a number is not finite.
+    found: as :func:`check` gave it. Raises OperationFailed where the file is cut or a number is not finite.
     """
     weights = {}
     for ours, (name, _) in found.arrays.items():

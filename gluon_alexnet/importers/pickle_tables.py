@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import FailedWork
+from ..errors import OperationFailed
 from ..safe_pickle import PickledError, ReadArray, array_names, read_pickled
 from .arrays import MAX_ARRAYS, StoredArray, check_size, printable
 
@@ -45,13 +45,13 @@ def _joined(name, key):
 def read_pickle(file: Path) -> dict[str, StoredArray]:
     """The NumPy arrays of float32 in a pickle of nested dicts, as JAX's programs save them, by name.
 
-    Raises FailedWork where it is cut or damaged, or would run anything.
+    Raises OperationFailed where it is cut or damaged, or would run anything.
     """
     check_size(file)
     try:
         leaves = named_leaves(read_pickled(file.read_bytes(), array_names("f4"))[0], ReadArray, MAX_ARRAYS)
     except PickledError as error:
-        raise FailedWork(f"{file}: {error}; only dicts of float32 arrays are read.") from error
+        raise OperationFailed(f"{file}: {error}; only dicts of float32 arrays are read.") from error
     return {
         name: StoredArray(array.value.shape, "float32", lambda array=array: array.value)  # type: ignore[misc]
         for name, array in leaves.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import safetensors
 
-from ..errors import FailedWork
+from ..errors import OperationFailed
 from .arrays import StoredArray, check_size, printable
 
 MAX_HEADER = 2**22  # bytes: AlexNet's takes 1,500; the package itself would read a hundred million
@@ -20,13 +20,13 @@ def is_safetensors(head: bytes) -> bool:
 
 
 def read_safetensors(file: Path) -> dict[str, StoredArray]:
-    """The tensors by name. Raises FailedWork where the file is cut or damaged."""
+    """The tensors by name. Raises OperationFailed where the file is cut or damaged."""
     length = check_size(file)
     with open(file, "rb") as stream:
         head = stream.read(8)
     announced = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
     if not 2 <= announced <= min(length - 8, MAX_HEADER):
-        raise FailedWork(
+        raise OperationFailed(
             f"{file} announces a header of {announced:,} bytes, and the file has {length:,}; it is cut or damaged, or "
             "holds more than AlexNet's weights."
         )
@@ -35,14 +35,14 @@ def read_safetensors(file: Path) -> dict[str, StoredArray]:
             views = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118  # no dict
             described = {name: (tuple(view.get_shape()), view.get_dtype()) for name, view in views.items()}
     except safetensors.SafetensorError as error:
-        raise FailedWork(f"{file} is cut or damaged, or no .safetensors file: {printable(str(error))}.") from error
+        raise OperationFailed(f"{file} is cut or damaged, or no .safetensors file: {printable(str(error))}.") from error
 
     def content(name):
         try:
             with _opened(file) as tensors:
                 return tensors.get_tensor(name)
         except safetensors.SafetensorError as error:
-            raise FailedWork(f"{file} is cut or damaged: {printable(str(error))}.") from error
+            raise OperationFailed(f"{file} is cut or damaged: {printable(str(error))}.") from error
 
     return {
         name: StoredArray(shape, _TYPES.get(kind, kind), lambda name=name: content(name))  # type: ignore[misc]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FailedWork
+from ..errors import OperationFailed
 from ..safe_pickle import Made, PickledError, read_pickled
 from .arrays import MAX_ARRAYS, MAX_BYTES, StoredArray, check_size, elements
 from .pickle_tables import named_leaves
@@ -112,21 +112,21 @@ def is_stream(head: bytes) -> bool:
 def read_torch_file(file: Path) -> dict[str, StoredArray]:
     """The tensors of a file of `torch.save` by name, with dots between the keys of nested dicts.
 
-    Raises FailedWork where it is cut or damaged, or its pickle asks for anything but tensors.
+    Raises OperationFailed where it is cut or damaged, or its pickle asks for anything but tensors.
     """
     check_size(file)
     with open(file, "rb") as stream:
         head = stream.read(64)
     try:
         return _of_zip(file) if is_zip(head) else _of_stream(file)
-    except FailedWork:
+    except OperationFailed:
         raise
     except PickledError as error:
-        raise FailedWork(
+        raise OperationFailed(
             f"{file}: {error}; only tensors are read: save model.state_dict() with torch.save and import that."
         ) from error
     except _DAMAGED as error:
-        raise FailedWork(f"{file} is cut or damaged, or no file of torch.save.") from error
+        raise OperationFailed(f"{file} is cut or damaged, or no file of torch.save.") from error
 
 
 class _Guarded:
@@ -149,7 +149,7 @@ def _of_zip(file):
         entries = {entry.filename: entry for entry in archive.infolist()}
         (described,) = [name for name in entries if name.endswith("/data.pkl")] or [None]
         if described is None:
-            raise FailedWork(f"{file} is a zip file, but none of torch.save: it has no data.pkl.")
+            raise OperationFailed(f"{file} is a zip file, but none of torch.save: it has no data.pkl.")
         folder = described[: -len("data.pkl")]
         if entries[described].file_size > MAX_PICKLE:
             raise PickledError(f"a pickle of {entries[described].file_size:,} bytes")
@@ -212,7 +212,7 @@ def _places(file, stream, at, keys, storages):
         stream.seek(at)
         (count,) = struct.unpack("<q", stream.read(8).ljust(8, b"\xff"))
         if key not in storages or count != storages[key].count:
-            raise FailedWork(f"{file} is cut or damaged: its numbers do not lie where they should.")
+            raise OperationFailed(f"{file} is cut or damaged: its numbers do not lie where they should.")
         places[key] = at + 8
         at += 8 + count * storages[key].type.size
     return places
@@ -223,9 +223,11 @@ def _stored(file, name, tensor, numbers: Callable[[_Tensor], bytes]):
         try:
             read = numbers(tensor)
         except (PickledError, *_DAMAGED) as error:
-            raise FailedWork(f"{file}: the numbers of {name} cannot be read; the file is cut or damaged.") from error
+            raise OperationFailed(
+                f"{file}: the numbers of {name} cannot be read; the file is cut or damaged."
+            ) from error
         if len(read) != tensor.storage.count * tensor.storage.type.size:
-            raise FailedWork(f"{file}: the numbers of {name} are cut.")
+            raise OperationFailed(f"{file}: the numbers of {name} are cut.")
         return tensor.view(np.frombuffer(read, "<f4"))
 
     return StoredArray(tensor.shape, tensor.storage.type.name, content)

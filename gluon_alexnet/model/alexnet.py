@@ -34,18 +34,18 @@ class LowerLayers(mx.gluon.HybridBlock):
         if self._network.channel_std is not None:
             colours = zip(F.split(x, num_outputs=3, axis=1), self._network.channel_std)
             x = F.concat(*(colour / std for colour, std in colours), dim=1)
-        before, after = self._network.conv1.border
+        before, after = self._network.conv1.padding
         if before != after:  # a border that is the same on all sides is the convolution's own
             x = F.pad(x, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, before, after, before, after))
         x = self.conv1(x)  # 96×55×55
         if self._network.relu_before_normalization:
-            x = _neuron(F, x, self._network)
+            x = _activation(F, x, self._network)
         if self.norm1 is not None:
             x = self.norm1(x)
         x = self.pool1(x)  # 96×27×27
         if not self._network.relu_before_normalization:
-            x = _neuron(F, x, self._network)
-        x = _neuron(F, self.conv2(x), self._network)  # 256×27×27
+            x = _activation(F, x, self._network)
+        x = _activation(F, self.conv2(x), self._network)  # 256×27×27
         if self.norm2 is not None:
             x = self.norm2(x)
         if self.map_norm2 is not None:
@@ -72,13 +72,13 @@ class UpperLayers(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F, x):  # 256×13×13, both columns
         if self.conv3 is not None:
-            x = _neuron(F, self.conv3(x), self._network)  # 384×13×13
+            x = _activation(F, self.conv3(x), self._network)  # 384×13×13
         if self.conv4 is not None:
-            x = _neuron(F, self.conv4(x), self._network)  # 384×13×13
+            x = _activation(F, self.conv4(x), self._network)  # 384×13×13
         if self.norm5 is not None:  # 256×13×13
-            return _neuron(F, self.pool5(self.norm5(self.conv5(x))), self._network)
+            return _activation(F, self.pool5(self.norm5(self.conv5(x))), self._network)
         if self.conv5 is not None:
-            x = _neuron(F, self.conv5(x), self._network)  # 256×13×13
+            x = _activation(F, self.conv5(x), self._network)  # 256×13×13
         return self.pool5(x)  # 256×6×6
 
 
@@ -92,7 +92,7 @@ class SixthLayer(mx.gluon.HybridBlock):
             self.conv6 = _convolution("conv6", network, network.convolutions()[-2][1].kernels, columns)
 
     def hybrid_forward(self, F, x):  # 256×6×6, both columns
-        return _neuron(F, self.conv6(x), self._network)  # 256×6×6
+        return _activation(F, self.conv6(x), self._network)  # 256×6×6
 
 
 class ApartDense(mx.gluon.HybridBlock):
@@ -124,7 +124,7 @@ class Hidden(mx.gluon.HybridBlock):
         super().__init__(prefix="", **kwargs)
         self._network, self._linear = network, name == "bottleneck"
         layer = getattr(network, name)
-        outputs, std = layer.neurons * columns // network.columns, layer.weight_deviation
+        outputs, std = layer.neurons * columns // network.columns, layer.weight_std
         with self.name_scope():
             if columns > 1 and not layer.both_columns:
                 self.dense = ApartDense(outputs, inputs, columns, std, layer.bias, prefix=f"{name}_")
@@ -142,8 +142,8 @@ class Hidden(mx.gluon.HybridBlock):
         if self._linear:
             return self.dense(x)
         if self._network.dropout_before:
-            return _neuron(F, self.dense(self.dropout(x)), self._network)
-        return self.dropout(_neuron(F, self.dense(x), self._network))
+            return _activation(F, self.dense(self.dropout(x)), self._network)
+        return self.dropout(_activation(F, self.dense(x), self._network))
 
 
 class AlexNet(mx.gluon.HybridBlock):
@@ -182,7 +182,7 @@ def output_layer(network: schema.Network, classes: int):
     return nn.Dense(
         classes,
         in_units=network.hidden()[-1][1].neurons,
-        weight_initializer=mx.init.Normal(network.fc8_weight_deviation),
+        weight_initializer=mx.init.Normal(network.fc8_weight_std),
         bias_initializer=mx.init.Constant(network.fc8_bias),
         prefix="fc8_",
     )
@@ -210,10 +210,10 @@ def _convolution(name, network, maps_below, columns):
         layer.size,
         layer.stride,
         # Borders that differ between sides are padded before the convolution.
-        layer.border[0] if layer.border[0] == layer.border[1] else 0,
+        layer.padding[0] if layer.padding[0] == layer.padding[1] else 0,
         groups=1 if layer.both_columns else columns,
         in_channels=maps_below if layer.both_columns else maps_below * columns // network.columns,
-        weight_initializer=mx.init.Normal(layer.weight_deviation),
+        weight_initializer=mx.init.Normal(layer.weight_std),
         bias_initializer=mx.init.Constant(layer.bias),
         prefix=f"{name}_",
     )
@@ -229,5 +229,5 @@ def _normalization(network, layer, columns, fast):
     return ResponseNormalization(network.normalization, columns, layer.kernels * columns // network.columns, fast)
 
 
-def _neuron(F, x, network):
-    return F.Activation(x, act_type=network.neuron)
+def _activation(F, x, network):
+    return F.Activation(x, act_type=network.activation)

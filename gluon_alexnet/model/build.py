@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..backend import mx
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from ..recipes.layer_graph import LayerGraph
 from ..recipes.schema import Net
 from . import alexnet, column_parallel, graph_shapes, layer_graph, lrn_cpu
@@ -42,11 +42,11 @@ def place(network: Net, classes: int, contexts: Sequence, fast: bool = False):
 
 
 def check_classes(network: Net, classes: int) -> None:
-    """Raise WrongUse where a graph, which says how many outputs it has, has not one for each class."""
+    """Raise InvalidRequest where a graph, which says how many outputs it has, has not one for each class."""
     if isinstance(network, LayerGraph):
         outputs = graph_shapes.outputs(network)
         if outputs != classes:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{network.source} gives {outputs} outputs ({network.cost.layer}) and the data set has {classes} "
                 "classes: change outputs= in a copy of the file."
             )
@@ -88,13 +88,14 @@ def join(network: Net, parts: Sequence[dict]) -> dict:
 def first_kernels(network: Net, parameters: dict) -> np.ndarray:
     """Kernels of layer 1, (kernels, 3, size, size), the columns one after the other.
 
-    Of a graph, those of its convolutions that read the image. Raises WrongUse where none does, or their sizes differ.
+    Of a graph, those of its convolutions that read the image. Raises InvalidRequest where none does, or their sizes
+    differ.
     """
     if not isinstance(network, LayerGraph):
         return parameters["conv1_weight"].asnumpy()
     found = [parameters[name].asnumpy() for name in layer_graph.first_weights(network)]
     if not found or len({kernels.shape[1:] for kernels in found}) > 1:
-        raise WrongUse(f"{network.source} has no first layer of kernels of one size that read the image.")
+        raise InvalidRequest(f"{network.source} has no first layer of kernels of one size that read the image.")
     return np.concatenate(found)
 
 

@@ -17,7 +17,7 @@ from .alexnet import LowerLayers, UpperLayers, set_parameters
 
 
 class Classifier(mx.gluon.HybridBlock):
-    """A recipe's net from raw pictures to probabilities, in one graph.
+    """A recipe's net from raw images to probabilities, in one graph.
 
     Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: (N, classes), softmax, or what a graph's cost reads.
     """
@@ -35,7 +35,7 @@ class Classifier(mx.gluon.HybridBlock):
 
 
 class ConvolutionalPart(mx.gluon.HybridBlock):
-    """AlexNet from raw pictures to the last pooling, in one graph: a net to fine-tune from, without a classifier.
+    """AlexNet from raw images to the last pooling, in one graph: a net to fine-tune from, without a classifier.
 
     Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: pool5, (N, 256, 6, 6).
     """
@@ -84,15 +84,15 @@ def _filled(classifier, parameters, context):
 
 
 def count_parameters(block) -> int:
-    """Weights and biases of a net over raw pictures; an int8 net's ranges are none."""
+    """Weights and biases of a net over raw images; an int8 net's ranges are none."""
     arrays = {name: parameter.list_data()[0] for name, parameter in block.collect_params().items()}
     return sum(array.size for name, array in arrays.items() if not name.endswith(("mean", "_min", "_max")))
 
 
 def classify_with(block, context) -> Callable[[np.ndarray], np.ndarray]:
-    """A block over raw pictures as a function of uint8 (M, height, width, 3)."""
+    """A block over raw images as a function of uint8 (M, height, width, 3)."""
 
-    def classify(pictures):
-        return block(mx.nd.array(network_order(pictures), ctx=context)).asnumpy()
+    def classify(images):
+        return block(mx.nd.array(network_order(images), ctx=context)).asnumpy()
 
     return classify

@@ -59,12 +59,12 @@ class ColumnParallel(mx.gluon.Block):
         maps = [column.upper(own) for column, own in zip(self.columns, maps)]
         if self._sixth:
             maps = [column.sixth(joined) for column, joined in zip(self.columns, self._exchange(maps))]
-        activities = maps
+        activations = maps
         for name, layer in self._hidden:
             if layer.both_columns:
-                activities = self._exchange(activities)
-            activities = [getattr(column, name)(read) for column, read in zip(self.columns, activities)]
-        return self.columns[0].fc8(self._gather(activities, self.contexts[0]))
+                activations = self._exchange(activations)
+            activations = [getattr(column, name)(read) for column, read in zip(self.columns, activations)]
+        return self.columns[0].fc8(self._gather(activations, self.contexts[0]))
 
     def _exchange(self, parts):
         return [self._gather(parts, context) for context in self.contexts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..errors import WrongUse as InvalidRequest
+from ..errors import InvalidRequest as InvalidRequest
 from ..recipes import layer_graph as graphs
 
 LARGEST = 2**31 - 1  # numbers in one array: MXNet 1.9.1 counts them in 32 bits

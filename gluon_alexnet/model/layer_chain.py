@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Union
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Layer:
 def read(symbol: Any, size: int) -> list[Layer]:
     """The layers of a graph from ``data`` (N, 3, size, size) to its last output, in order.
 
-    symbol: an MXNet symbol as `export` or an import wrote it. Raises WrongUse, naming the operator, where the
+    symbol: an MXNet symbol as `export` or an import wrote it. Raises InvalidRequest, naming the operator, where the
     graph is no chain of the layers above.
     """
     return list(_Reader(symbol, size).layers())
@@ -142,7 +142,7 @@ def read(symbol: Any, size: int) -> list[Layer]:
 class _Reader:
     def __init__(self, symbol, size):
         if "data" not in symbol.list_inputs():
-            raise WrongUse("The graph has no input named data.")
+            raise InvalidRequest("The graph has no input named data.")
         self._nodes = json.loads(symbol.tojson())["nodes"]
         self._consumers: dict[int, list[int]] = {}
         for number, node in enumerate(self._nodes):
@@ -166,7 +166,7 @@ class _Reader:
             if name in seen and name != self._weighted:
                 name = f"{name.rstrip('0123456789')}_{self._weighted}"
             if name in seen:
-                raise WrongUse(f"The graph has the layer {name} twice.")
+                raise InvalidRequest(f"The graph has the layer {name} twice.")
             seen.add(name)
             yield Layer(name, kind, self._shape(after)[1:], self._output(after))
             at = after
@@ -177,12 +177,12 @@ class _Reader:
         if len(consumers) == 2 and self._nodes[consumers[0]]["op"] == "square":
             return self._map_norm(consumers)
         if len(consumers) != 1:
-            raise WrongUse(f"{self._nodes[at]['name']} is read by {len(consumers)} layers: the net is no chain.")
+            raise InvalidRequest(f"{self._nodes[at]['name']} is read by {len(consumers)} layers: the net is no chain.")
         (number,) = consumers
         node = self._nodes[number]
         read = getattr(self, f"_read_{node['op'].lstrip('_')}", None)
         if read is None:
-            raise WrongUse(f"{node['name']} is a {node['op']}, which no layer of an AlexNet is.")
+            raise InvalidRequest(f"{node['name']} is a {node['op']}, which no layer of an AlexNet is.")
         return read(number, node, node.get("attrs", {}))
 
     def _read_broadcast_sub(self, number, node, settings):
@@ -192,12 +192,12 @@ class _Reader:
         """The colours apart, each divided, and together again."""
         colours = self._consumers.get(number, [])
         if len(colours) != 3 or {self._nodes[colour]["op"] for colour in colours} != {"_div_scalar"}:
-            raise WrongUse(f"{node['name']} splits what is not put together again as it was.")
+            raise InvalidRequest(f"{node['name']} splits what is not put together again as it was.")
         joined = {self._next(colour, "Concat") for colour in colours}
         last = joined.pop()
         order = [source for source, *_ in self._nodes[last]["inputs"]]
         if joined or order != sorted(colours, key=lambda colour: self._nodes[colour]["inputs"][0][1]):
-            raise WrongUse(f"{node['name']} splits what is not put together again as it was.")
+            raise InvalidRequest(f"{node['name']} splits what is not put together again as it was.")
         return "scale", Divide(tuple(float(self._nodes[colour]["attrs"]["scalar"]) for colour in order)), last
 
     def _constant(self, node):
@@ -207,8 +207,8 @@ class _Reader:
     def _read_Pad(self, number, node, settings):
         top, bottom, left, right = _integers(settings["pad_width"])[4:]
         if settings["mode"] != "constant" or float(settings.get("constant_value", 0)) != 0:
-            raise WrongUse(f"{node['name']} pads with something else than zeros.")
-        return "border", Pad(left, right, top, bottom), number
+            raise InvalidRequest(f"{node['name']} pads with something else than zeros.")
+        return "padding", Pad(left, right, top, bottom), number
 
     def _read_Convolution(self, number, node, settings):
         name = _layer_name(node, "_fwd")
@@ -217,7 +217,7 @@ class _Reader:
         settings = {**usual, **settings}
         kernel, steps, sides, gaps = (_integers(settings[key]) for key in ("kernel", *usual))
         if any(len(set(pair)) > 1 for pair in (kernel, steps, sides)) or set(gaps) != {1}:
-            raise WrongUse(f"{name} is no convolution of square windows without gaps.")
+            raise InvalidRequest(f"{name} is no convolution of square windows without gaps.")
         size, stride, padding = kernel[0], steps[0], sides[0]
         groups, below = int(settings.get("num_group", 1)), self._shape(node["inputs"][0][0])[1]
         kind = Convolution(below, int(settings["num_filter"]), size, stride, padding, groups)
@@ -231,7 +231,7 @@ class _Reader:
 
     def _read_Activation(self, number, node, settings):
         if settings["act_type"] not in ("relu", "tanh"):
-            raise WrongUse(f"{node['name']} is the activation {settings['act_type']}; relu and tanh are known.")
+            raise InvalidRequest(f"{node['name']} is the activation {settings['act_type']}; relu and tanh are known.")
         return f"{settings['act_type']}{self._weighted[-1]}", Activation(settings["act_type"]), number
 
     def _read_Reshape(self, number, node, settings):
@@ -260,14 +260,14 @@ class _Reader:
         size = _integers(settings["kernel"])[0]
         alpha, beta = (float(self._nodes[node]["attrs"]["scalar"]) for node in (times, power))
         if quotient not in consumers or float(self._nodes[plus]["attrs"]["scalar"]) != 1:
-            raise WrongUse(f"{self._nodes[square]['name']} begins no normalisation that is known.")
+            raise InvalidRequest(f"{self._nodes[square]['name']} begins no normalisation that is known.")
         return f"map_norm{self._weighted[-1]}", MapNorm(size, alpha, beta), quotient
 
     def _read_Pooling(self, number, node, settings):
         (size, width), (stride, across) = _integers(settings["kernel"]), _integers(settings["stride"])
         odd = settings["pool_type"] != "max" or settings.get("global_pool") == "True" or any(_integers(settings["pad"]))
         if odd or (size, stride) != (width, across):
-            raise WrongUse(f"{node['name']} is no max-pooling over square windows without padding.")
+            raise InvalidRequest(f"{node['name']} is no max-pooling over square windows without padding.")
         return f"pool{self._weighted[-1]}", Pooling(size, stride, settings.get("pooling_convention") == "full"), number
 
     def _read_Flatten(self, number, node, settings):
@@ -278,7 +278,7 @@ class _Reader:
         above = self._consumers.get(number, [])
         published = len(above) == 1 and self._nodes[above[0]]["op"] == "_mul_scalar"
         if published and abs(float(self._nodes[above[0]]["attrs"]["scalar"]) - (1 - p)) > 1e-9:
-            raise WrongUse(f"{node['name']} drops {p:g} and is not scaled by what is kept.")
+            raise InvalidRequest(f"{node['name']} drops {p:g} and is not scaled by what is kept.")
         return f"dropout{self._weighted[-1]}", Dropout(p, inverted=not published), above[0] if published else number
 
     def _read_softmax(self, number, node, settings):
@@ -287,7 +287,7 @@ class _Reader:
     def _next(self, number, operator):
         consumers = self._consumers.get(number, [])
         if len(consumers) != 1 or self._nodes[consumers[0]]["op"] != operator:
-            raise WrongUse(f"{self._nodes[number]['name']} is not followed by {operator} alone.")
+            raise InvalidRequest(f"{self._nodes[number]['name']} is not followed by {operator} alone.")
         return consumers[0]
 
     def _output(self, number):
@@ -304,7 +304,7 @@ _LRN_DEFAULTS = {"alpha": 1e-4, "beta": 0.75, "knorm": 2.0}  # MXNet's own
 def _layer_name(node, end):
     name = node["name"][: -len(end)] if node["name"].endswith(end) else node["name"]
     if not name or not name[-1].isdigit():
-        raise WrongUse(f"{node['name']} has not the name of a layer, such as conv1 or fc6.")
+        raise InvalidRequest(f"{node['name']} has not the name of a layer, such as conv1 or fc6.")
     return name
 
 

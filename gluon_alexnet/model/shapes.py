@@ -15,7 +15,7 @@ def convolution_outputs(network: Network) -> int:
     for name, layer in network.convolutions():
         if name == "conv6":
             size = _pooled(size, network)
-        size = (size + sum(layer.border) - layer.size) // layer.stride + 1
+        size = (size + sum(layer.padding) - layer.size) // layer.stride + 1
         if name in ("conv1", "conv2"):
             size = _pooled(size, network)
     if network.conv6 is None:

@@ -18,21 +18,21 @@ SETTLED = (
     "printed.",
     "The colour shift multiplies by the square roots of the eigenvalues, as the 2012 code does; printed are the "
     "eigenvalues.",
-    "The centre of the mean picture is subtracted from every crop, wherever the crop lies.",
+    "The centre of the mean image is subtracted from every crop, wherever the crop lies.",
     'Biases do not decay; the learning rate drops after 5 epochs without a new minimum where the paper says "when the '
     'validation error rate stopped improving".',
 )
-_GROUPS = {"network": "", "augmentation": "training pictures: ", "learning": "learning: "}
+_GROUPS = {"network": "", "augmentation": "training images: ", "learning": "learning: "}
 _WORDS = {
-    "weight_deviation": "standard deviation of the initial weights",
+    "weight_std": "standard deviation of the initial weights",
     "bias": "initial bias",
-    "border": "zeros left and top, right and bottom",
+    "padding": "zeros left and top, right and bottom",
     "normalization": "response normalisation",
     "map_normalization": "a second normalisation, within each map of conv2",
     "relu_before_normalization": "ReLU before the normalisation of conv1",
     "dropout_before": "dropout of what fc6 and fc7 read, rather than of what they give",
     "inverted_dropout": "inverted dropout: kept outputs are doubled in training, rather than halved in test",
-    "channel_mean": "red, green and blue subtracted in place of the data's mean picture",
+    "channel_mean": "red, green and blue subtracted in place of the data's mean image",
     "channel_std": "red, green and blue that the colours are divided by",
     "rate_steps": "epochs after which the rate drops, set by hand",
 }

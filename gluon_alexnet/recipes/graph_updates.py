@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import WrongUse as InvalidRequest
+from ..errors import InvalidRequest as InvalidRequest
 
 SCHEDULES = ("default", "linear", "exp", "dexp", "jdexp")
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Optional
 
-from ..errors import WrongUse as InvalidRequest
+from ..errors import InvalidRequest as InvalidRequest
 
 # Functions of a value x, and how many numbers they take.
 NEURONS = {

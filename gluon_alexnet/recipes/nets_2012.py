@@ -21,7 +21,7 @@ def _changed(network: Network, layers: dict[str, dict], **changes) -> Network:
 # The paper's net.
 NET_145 = _changed(
     Network(),
-    {name: {"weight_deviation": 0.03} for name in ("conv3", "conv4", "conv5")},
+    {name: {"weight_std": 0.03} for name in ("conv3", "conv4", "conv5")},
     normalization=ResponseNormalization(alpha_divided_by_n=True),
     relu_before_normalization=False,
     map_normalization=MapNormalization(),
@@ -37,7 +37,7 @@ NET_145_HALF = _changed(
 # Pooling without overlap; its sizes round up, 55 → 28 → 26 → 13 → 11 → 6.
 NET_147 = _changed(
     NET_145,
-    {"conv2": {"border": (1, 1)}, "conv5": {"border": (0, 0)}, "pooling": {"size": 2, "round_up": True}},
+    {"conv2": {"padding": (1, 1)}, "conv5": {"padding": (0, 0)}, "pooling": {"size": 2, "round_up": True}},
 )
 
 NET_148 = replace(NET_145, normalization=None, map_normalization=None)  # no normalisation of either kind
@@ -56,6 +56,6 @@ NET_150 = _changed(
 )
 
 # CNN*: a sixth convolutional layer on the last pooling.
-NET_146 = replace(NET_145, conv6=Convolution(256, 3, border=(1, 1), both_columns=True, bias=1.0, weight_deviation=0.03))
+NET_146 = replace(NET_145, conv6=Convolution(256, 3, padding=(1, 1), both_columns=True, bias=1.0, weight_std=0.03))
 
 NET_146_2011 = replace(NET_146, bottleneck=FullyConnected(2048, bias=0.0))  # for the 21,843 classes of Fall 2011

@@ -25,9 +25,9 @@ def _as_run(name, steps, conv1_slow_after, conv1_frozen_after, epochs):
         name,
         network=replace(
             network,
-            conv3=replace(network.conv3, weight_deviation=0.03),
-            conv4=replace(network.conv4, weight_deviation=0.03),
-            conv5=replace(network.conv5, weight_deviation=0.03),
+            conv3=replace(network.conv3, weight_std=0.03),
+            conv4=replace(network.conv4, weight_std=0.03),
+            conv5=replace(network.conv5, weight_std=0.03),
             normalization=ResponseNormalization(alpha_divided_by_n=True),
             relu_before_normalization=False,
             map_normalization=MapNormalization(),
@@ -51,27 +51,27 @@ AS_RUN_2010 = _as_run("as-run-2010", (23, 51, 78), 68, 72, 93)
 
 # An eighth of every layer, for demonstrations on a CPU. The initial deviations grow by about the
 # square root of 8, because a neuron has 8 times fewer inputs; in conv1 it has as many as ever.
-_NARROW_DEVIATION = 0.03
+_NARROW_STD = 0.03
 
 
 NARROW = Recipe(
     "narrow",
     network=Network(
-        conv1=Convolution(kernels=12, size=11, stride=4, border=(0, 3), both_columns=True),
-        conv2=Convolution(kernels=32, size=5, border=(2, 2), bias=1.0, weight_deviation=_NARROW_DEVIATION),
-        conv3=Convolution(kernels=48, size=3, border=(1, 1), both_columns=True, weight_deviation=_NARROW_DEVIATION),
-        conv4=Convolution(kernels=48, size=3, border=(1, 1), bias=1.0, weight_deviation=_NARROW_DEVIATION),
-        conv5=Convolution(kernels=32, size=3, border=(1, 1), bias=1.0, weight_deviation=_NARROW_DEVIATION),
-        fc6=FullyConnected(neurons=512, weight_deviation=_NARROW_DEVIATION),
-        fc7=FullyConnected(neurons=512, weight_deviation=_NARROW_DEVIATION),
-        fc8_weight_deviation=_NARROW_DEVIATION,
+        conv1=Convolution(kernels=12, size=11, stride=4, padding=(0, 3), both_columns=True),
+        conv2=Convolution(kernels=32, size=5, padding=(2, 2), bias=1.0, weight_std=_NARROW_STD),
+        conv3=Convolution(kernels=48, size=3, padding=(1, 1), both_columns=True, weight_std=_NARROW_STD),
+        conv4=Convolution(kernels=48, size=3, padding=(1, 1), bias=1.0, weight_std=_NARROW_STD),
+        conv5=Convolution(kernels=32, size=3, padding=(1, 1), bias=1.0, weight_std=_NARROW_STD),
+        fc6=FullyConnected(neurons=512, weight_std=_NARROW_STD),
+        fc7=FullyConnected(neurons=512, weight_std=_NARROW_STD),
+        fc8_weight_std=_NARROW_STD,
     ),
     learning=Learning(batch_size=32, epochs=10),
 )
 
 
 def _he(inputs: int) -> float:
-    """The deviation that keeps the size of activities through a ReLU (He et al. 2015): there is no normalisation."""
+    """The deviation that keeps the size of activations through a ReLU (He et al. 2015): there is no normalisation."""
     return round((2 / inputs) ** 0.5, 4)
 
 
@@ -81,13 +81,13 @@ ONE_WEIRD_TRICK = Recipe(
     "one-weird-trick",
     network=Network(
         columns=1,
-        conv1=Convolution(64, 11, 4, border=(2, 2), both_columns=True, weight_deviation=_he(11 * 11 * 3)),
-        conv2=Convolution(192, 5, border=(2, 2), weight_deviation=_he(5 * 5 * 64)),
-        conv3=Convolution(384, 3, border=(1, 1), both_columns=True, weight_deviation=_he(3 * 3 * 192)),
-        conv4=Convolution(256, 3, border=(1, 1), weight_deviation=_he(3 * 3 * 384)),
-        conv5=Convolution(256, 3, border=(1, 1), weight_deviation=_he(3 * 3 * 256)),
-        fc6=FullyConnected(4096, bias=0.0, weight_deviation=_he(256 * 6 * 6)),
-        fc7=FullyConnected(4096, bias=0.0, weight_deviation=_he(4096)),
+        conv1=Convolution(64, 11, 4, padding=(2, 2), both_columns=True, weight_std=_he(11 * 11 * 3)),
+        conv2=Convolution(192, 5, padding=(2, 2), weight_std=_he(5 * 5 * 64)),
+        conv3=Convolution(384, 3, padding=(1, 1), both_columns=True, weight_std=_he(3 * 3 * 192)),
+        conv4=Convolution(256, 3, padding=(1, 1), weight_std=_he(3 * 3 * 384)),
+        conv5=Convolution(256, 3, padding=(1, 1), weight_std=_he(3 * 3 * 256)),
+        fc6=FullyConnected(4096, bias=0.0, weight_std=_he(256 * 6 * 6)),
+        fc7=FullyConnected(4096, bias=0.0, weight_std=_he(4096)),
         normalization=None,
         dropout_before=True,
         inverted_dropout=True,

@@ -10,16 +10,26 @@ import typing
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from . import layer_graph
 from .graph_updates import Update
 from .layer_graph import LayerGraph
 
+FORMAT_VERSION = 3  # of a run, whose recipe.json holds a recipe: 1 had no layer rates, 2 had the names below
+OLD_NAMES = {
+    "border": "padding",
+    "weight_deviation": "weight_std",
+    "fc8_weight_deviation": "fc8_weight_std",
+    "neuron": "activation",
+    "colour_deviation": "colour_std",
+    "rate": "learning_rate",
+}
+
 
 def require(condition: bool, sentence: str, owner: object) -> None:
-    """Raise WrongUse, naming the class of ``owner``, unless the condition holds."""
+    """Raise InvalidRequest, naming the class of ``owner``, unless the condition holds."""
     if not condition:
-        raise WrongUse(f"{type(owner).__name__}: {sentence}.")
+        raise InvalidRequest(f"{type(owner).__name__}: {sentence}.")
 
 
 @dataclass(frozen=True)
@@ -29,17 +39,17 @@ class Convolution:
     kernels: int  # of all columns together
     size: int  # height and width of a kernel, pixels
     stride: int = 1  # pixels between neighbouring neurons
-    border: tuple[int, int] = (0, 0)  # zeros added (left and top, right and bottom), pixels
+    padding: tuple[int, int] = (0, 0)  # zeros added (left and top, right and bottom), pixels
     both_columns: bool = False  # reads the maps of every column, or those of its own only
-    weight_deviation: float = 0.01  # standard deviation of the initial weights, mean 0 (Sec. 5)
+    weight_std: float = 0.01  # standard deviation of the initial weights, mean 0 (Sec. 5)
     bias: float = 0.0  # initial bias (Sec. 5)
 
     def __post_init__(self):
         require(
             self.kernels > 0 and self.size > 0 and self.stride > 0, "kernels, size and stride must be positive", self
         )
-        require(len(self.border) == 2 and min(self.border) >= 0, "border must be two numbers, 0 or more", self)
-        require(self.weight_deviation > 0, "weight_deviation must be positive", self)
+        require(len(self.padding) == 2 and min(self.padding) >= 0, "padding must be two numbers, 0 or more", self)
+        require(self.weight_std > 0, "weight_std must be positive", self)
 
 
 @dataclass(frozen=True)
@@ -47,13 +57,13 @@ class FullyConnected:
     """A hidden fully-connected layer (Sec. 3.5)."""
 
     neurons: int  # of all columns together
-    weight_deviation: float = 0.01  # standard deviation of the initial weights (Sec. 5)
+    weight_std: float = 0.01  # standard deviation of the initial weights (Sec. 5)
     bias: float = 1.0  # initial bias of the hidden layers (Sec. 5)
     both_columns: bool = True  # reads every column, or its own only, as in net #150 of the 2012 code
 
     def __post_init__(self):
         require(self.neurons > 0, "neurons must be positive", self)
-        require(self.weight_deviation > 0, "weight_deviation must be positive", self)
+        require(self.weight_std > 0, "weight_std must be positive", self)
 
 
 @dataclass(frozen=True)
@@ -103,19 +113,19 @@ class Network:
     columns: int = 2  # GPUs the kernels are spread over (Sec. 3.2)
     input_size: int = 224  # height and width of the input, pixels
     # 224 gives 55 only if the last window overruns the image: by 3 pixels right and bottom in the 2012 code.
-    conv1: Convolution = Convolution(kernels=96, size=11, stride=4, border=(0, 3), both_columns=True)
-    conv2: Convolution = Convolution(kernels=256, size=5, border=(2, 2), bias=1.0)
+    conv1: Convolution = Convolution(kernels=96, size=11, stride=4, padding=(0, 3), both_columns=True)
+    conv2: Convolution = Convolution(kernels=256, size=5, padding=(2, 2), bias=1.0)
     # None leaves a layer out (Sec. 7).
-    conv3: Optional[Convolution] = Convolution(kernels=384, size=3, border=(1, 1), both_columns=True)
-    conv4: Optional[Convolution] = Convolution(kernels=384, size=3, border=(1, 1), bias=1.0)
-    conv5: Optional[Convolution] = Convolution(kernels=256, size=3, border=(1, 1), bias=1.0)
+    conv3: Optional[Convolution] = Convolution(kernels=384, size=3, padding=(1, 1), both_columns=True)
+    conv4: Optional[Convolution] = Convolution(kernels=384, size=3, padding=(1, 1), bias=1.0)
+    conv5: Optional[Convolution] = Convolution(kernels=256, size=3, padding=(1, 1), bias=1.0)
     conv6: Optional[Convolution] = None  # the sixth layer of CNN*, on top of the last pooling (Sec. 6)
     fc6: FullyConnected = FullyConnected(neurons=4096)
     fc7: FullyConnected = FullyConnected(neurons=4096)
     bottleneck: Optional[FullyConnected] = None  # a linear layer between fc7 and fc8, as in net #146 for 21,843 classes
-    fc8_weight_deviation: float = 0.01  # Sec. 5
+    fc8_weight_std: float = 0.01  # Sec. 5
     fc8_bias: float = 0.0  # Sec. 5
-    neuron: str = "relu"  # or "tanh" (Sec. 3.1)
+    activation: str = "relu"  # or "tanh" (Sec. 3.1)
     normalization: Optional[ResponseNormalization] = ResponseNormalization()  # after layers 1 and 2
     relu_before_normalization: bool = True  # in layer 1; the 2012 code has conv, LRN, pool, ReLU there
     map_normalization: Optional[MapNormalization] = None  # in layer 2, after LRN
@@ -135,7 +145,7 @@ class Network:
             numbers = getattr(self, name)
             require(numbers is None or len(numbers) == 3, f"{name} must be three numbers, red, green and blue", self)
         require(self.channel_std is None or min(self.channel_std) > 0, "channel_std must be positive", self)
-        require(self.neuron in ("relu", "tanh"), f"neuron must be relu or tanh, not {self.neuron!r}", self)
+        require(self.activation in ("relu", "tanh"), f"activation must be relu or tanh, not {self.activation!r}", self)
         require(not self.normalization5 or self.normalization is not None, "there is no normalisation to repeat", self)
         shared = [layer.kernels for _, layer in self.convolutions()] + [layer.neurons for _, layer in self.hidden()]
         require(not any(n % self.columns for n in shared), f"{self.columns} columns must divide each layer", self)
@@ -153,15 +163,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training picture (Sec. 4.1). Its crop is the network's input size."""
+    """What is done to a training image (Sec. 4.1). Its crop is the network's input size."""
 
     mirror: bool = True  # horizontal reflection with probability 1/2
-    colour_deviation: float = 0.1  # standard deviation of alpha, the factors of the colour shift
-    colour_divisor: float = 1.0  # what a shifted picture is divided by: 1.1 in the 2012 code
+    colour_std: float = 0.1  # standard deviation of alpha, the factors of the colour shift
+    colour_divisor: float = 1.0  # what a shifted image is divided by: 1.1 in the 2012 code
     colour_epochs: Optional[int] = None  # epochs with the colour shift, from the first; None: all
 
     def __post_init__(self):
-        require(self.colour_deviation >= 0, "colour_deviation must not be negative", self)
+        require(self.colour_std >= 0, "colour_std must not be negative", self)
         require(self.colour_divisor > 0, "colour_divisor must be positive", self)
         require(self.colour_epochs is None or self.colour_epochs > 0, "colour_epochs must be positive", self)
 
@@ -197,7 +207,7 @@ class Learning:
     batch_size: int = 128  # images
     momentum: float = 0.9
     weight_decay: float = 0.0005  # of weights; biases do not decay
-    rate: float = 0.01  # initial learning rate of all layers' weights
+    learning_rate: float = 0.01  # initial learning rate of all layers' weights
     # "An equal learning rate for all layers": None is the weights' rate. In the 2012 code biases had one that stayed.
     bias_rate: Optional[float] = None
     rate_divisor: float = 10.0  # what the rate is divided by when it drops
@@ -219,7 +229,7 @@ class Learning:
         require(self.batch_size > 0, "batch_size must be positive", self)
         require(0 <= self.momentum < 1, "momentum must be 0 or more and below 1", self)
         require(self.weight_decay >= 0, "weight_decay must not be negative", self)
-        for name in ("rate", "bias_rate", "conv1_slow_rate"):
+        for name in ("learning_rate", "bias_rate", "conv1_slow_rate"):
             value = getattr(self, name)
             require(value is None or 0 < value < float("inf"), f"{name} must be a positive number", self)
         require(self.rate_divisor > 1, "rate_divisor must be above 1", self)
@@ -246,9 +256,11 @@ class Recipe:
 
     @property
     def alexnet(self) -> Network:
-        """The network, where it is the paper's in one of its forms. Raises WrongUse where it is a layer graph."""
+        """The network, where it is the paper's in one of its forms. Raises InvalidRequest where it is a layer graph."""
         if isinstance(self.network, LayerGraph):
-            raise WrongUse(f"{self.name} is a net of a layer file ({self.network.source}), not one of the paper's.")
+            raise InvalidRequest(
+                f"{self.name} is a net of a layer file ({self.network.source}), not one of the paper's."
+            )
         return self.network
 
 
@@ -260,23 +272,37 @@ def to_dict(recipe: Recipe) -> dict:
     return content
 
 
-def from_dict(content: dict, older: bool = False) -> Recipe:
-    """The recipe that :func:`to_dict` wrote. Raises WrongUse where a field is missing, unknown or out of range.
+def from_dict(content: dict, version: int = FORMAT_VERSION) -> Recipe:
+    """The recipe that :func:`to_dict` wrote. Raises InvalidRequest where a field is missing, unknown or out of range.
 
-    older: written by an earlier version; fields that it did not know have their default values.
+    version: that of the run's format. Fields that an earlier one did not know have their default values.
     """
-    return _build(Recipe, content, "recipe", older)
+    older = version < FORMAT_VERSION
+    return _build(Recipe, _new_names(content) if version < 3 else content, "recipe", older)
+
+
+def _new_names(content):
+    """The fields of a recipe of version 1 or 2 under today's names."""
+    if not isinstance(content, dict):
+        return content
+    found = {}
+    for name, value in content.items():
+        new = OLD_NAMES.get(name, name)
+        if new in content and new != name:  # both: not an older version's
+            return content
+        found[new] = _new_names(value)
+    return found
 
 
 def _build(cls, content, where, older):
     if not isinstance(content, dict):
-        raise WrongUse(f"{where} must be an object with the fields of a {cls.__name__}.")
+        raise InvalidRequest(f"{where} must be an object with the fields of a {cls.__name__}.")
     hints = typing.get_type_hints(cls)
     types = {one.name: hints[one.name] for one in dataclasses.fields(cls)}
     unknown = sorted(set(content) - set(types))
     absent = [] if older else sorted(set(types) - set(content))
     if unknown or absent:
-        raise WrongUse(
+        raise InvalidRequest(
             f"{where}: "
             + "; ".join(f"{word} {names}" for word, names in (("unknown", unknown), ("missing", absent)) if names)
         )
@@ -286,7 +312,7 @@ def _build(cls, content, where, older):
 
 def _layer(_, content, where, older):
     if not isinstance(content, dict):
-        raise WrongUse(f"{where} must be an object with the fields of a layer.")
+        raise InvalidRequest(f"{where} must be an object with the fields of a layer.")
     return layer_graph.layer_from_dict(content, lambda cls, fields: _build(cls, fields, where, older))
 
 
@@ -303,10 +329,10 @@ def _value(kind, value, where, older):
             build = _layer if item is layer_graph.Layer else _build
             return tuple(build(item, one, f"{where}[{place}]", older) for place, one in enumerate(value))
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, item) for v in value):
-            raise WrongUse(f"{where} must be a list of {item.__name__}, not {value!r}.")
+            raise InvalidRequest(f"{where} must be a list of {item.__name__}, not {value!r}.")
         return tuple(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise WrongUse(f"{where} must be of type {kind.__name__}, not {value!r}.")
+        raise InvalidRequest(f"{where} must be of type {kind.__name__}, not {value!r}.")
     return value

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from .schema import Convolution, Network, Pooling, Recipe
 
 
@@ -63,14 +63,12 @@ def _six_conv(network: Network) -> Network | None:
     if network.conv6 is not None:
         return None
     below = network.convolutions()[-1][1]  # as wide as the layer below: 256 in the paper
-    sixth = Convolution(
-        below.kernels, 3, border=(1, 1), both_columns=True, bias=1.0, weight_deviation=below.weight_deviation
-    )
+    sixth = Convolution(below.kernels, 3, padding=(1, 1), both_columns=True, bias=1.0, weight_std=below.weight_std)
     return replace(network, conv6=sixth)
 
 
 def _no_colour_shift(recipe):
-    changed = replace(recipe.augmentation, colour_deviation=0.0, colour_divisor=1.0, colour_epochs=None)
+    changed = replace(recipe.augmentation, colour_std=0.0, colour_divisor=1.0, colour_epochs=None)
     return None if changed == recipe.augmentation else replace(recipe, augmentation=changed)
 
 
@@ -82,7 +80,7 @@ VARIANTS = (
     Variant("no-lrn", "no response normalisation (Sec. 3.3)", _on_network(_no_lrn)),
     Variant("pool-2x2", "pooling of 2×2, stride 2, without overlap (Sec. 3.4)", _on_network(_pool_2x2)),
     Variant("no-cross-link", "conv3 reads its own column, too (Sec. 3.2)", _on_network(_no_cross_link)),
-    Variant("tanh", "tanh instead of ReLU (Sec. 3.1)", _on_network(lambda n: replace(n, neuron="tanh"))),
+    Variant("tanh", "tanh instead of ReLU (Sec. 3.1)", _on_network(lambda n: replace(n, activation="tanh"))),
     Variant("no-dropout", "no dropout (Sec. 4.2)", _on_network(lambda n: replace(n, dropout=0.0))),
     Variant("no-colour-shift", "crops and mirror only (Sec. 4.1)", _no_colour_shift),
     Variant("six-conv", "a sixth convolutional layer on the last pooling: CNN* (Sec. 6)", _on_network(_six_conv)),
@@ -90,19 +88,22 @@ VARIANTS = (
 
 
 def apply(recipe: Recipe, names: Sequence[str]) -> Recipe:
-    """The recipe with these changes made, in the order of ``VARIANTS``. Raises WrongUse where one contradicts it."""
+    """The recipe with these changes made, in the order of ``VARIANTS``.
+
+    Raises InvalidRequest where one contradicts it.
+    """
     known = [variant.name for variant in VARIANTS]
     for name in names:
         if name not in known:
-            raise WrongUse(f"There is no variant {name!r}; there are {', '.join(known)}.")
+            raise InvalidRequest(f"There is no variant {name!r}; there are {', '.join(known)}.")
         if list(names).count(name) > 1:
-            raise WrongUse(f"The variant {name} is named twice.")
+            raise InvalidRequest(f"The variant {name} is named twice.")
     for variant in VARIANTS:
         if variant.name in names:
             changed = variant.change(recipe)
             if changed is None:
                 already = "+".join([recipe.name, *recipe.variants])
-                raise WrongUse(
+                raise InvalidRequest(
                     f"The variant {variant.name} changes nothing in {already}: the two contradict each other."
                 )
             recipe = replace(changed, variants=(*recipe.variants, variant.name))

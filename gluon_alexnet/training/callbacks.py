@@ -9,11 +9,11 @@ from . import lr_schedule
 from .checkpoint import State
 
 
-class Supervisor:
+class TrainingCallback:
     """What goes on around a training; `train` calls these, and a subclass does what is wanted."""
 
     def save(self, state: State, best: bool) -> None:
-        """Keep the learner and the state: before and after each validation, and whenever it is asked for below."""
+        """Keep the trainer and the state: before and after each validation, and whenever it is asked for below."""
 
     def due(self) -> bool:
         """Whether to save after this step, too."""
@@ -27,7 +27,7 @@ class Supervisor:
         """A learning rate that somebody wants from now on, and who; ``save`` comes next."""
         return None
 
-    def rate_changed(self, state: State, rates: lr_schedule.Rates, by: str) -> None:
+    def rate_changed(self, state: State, rates: lr_schedule.LearningRates, by: str) -> None:
         """The rate is another one from the next step on."""
 
     def stalled(self, state: State) -> None:
@@ -35,8 +35,8 @@ class Supervisor:
 
     @contextlib.contextmanager
     def epoch(self, state: State) -> Iterator[Callable[[int, float, float], None]]:
-        """Around each epoch; gives a function of (pictures, loss, rate) for each step."""
-        yield lambda pictures, loss, rate: None
+        """Around each epoch; gives a function of (images, loss, rate) for each step."""
+        yield lambda images, loss, rate: None
 
     def epoch_done(self, state: State) -> None:
         """The last of ``state.epochs`` is new; it is saved next."""

@@ -23,13 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..atomic_files import sha256, sync, write_text
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from ..model.shapes import parameter_shapes
 from ..recipes import schema as recipes
-from .lr_schedule import ByHand
+from .lr_schedule import ManualRate
 
-# 1 had no layer rates, no rate set by hand, and no net to begin with; 2 no channel mean, and one form of dropout.
-FORMAT_VERSION = 3
+FORMAT_VERSION = recipes.FORMAT_VERSION
 KEPT = 2  # newest checkpoints kept beside the best one
 RECENT_UPDATES = 100  # what the recent loss is a running mean over
 
@@ -40,17 +39,17 @@ class State:
 
     seed: int
     step: int = 0  # updates done
-    position: int = 0  # pictures of the present epoch already gone through
+    position: int = 0  # images of the present epoch already gone through
     skipped: int = 0  # those of them that were damaged and left out
-    loss_sum: float = 0.0  # of those pictures
+    loss_sum: float = 0.0  # of those images
     seconds: float = 0.0  # spent on them
     recent_loss: float = 0.0  # mean loss of the last hundred updates or so
-    by_hand: ByHand | None = None  # a rate set while the run went on
+    manual_rate: ManualRate | None = None  # a rate set while the run went on
     epochs: list[dict] = field(default_factory=list)  # what log.jsonl says of each finished epoch
     log_bytes: int = 0  # length of log.jsonl when this was saved
 
     def count(self, loss: float, images: int) -> None:
-        """One more update, on so many pictures."""
+        """One more update, on so many images."""
         self.step += 1
         self.position += images
         self.loss_sum += loss * images
@@ -94,14 +93,14 @@ def write_description(run: Path, description: RunDescription) -> None:
 
 
 def read_description(run: Path) -> RunDescription:
-    """RUN/recipe.json. Raises WrongUse if RUN is no run, FailedWork if the file is damaged or too new."""
+    """RUN/recipe.json. Raises InvalidRequest if RUN is no run, OperationFailed if the file is damaged or too new."""
     file = run / "recipe.json"
     if not file.exists():
-        raise WrongUse(f"{run} is not a run: it has no recipe.json; `alexnet-tools train` makes runs.")
+        raise InvalidRequest(f"{run} is not a run: it has no recipe.json; `alexnet-tools train` makes runs.")
     content = _read_json(file)
     try:
         return RunDescription(
-            recipe=recipes.from_dict(content["recipe"], older=content["version"] < FORMAT_VERSION),
+            recipe=recipes.from_dict(content["recipe"], version=content["version"]),
             classes=[{"wnid": str(c["wnid"]), "name": str(c["name"])} for c in content["classes"]],
             data=str(content["data"]),
             data_digest=str(content["data_digest"]),
@@ -109,14 +108,14 @@ def read_description(run: Path) -> RunDescription:
             initialized_from=content["initialized_from"] if content["version"] > 1 else None,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise FailedWork(f"{file} is not the description of a run ({error}); start a new run.") from error
+        raise OperationFailed(f"{file} is not the description of a run ({error}); start a new run.") from error
 
 
 def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) -> Path:
     """Write a checkpoint and point RUN/latest, and RUN/best if it is the best, to it.
 
     parameters, momentum: name → NDArray, in the fused net's form. Older checkpoints but the newest
-    ``KEPT`` and the best are removed afterwards. Raises FailedWork where the disk is full; the
+    ``KEPT`` and the best are removed afterwards. Raises OperationFailed where the disk is full; the
     checkpoints already there stay.
     """
     folder = run / "checkpoints"
@@ -137,7 +136,7 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
         sync(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise FailedWork(
+        raise OperationFailed(
             f"The checkpoint of step {state.step} cannot be written to {folder}: {error.strerror}."
         ) from error
     except BaseException:
@@ -153,7 +152,7 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
 def load(checkpoint: Path) -> tuple[State, dict, dict]:
     """(state, parameters, momentum) of a checkpoint folder; arrays on cpu(0).
 
-    Raises FailedWork where a file is missing, cut or of a newer version.
+    Raises OperationFailed where a file is missing, cut or of a newer version.
     """
     from ..backend import mx
 
@@ -162,9 +161,9 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
     for name in ("parameters.params", "momentum.params"):
         file = checkpoint / name
         if not file.exists():
-            raise FailedWork(f"{file} is missing; use another checkpoint of the run.")
+            raise OperationFailed(f"{file} is missing; use another checkpoint of the run.")
         if digests.get(name) != sha256(file):
-            raise FailedWork(
+            raise OperationFailed(
                 f"{file} is damaged: its content is not what was saved; use another checkpoint of the run."
             )
         found = mx.nd.load(str(file))
@@ -175,8 +174,8 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
 def load_run(path: Path) -> tuple[RunDescription, State, dict, dict]:
     """(description, state, parameters, momentum) of a run's latest checkpoint, or of a checkpoint folder.
 
-    Raises WrongUse where the path is neither, and FailedWork as :func:`load` does or where the arrays are not those of
-    the net that the run describes.
+    Raises InvalidRequest where the path is neither, and OperationFailed as :func:`load` does or where the arrays are
+    not those of the net that the run describes.
     """
     folder = find_checkpoint(path)
     description = read_description(run_of(folder))
@@ -200,19 +199,19 @@ def is_running(run: Path) -> bool:
 def ask_rate(run: Path, rate: float, by: str) -> Path:
     """Ask the process that trains this run for a learning rate; returns the file that is gone once it is taken."""
     file = run / "rate.json"
-    write_text(file, json.dumps({"version": FORMAT_VERSION, "rate": rate, "by": by}) + "\n")
+    write_text(file, json.dumps({"version": FORMAT_VERSION, "learning_rate": rate, "by": by}) + "\n")
     return file
 
 
 def asked_rate(run: Path) -> tuple[float, str] | None:
-    """(rate, who asked) of :func:`ask_rate`, or None. Raises FailedWork where the file is damaged."""
+    """(rate, who asked) of :func:`ask_rate`, or None. Raises OperationFailed where the file is damaged."""
     file = run / "rate.json"
     if not file.exists():
         return None
     content = _read_json(file)
-    rate, by = content.get("rate"), content.get("by")
+    rate, by = content.get("learning_rate"), content.get("by")
     if not isinstance(rate, float) or not 0 < rate < float("inf") or not isinstance(by, str):
-        raise FailedWork(f"{file} asks for no learning rate; `alexnet-tools lr` does.")
+        raise OperationFailed(f"{file} asks for no learning rate; `alexnet-tools lr` does.")
     return rate, by
 
 
@@ -224,7 +223,7 @@ def rate_taken(run: Path) -> None:
 class Log:
     """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again.
 
-    Raises WrongUse where another process has the run's log open: two trainings would spoil each other's run.
+    Raises InvalidRequest where another process has the run's log open: two trainings would spoil each other's run.
     """
 
     def __init__(self, run: Path, state: State):
@@ -233,7 +232,7 @@ class Log:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
-            raise WrongUse(f"{run} is being trained by another process; stop that one first.") from error
+            raise InvalidRequest(f"{run} is being trained by another process; stop that one first.") from error
         self._file.truncate(state.log_bytes)
 
     def __enter__(self) -> Log:
@@ -255,7 +254,7 @@ class Log:
 
 
 def read_state(checkpoint: Path) -> State:
-    """The state alone of a checkpoint folder. Raises FailedWork where it is missing, cut or of a newer version."""
+    """The state alone of a checkpoint folder. Raises OperationFailed where it is missing, cut or of a newer version."""
     return _read_state(checkpoint)[0]
 
 
@@ -265,7 +264,7 @@ def find_checkpoint(path: Path) -> Path:
         return path.resolve()
     read_description(path)
     if not (path / "latest").exists():
-        raise FailedWork(f"{path} has no checkpoint yet; train it for at least an epoch.")
+        raise OperationFailed(f"{path} has no checkpoint yet; train it for at least an epoch.")
     return (path / "latest").resolve()
 
 
@@ -275,21 +274,29 @@ def run_of(checkpoint: Path) -> Path:
 
 
 def newest_run(runs: Path) -> Path:
-    """The run below ``runs`` that saved last. Raises WrongUse where there is none."""
+    """The run below ``runs`` that saved last. Raises InvalidRequest where there is none."""
     found = [link.parent for link in runs.glob("*/latest") if (link.parent / "recipe.json").exists()]
     if not found:
-        raise WrongUse(f"There is no run with a checkpoint in {runs}; `alexnet-tools train` makes one.")
+        raise InvalidRequest(f"There is no run with a checkpoint in {runs}; `alexnet-tools train` makes one.")
     return max(found, key=lambda run: (run / "latest").lstat().st_mtime_ns)
 
 
 def _read_state(checkpoint):
     content = _read_json(checkpoint / "state.json")
     try:
-        by_hand = content["state"].pop("by_hand") if content["version"] > 1 else None
-        state = State(**content["state"], by_hand=None if by_hand is None else ByHand(**by_hand))
+        if content["version"] < 3:
+            content["state"] = _renamed(content["state"], {"by_hand": "manual_rate"})
+            names = {"rate": "learning_rate", "rates": "learning_rates"}
+            content["state"]["epochs"] = [_renamed(epoch, names) for epoch in content["state"]["epochs"]]
+        manual_rate = content["state"].pop("manual_rate", None)
+        state = State(**content["state"], manual_rate=None if manual_rate is None else ManualRate(**manual_rate))
         return state, dict(content["sha256"])
     except (KeyError, TypeError, ValueError) as error:
-        raise FailedWork(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
+        raise OperationFailed(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
+
+
+def _renamed(content, names):
+    return {names.get(name, name): value for name, value in content.items()}
 
 
 def _check_shapes(checkpoint, description, parameters, momentum):
@@ -299,7 +306,7 @@ def _check_shapes(checkpoint, description, parameters, momentum):
     if found == expected and all(expected.get(name) == array.shape for name, array in momentum.items()):
         return
     odd = next((name for name in {**expected, **found} if found.get(name) != expected.get(name)), "momentum")
-    raise FailedWork(
+    raise OperationFailed(
         f"{checkpoint} is of another net than {run_of(checkpoint) / 'recipe.json'} describes ({odd} differs); "
         "use the run's own checkpoint."
     )
@@ -324,9 +331,9 @@ def _read_json(file: Path) -> dict:
         version = content["version"]
         newer = version > FORMAT_VERSION
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FailedWork(f"{file} is missing, cut or not a file of this program.") from error
+        raise OperationFailed(f"{file} is missing, cut or not a file of this program.") from error
     if newer:
-        raise FailedWork(f"{file} has version {version}; this program reads up to {FORMAT_VERSION}: update it.")
+        raise OperationFailed(f"{file} has version {version}; this program reads up to {FORMAT_VERSION}: update it.")
     return content
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..backend import mx
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from ..export import symbol
 from . import checkpoint
 
@@ -24,7 +24,7 @@ class Transfer:
 def read_net(path: Path) -> tuple[dict, list[dict]]:
     """(parameters by name on cpu(0), classes) of a run, a checkpoint or an exported net.
 
-    Raises WrongUse where it is none of them, FailedWork where a file is damaged.
+    Raises InvalidRequest where it is none of them, OperationFailed where a file is damaged.
     """
     if symbol.is_export(path):
         classes = symbol.read_export(path, mx.cpu())["classes"]
@@ -46,8 +46,8 @@ def transfer(
 
     layers: those to take; None takes every hidden layer that both nets have, and layer 8 where the classes are the
     same. match: take layer 8's rows of the classes that both have, by wnid. last: the layers whose outputs are the
-    classes, in a graph with names of its own. Raises WrongUse where a layer is missing
-    or has another shape in one of the nets, and where no class matches.
+    classes, in a graph with names of its own. Raises InvalidRequest where a layer is missing or has another shape in
+    one of the nets, and where no class matches.
     """
     found, their_classes = read_net(path)
     wnids, theirs = ([one["wnid"] for one in every] for every in (classes, their_classes))
@@ -57,26 +57,28 @@ def transfer(
         if wnids != theirs:
             layers = [layer for layer in layers if layer not in outputs]
     if match and "fc8" in layers:
-        raise WrongUse(f"Layer 8 of {path} is taken whole: there are no classes to match.")
+        raise InvalidRequest(f"Layer 8 of {path} is taken whole: there are no classes to match.")
     parameters = dict(initial)
     for layer in layers:
         for name in [name for name in initial if name.rpartition("_")[0] == layer] or [f"{layer}_weight"]:
             for net, values in (("the new net", initial), (str(path), found)):
                 if name not in values:
-                    raise WrongUse(f"{layer} cannot be taken: {net} has no such layer; leave it out of --layers.")
+                    raise InvalidRequest(f"{layer} cannot be taken: {net} has no such layer; leave it out of --layers.")
             if found[name].shape != initial[name].shape:
-                raise WrongUse(
+                raise InvalidRequest(
                     f"{layer} cannot be taken: {name} of {path} has the shape {found[name].shape}, that of the new net "
                     f"{initial[name].shape}; leave it out of --layers."
                 )
             parameters[name] = found[name]
     matched = 0
     if match and not ("fc8_weight" in initial and "fc8_weight" in found):
-        raise WrongUse(f"No class of {path} can be matched: both nets need a layer fc8.")
+        raise InvalidRequest(f"No class of {path} can be matched: both nets need a layer fc8.")
     if match:
         pairs = [(row, theirs.index(wnid)) for row, wnid in enumerate(wnids) if wnid in theirs]
         if not pairs or found["fc8_weight"].shape[1:] != initial["fc8_weight"].shape[1:]:
-            raise WrongUse(f"No class of {path} can be matched: no wnid is in both nets, or layer 7 has another size.")
+            raise InvalidRequest(
+                f"No class of {path} can be matched: no wnid is in both nets, or layer 7 has another size."
+            )
         matched = len(pairs)
         for name in ("fc8_weight", "fc8_bias"):
             values, source = initial[name].asnumpy(), found[name].asnumpy()

@@ -12,7 +12,7 @@ CHANCE_MARGIN = 0.01  # a loss less than this share below chance is at chance
 
 
 @dataclass(frozen=True)
-class Rates:
+class LearningRates:
     """Learning rates of one epoch."""
 
     weights: float
@@ -32,7 +32,7 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class ByHand:
+class ManualRate:
     """A rate that was set while the run went on. It falls when the schedule's does, by the same factors."""
 
     rate: float
@@ -43,31 +43,31 @@ class ByHand:
 def rates(
     learning: schema.Learning,
     errors: Sequence[float],
-    by_hand: ByHand | None = None,
+    manual_rate: ManualRate | None = None,
     progress: float | None = None,
     chance: Callable[[], float] | None = None,
-) -> Rates:
+) -> LearningRates:
     """Rates of the next epoch, after the finished epochs whose validation errors these are.
 
-    by_hand replaces the rate of the weights, and that of biases which have none of their own. Of a graph's parameters
-    it scales each. progress: share of the run that is done, where the epochs do not say it closely enough; chance: a
-    draw from N(0, 1), for a graph's rates with noise.
+    manual_rate replaces the rate of the weights, and that of biases which have none of their own. Of a graph's
+    parameters it scales each. progress: share of the run that is done, where the epochs do not say it closely enough;
+    chance: a draw from N(0, 1), for a graph's rates with noise.
     """
     if learning.updates:
         progress = len(errors) / learning.epochs if progress is None else progress
-        return _graph_rates(learning, progress, _stepped(learning, len(errors)), by_hand, chance)
+        return _graph_rates(learning, progress, _stepped(learning, len(errors)), manual_rate, chance)
     weights = rate(learning, errors)
-    if by_hand is not None:
-        weights = by_hand.rate * (weights / by_hand.scheduled)
+    if manual_rate is not None:
+        weights = manual_rate.rate * (weights / manual_rate.scheduled)
     biases = weights if learning.bias_rate is None else learning.bias_rate
     epoch, layers = len(errors), learning.layer_rates
     if learning.conv1_frozen_after is not None and epoch >= learning.conv1_frozen_after:
-        return Rates(weights, biases, 0.0, 0.0, layers)
+        return LearningRates(weights, biases, 0.0, 0.0, layers)
     slow = learning.conv1_slow_after is not None and epoch >= learning.conv1_slow_after
-    return Rates(weights, biases, learning.conv1_slow_rate if slow else weights, biases, layers)
+    return LearningRates(weights, biases, learning.conv1_slow_rate if slow else weights, biases, layers)
 
 
-def to_dict(rates: Rates) -> dict:
+def to_dict(rates: LearningRates) -> dict:
     """The rates for a run's log: each parameter's, or those that differ."""
     names = ("weights", "biases", "conv1_weights", "conv1_biases")
     return dict(rates.each) if rates.each else {name: getattr(rates, name) for name in names}
@@ -78,22 +78,22 @@ def changes_within(learning: schema.Learning) -> bool:
     return any(update.schedule.kind != "default" or update.schedule.noise for update in learning.updates)
 
 
-def _graph_rates(learning, progress, steps, by_hand, chance):
+def _graph_rates(learning, progress, steps, manual_rate, chance):
     each = {update.parameter: update.schedule.rate(update.rate, progress) for update in learning.updates}
     if steps < 1:  # set by hand, they lower the weights' rates, and leave the biases' as in the 2012 code
         each = {name: rate if name.endswith("_bias") else rate * steps for name, rate in each.items()}
-    if by_hand is not None and by_hand.scheduled > 0:
-        each = {name: rate * by_hand.rate / by_hand.scheduled for name, rate in each.items()}
+    if manual_rate is not None and manual_rate.scheduled > 0:
+        each = {name: rate * manual_rate.rate / manual_rate.scheduled for name, rate in each.items()}
     for update in learning.updates:
         if update.schedule.noise and chance is not None:
             each[update.parameter] *= 1 + update.schedule.noise * abs(chance())
     biases = {name for name in each if name.endswith("_bias")}
     weights, biased = (max(rate for name, rate in each.items() if (name in biases) == kind) for kind in (False, True))
-    return Rates(weights, biased, weights, biased, each=each)
+    return LearningRates(weights, biased, weights, biased, each=each)
 
 
 def _stepped(learning, epoch):
-    return stepped_rate(learning, epoch) / learning.rate if learning.rate_steps else 1.0
+    return stepped_rate(learning, epoch) / learning.learning_rate if learning.rate_steps else 1.0
 
 
 def rate(learning: schema.Learning, errors: Sequence[float]) -> float:
@@ -102,7 +102,7 @@ def rate(learning: schema.Learning, errors: Sequence[float]) -> float:
         return rates(learning, errors).weights
     if learning.rate_steps:
         return stepped_rate(learning, len(errors))
-    return learning.rate / learning.rate_divisor ** min(plateaus(learning, errors), learning.rate_drops)
+    return learning.learning_rate / learning.rate_divisor ** min(plateaus(learning, errors), learning.rate_drops)
 
 
 def finished(learning: schema.Learning, errors: Sequence[float]) -> bool:
@@ -120,7 +120,7 @@ def stepped_rate(learning: schema.Learning, epoch: int) -> float:
 
     scheduler = gluoncv.utils.LRScheduler(
         "step",
-        base_lr=learning.rate,
+        base_lr=learning.learning_rate,
         nepochs=learning.epochs,
         iters_per_epoch=1,
         step_epoch=list(learning.rate_steps),

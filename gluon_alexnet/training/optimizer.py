@@ -10,7 +10,7 @@ from ..backend import mx
 from ..recipes.schema import Learning
 
 
-class MomentumDescent(mx.optimizer.SGD):
+class MomentumSGD(mx.optimizer.SGD):
     """MXNet's SGD, one operator a weight: on a CPU its aggregated one takes three times as long.
 
     momenta, decays: of each parameter, by its place. A parameter whose rate is 0 stays, and so does its momentum, as in
@@ -35,7 +35,7 @@ class MomentumDescent(mx.optimizer.SGD):
         mx.nd.sgd_mom_update(weight, grad, state, out=weight, lr=rate, wd=decay, momentum=momentum, rescale_grad=scale)
 
 
-def optimizer(learning: Learning, names: Sequence[str]) -> MomentumDescent:
+def optimizer(learning: Learning, names: Sequence[str]) -> MomentumSGD:
     """The optimizer to give to a Trainer of the parameters with these names (Sec. 5); biases do not decay."""
     each = {update.parameter: update for update in learning.updates}
     if each:
@@ -43,7 +43,7 @@ def optimizer(learning: Learning, names: Sequence[str]) -> MomentumDescent:
     else:
         momenta = [learning.momentum] * len(names)
         decays = [0.0 if name.endswith("_bias") else learning.weight_decay for name in names]
-    return MomentumDescent(momenta, decays, learning_rate=learning.rate)
+    return MomentumSGD(momenta, decays, learning_rate=learning.learning_rate)
 
 
 def first_not_finite(gradients: Sequence) -> int | None:

@@ -43,7 +43,7 @@ class Replica:
         ]
 
     def loss(self, crops: np.ndarray, labels: np.ndarray):
-        """Loss of each picture, (N,) on the first context."""
+        """Loss of each image, (N,) on the first context."""
         images, targets = (mx.nd.array(array, ctx=self.context) for array in (crops, labels))
         return self._loss(self.net(images), targets)
 
@@ -74,13 +74,13 @@ class Replica:
                 found.append(updater.states[place])
         return found
 
-    def update(self, rates: lr_schedule.Rates, share: float, images: int) -> None:
+    def update(self, rates: lr_schedule.LearningRates, share: float, images: int) -> None:
         """One update by gradients that are sums over so many images, with this share of the rates."""
         for parameters, trainer in zip(self.parameters, self.trainers):
             trainer.set_learning_rate(share)
             for name, parameter in parameters:
                 parameter.lr_mult = rates.of(name)
-                parameter.data()._fresh_grad = True  # where the gradient came from other pictures, Gluon would warn
+                parameter.data()._fresh_grad = True  # where the gradient came from other images, Gluon would warn
             trainer.step(images)
             for name, parameter in parameters:
                 if name in self._updates and rates.of(name):

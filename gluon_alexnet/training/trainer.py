@@ -13,25 +13,27 @@ import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..distributed.collectives import Alone, Group
-from ..errors import WrongUse
+from ..distributed.collectives import SingleWorker, WorkerGroup
+from ..errors import InvalidRequest
 from ..model import build
 from ..recipes.schema import Recipe
 from . import lr_schedule
 from .replica import Replica
 
 
-class Learner:
+class Trainer:
     """A net that learns, on one context, on one a column, or on several such groups; alone or with other workers.
 
-    Raises WrongUse unless ``contexts`` are one, or a multiple of the network's columns.
+    Raises InvalidRequest unless ``contexts`` are one, or a multiple of the network's columns.
     """
 
     def __init__(self, recipe: Recipe, classes: int, contexts: Sequence):
         network, count = recipe.network, len(contexts)
         if count > 1 and count % network.columns:
             each = network.columns
-            raise WrongUse(f"A net of {each} columns runs on 1 device or on a multiple of {each}, not on {count}.")
+            raise InvalidRequest(
+                f"A net of {each} columns runs on 1 device or on a multiple of {each}, not on {count}."
+            )
         self.classes = classes
         self._network = network
         build.check_classes(network, classes)
@@ -39,8 +41,8 @@ class Learner:
         each = 1 if count == 1 else network.columns
         groups = [contexts[start : start + each] for start in range(0, count, each)]
         self._replicas = [Replica(recipe, classes, group, fast) for group in groups]
-        self._workers: Alone = Alone()
-        self._asynchronous: Group | None = None  # the workers, if those do not wait for each other
+        self._workers: SingleWorker = SingleWorker()
+        self._asynchronous: WorkerGroup | None = None  # the workers, if those do not wait for each other
         first = self._replicas[0]
         self._net, self._blocks, self._parameters = first.net, first.blocks, first.parameters
 
@@ -53,7 +55,7 @@ class Learner:
         """The initial parameters of a seed, the same on any number of contexts; momentum 0."""
         self.restore(build.initial_parameters(self._network, classes, seed), {})
 
-    def join(self, workers: Group) -> None:
+    def join(self, workers: WorkerGroup) -> None:
         """Learn with these workers from now on; all of them get the first one's parameters."""
         self._workers = workers
         first = self._replicas[0]
@@ -66,11 +68,11 @@ class Learner:
                     velocity[:] = 0
         self._copy_to_others(Replica.values)
 
-    def step(self, crops: np.ndarray, labels: np.ndarray, rates: lr_schedule.Rates, seed: int) -> float:
+    def step(self, crops: np.ndarray, labels: np.ndarray, rates: lr_schedule.LearningRates, seed: int) -> float:
         """One update on float32 (N, 3, size, size) and labels (N,); returns the mean loss before it.
 
         N is this worker's part of the batch, perhaps 0; the update and the loss are of the whole batch, unless the
-        workers are asynchronous. Without a picture nothing is updated. seed: of this step's dropout masks. Raises
+        workers are asynchronous. Without a image nothing is updated. seed: of this step's dropout masks. Raises
         FloatingPointError, and updates nothing, where the loss or a gradient is not finite: ReLU turns NaN into 0,
         so the loss alone would not tell.
         """
@@ -80,9 +82,9 @@ class Learner:
         single = parts == 1 and not self._workers.synchronous
         busy, losses = 0, []
         with mx.autograd.record():
-            for replica, pictures, targets in shares:
+            for replica, part, targets in shares:
                 if len(targets):
-                    loss = replica.loss(pictures, targets)
+                    loss = replica.loss(part, targets)
                     losses.append(loss.mean() if single else loss.sum())
                     busy += 1
         if losses:
@@ -108,7 +110,7 @@ class Learner:
 
     def _add_gradients(self, busy):
         first, *others = (replica.gradients() for replica in self._replicas)
-        if not busy:  # no picture for this worker
+        if not busy:  # no image for this worker
             for gradient in first:
                 gradient[:] = 0
         for other in others[: max(busy - 1, 0)]:
@@ -124,8 +126,8 @@ class Learner:
     def classifier(self, mean: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """A function from uint8 (M, size, size, 3) to probabilities (M, classes); mean: (3, size, size)."""
 
-        def classify(pictures):
-            parts = np.array_split(pictures, len(self._replicas))
+        def classify(images):
+            parts = np.array_split(images, len(self._replicas))
             outputs = [
                 replica.net(mx.nd.array(network_order(part) - mean, ctx=replica.context))
                 for replica, part in zip(self._replicas, parts)
@@ -138,7 +140,7 @@ class Learner:
     def parameters(self) -> dict:
         """Name → array on cpu(0), in the fused net's form. Asynchronous workers call this together."""
         if self._asynchronous is not None:
-            self._asynchronous.settle(self._replicas[0].values())
+            self._asynchronous.sync_weights(self._replicas[0].values())
             self._copy_to_others(Replica.values)
         return build.join(self._network, self._replicas[0].parts())
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from .image_files import load_image, load_images
 
 if TYPE_CHECKING:
     from ..features.activation_store import ActivationWriter
     from ..features.activations import Graph, Layers
 
-BYTES_A_PASS = 2**27  # of activations, which are held in memory until they are written
-MOST_IMAGES_A_PASS = 64
+BYTES_PER_PASS = 2**27  # of activations, which are held in memory until they are written
+MOST_IMAGES_PER_PASS = 64
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def open_graph(model: Path, context: Any) -> Graph:
-    """The inside of a run, a checkpoint or an exported net. Raises WrongUse for what is none of them."""
+    """The inside of a run, a checkpoint or an exported net. Raises InvalidRequest for what is none of them."""
     from ..export import symbol
     from ..features import activations
     from .load import no_model, open_run
@@ -72,8 +72,9 @@ def write_activations(
     as :func:`gluon_alexnet.features.activations.layer_shapes` lists them; conv5 and fc6 mean what their activation
     function gives, unless ``before_activation``. views: 1, the centre, or 10 (Sec. 4.1): the arrays are then
     (images, 10, *shape). Memory does not depend on the number of images. A call that was stopped or killed is
-    continued by the same call; the result is the same, byte for byte. Raises WrongUse for an unknown layer or for an
-    OUTPUT that is there, FailedWork where an activation is not a number or the disk is full, Stopped on Ctrl-C.
+    continued by the same call; the result is the same, byte for byte. Raises InvalidRequest for an unknown layer or
+    for an OUTPUT that is there, OperationFailed where an activation is not a number or the disk is full, Stopped on
+    Ctrl-C.
     """
     from ..data.augmentation import crop_views
     from ..features.activation_store import ActivationWriter, Contents
@@ -99,12 +100,12 @@ def write_activations(
 
 def _images_a_pass(shapes: dict[str, tuple[int, ...]]) -> int:
     size = 4 * sum(math.prod(shape) for shape in shapes.values())
-    return max(1, min(MOST_IMAGES_A_PASS, BYTES_A_PASS // size))
+    return max(1, min(MOST_IMAGES_PER_PASS, BYTES_PER_PASS // size))
 
 
 def _computed(net: Layers, views: np.ndarray) -> dict[str, np.ndarray]:
-    """Activations of the views, at most MOST_IMAGES_A_PASS at a time."""
-    parts = [net.compute(views[i : i + MOST_IMAGES_A_PASS]) for i in range(0, len(views), MOST_IMAGES_A_PASS)]
+    """Activations of the views, at most MOST_IMAGES_PER_PASS at a time."""
+    parts = [net.compute(views[i : i + MOST_IMAGES_PER_PASS]) for i in range(0, len(views), MOST_IMAGES_PER_PASS)]
     return parts[0] if len(parts) == 1 else {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
 
@@ -134,7 +135,10 @@ class FileImages(Source):
         self._names, self._on_problem = names, on_problem
 
     def batches(self, writer: ActivationWriter, size: int) -> Iterator[tuple[list[bytes], np.ndarray]]:
-        """As :meth:`Source.batches`. Raises WrongUse where the images are not those of the call that is continued."""
+        """As :meth:`Source.batches`.
+
+        Raises InvalidRequest where the images are not those of the call that is continued.
+        """
         self.unreadable = 0
         for batch in load_images(self._remaining(writer), size):
             for image in batch:
@@ -159,13 +163,13 @@ class FileImages(Source):
             else:  # a file that could not be read has no key; any other means that these are other images
                 problem = load_image(name).problem
                 if problem is None:
-                    raise WrongUse(
+                    raise InvalidRequest(
                         f"This was begun with other images: {name} stands where {os.fsdecode(expected)} stood. Give "
                         "the same images, another output folder, or remove what was begun."
                     )
                 self._problem(problem)
         if expected is not None:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"This was begun with more images: {os.fsdecode(expected)} is not among these. Give the same images, "
                 "another output folder, or remove what was begun."
             )
@@ -183,11 +187,14 @@ class DatasetImages(Source):
         self._reader = reader
 
     def batches(self, writer: ActivationWriter, size: int) -> Iterator[tuple[list[bytes], np.ndarray]]:
-        """As :meth:`Source.batches`. Raises WrongUse where the data set is not that of the call that is continued."""
+        """As :meth:`Source.batches`.
+
+        Raises InvalidRequest where the data set is not that of the call that is continued.
+        """
         done = enumerate(itertools.islice(writer.keys(), writer.done))
         for number, key in done:
             if number >= len(self._reader) or os.fsencode(self._reader.key(number)) != key:
-                raise WrongUse(
+                raise InvalidRequest(
                     f"This was begun with another data set: record {number} was {os.fsdecode(key)}. Give the same one, "
                     "another output folder, or remove what was begun."
                 )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from .export_source import Source, open_source
 
 IMAGES_COMPARED = 8
@@ -101,9 +101,9 @@ def export(
 
 
 def _check(formats: Formats) -> None:
-    """Raise WrongUse for what this machine or this installation cannot do, before any work."""
+    """Raise InvalidRequest for what this machine or this installation cannot do, before any work."""
     if formats.plain and not formats.onnx:
-        raise WrongUse("The plain form is one of the ONNX file; ask for ONNX, too.")
+        raise InvalidRequest("The plain form is one of the ONNX file; ask for ONNX, too.")
     if formats.onnx:
         from ..export import onnx
 
@@ -113,7 +113,7 @@ def _check(formats: Formats) -> None:
 
         reason = processor.no_bfloat16()
         if reason:
-            raise WrongUse(f"A bf16 net cannot be made here: {reason}; export without it.")
+            raise InvalidRequest(f"A bf16 net cannot be made here: {reason}; export without it.")
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _Job:
                 remarks.append(
                     f"{self.out.name}.py was not run: PyTorch is not installed here; its arrays were read back."
                 )
-        verified = {"pictures": len(views), "largest_difference": differences}
+        verified = {"images": len(views), "largest_difference": differences}
         more = {"verified": verified, **({"not_run": " ".join(remarks)} if remarks else {})}
         self._describe(publication, draft, {**self.source.facts, **more})
         return Written(self.out, publication.files(draft), len(views), differences, remarks)
@@ -166,7 +166,7 @@ class _Job:
 
         images, source, remarks = self._calibration()
         views = crop_views(images, self.source.size, 1)[:, 0]
-        used = {"pictures": len(views), "source": source}
+        used = {"images": len(views), "source": source}
         return self._reduced(
             publication, "int8", lambda net: int8.quantize(net, views), views, {"calibration": used}, remarks
         )
@@ -191,7 +191,7 @@ class _Job:
         if own is None:
             return of_data(self.data, "train", count), f"{self.data} (train)", []
         images, left_out = of_folder(own, count)
-        remarks = [f"{own}: {len(left_out)} files are no pictures, {left_out[0]} the first."] if left_out else []
+        remarks = [f"{own}: {len(left_out)} files are no images, {left_out[0]} the first."] if left_out else []
         return images, str(own), remarks
 
     def _reduced(self, publication, form, convert, views, facts, remarks) -> Written:
@@ -209,10 +209,10 @@ class _Job:
                 draft, found, differences = reduced_precision.add(publication, form, float32, out, convert, limits)
         images = min(len(views), reduced_precision.READ_BACK)
         kept = {key: value for key, value in self.source.facts.items() if key != "validation_error"}  # float32's
-        verified = {"pictures": images, "largest_difference": differences}
+        verified = {"images": images, "largest_difference": differences}
         self._describe(publication, draft, {**kept, form: {**facts, "compared": found.to_dict()}, "verified": verified})
         calibration = facts.get("calibration")
-        used = (calibration["pictures"], calibration["source"]) if calibration else None
+        used = (calibration["images"], calibration["source"]) if calibration else None
         on = f"{self.data} (val)"
         return Written(out, publication.files(draft), images, differences, remarks, found, on, used)
 

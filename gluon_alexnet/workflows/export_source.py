@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,15 @@ class Source:
 def open_source(run: Path, out: Path, context: Any) -> Source:
     """What ``run`` names: a run, a checkpoint, or another export, on one device.
 
-    Raises WrongUse for what is none of them, is to be replaced by OUT, or has fewer bits; FailedWork for damaged files.
+    Raises InvalidRequest for what is none of them, is to be replaced by OUT, or has fewer bits; OperationFailed for
+    damaged files.
     """
     from ..export import symbol
 
     if not symbol.is_export(run):
         return _open_run(run, context)
     if run.resolve() == out.resolve():
-        raise WrongUse(f"{run} would be replaced by what is made of it; give another OUT.")
+        raise InvalidRequest(f"{run} would be replaced by what is made of it; give another OUT.")
     return _open_export(run, context)
 
 
@@ -90,7 +91,9 @@ def _open_export(path, context):
     description = symbol.read_export(path, context)
     for form in ("int8", "bf16"):
         if form in description:
-            raise WrongUse(f"{path} is a net in {form}, from which no other form is made; export the float32 net.")
+            raise InvalidRequest(
+                f"{path} is a net in {form}, from which no other form is made; export the float32 net."
+            )
     block = symbol.load_pair(path, context)
     block.hybridize(static_alloc=True)
     facts = {key: description[key] for key in ("classes", "provenance", "validation_error") if key in description}

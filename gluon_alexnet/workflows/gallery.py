@@ -49,7 +49,7 @@ class DataGallery:
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """The activations of layer 7, float32 (1, width), of uint8 (256, 256, 3)."""
-        return self._fc7.of_pictures(image[None])
+        return self._fc7.of_images(image[None])
 
     def nearest(self, activations: np.ndarray, count: int) -> list[GalleryImage]:
         """The training images with the nearest activations, the nearest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from ..importers import identify as of_files
 from ..importers.arrays import StoredArray
 from ..importers.identify import Identity
@@ -14,7 +14,7 @@ from ..importers.identify import Identity
 def identify(path: Path | str) -> Identity:
     """Which of the AlexNets a file, an export OUT, a run or a checkpoint is, and whether conv1 was ever trained.
 
-    Raises WrongUse for what none of them is, FailedWork where a file is cut, damaged or hostile.
+    Raises InvalidRequest for what none of them is, OperationFailed where a file is cut, damaged or hostile.
     """
     from ..export import symbol
     from ..importers.caffe.files import is_text
@@ -26,7 +26,7 @@ def identify(path: Path | str) -> Identity:
     if export is not None and symbol.is_export(export):
         return _of_export(export)
     if not path.exists():
-        raise WrongUse(f"There is no file, run or exported net {path}.")
+        raise InvalidRequest(f"There is no file, run or exported net {path}.")
     if is_text(path):
         return _of_prototxt(path)
     return of_files.identify_arrays(path)
@@ -68,7 +68,7 @@ def _of_export(path):
     try:
         graph = mx.sym.load(str(file_of(path, "symbol")))
         found = match(lines_of_chain(layer_chain.read(graph, int(description["input"]["shape"][-1]))))
-    except WrongUse as error:  # of a net in fewer bits, say
+    except InvalidRequest as error:  # of a net in fewer bits, say
         found = Match(str(source.get("architecture") or source.get("recipe") or "not known"), (str(error),))
     arrays = {name: stored for name, stored in arrays.items() if name.endswith(("_weight", "_bias"))}
     return _with(path, f"an exported net of {_source(source)}", found, arrays)

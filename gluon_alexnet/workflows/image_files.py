@@ -90,15 +90,15 @@ def load_image(name: str) -> LoadedImage:
     """One file, its shorter side scaled to 256 pixels and its centre taken (Sec. 2)."""
     import cv2
 
-    from gluon_alexnet.recordio.dataset.images import PictureError, decode, shorter_side_256
+    from gluon_alexnet.recordio.dataset.images import ImageError, decode, shorter_side_256
     from gluon_alexnet.recordio.dataset.manifest import UNLABELLED
     from gluon_alexnet.recordio.sources.class_folders import Source
 
     shown = os.fsencode(name).decode("utf-8", "replace")
     try:
         return LoadedImage(name, shorter_side_256(decode(Source(name, UNLABELLED, name).read())), None)
-    except PictureError as error:
-        return LoadedImage(name, None, f"{shown} is no picture this program reads: {error}.")
+    except ImageError as error:
+        return LoadedImage(name, None, f"{shown} is no image this program reads: {error}.")
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         return LoadedImage(name, None, f"{shown}: {getattr(error, 'strerror', None) or error}")
     except (MemoryError, cv2.error):

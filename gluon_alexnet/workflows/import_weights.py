@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from ..importers import KINDS
 from ..importers.trained import Verdict, judge_kernels
 
@@ -70,8 +70,8 @@ def import_weights(
     The net takes RGB grey levels (N, 3, S, S) and gives probabilities, or pool5 where only conv1 to conv5 are there.
     Nothing is written unless another program's computation gives the same outputs to 1e-4 of the largest.
 
-    Raises WrongUse where a file is another net (the first layer that does not fit is named) or of no known kind,
-    FailedWork where one is cut, damaged or hostile, or where the outputs differ.
+    Raises InvalidRequest where a file is another net (the first layer that does not fit is named) or of no known kind,
+    OperationFailed where one is cut, damaged or hostile, or where the outputs differ.
     """
     from ..export import symbol
     from ..export.files import TOLERANCE_OF_OTHERS, Publication
@@ -82,16 +82,16 @@ def import_weights(
     mean_file, class_file, folder = (None if one is None else Path(one) for one in (mean, classes, images))
     for file in (*given, mean_file, class_file):
         if file is not None and file.exists() and not file.is_file():
-            raise WrongUse(f"{file} is not a regular file.")  # a device may never end
+            raise InvalidRequest(f"{file} is not a regular file.")  # a device may never end
     context = _context(device)
     if kind is not None and kind not in KINDS:
-        raise WrongUse(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
+        raise InvalidRequest(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
     kind = kind or _kind_of(given)
     if kind == "caffe":
         draft = _of_caffe(given, mean_file, context)
     else:
         if mean_file is not None:
-            raise WrongUse("A mean image belongs to Caffe's nets; the others have a mean of each colour.")
+            raise InvalidRequest("A mean image belongs to Caffe's nets; the others have a mean of each colour.")
         draft = _of_table(given, kind, context)
     outputs, size = draft.facts["classes"], draft.facts["size"]
     named = _classes(class_file, outputs)
@@ -105,7 +105,7 @@ def import_weights(
         described = {
             "classes": named,
             "provenance": {**draft.provenance, "variants": []},
-            "verified": {"pictures": len(compared), "source": source, "largest_difference": differences},
+            "verified": {"images": len(compared), "source": source, "largest_difference": differences},
         }
         if not outputs:
             described["output"] = {"shape": ["N", *expected.shape[1:]], "values": "pool5, after the last pooling"}
@@ -160,24 +160,26 @@ def _context(device):
         return device
     name, _, number = device.partition("(")
     if name not in ("cpu", "gpu") or not number.rstrip(")").isdigit():
-        raise WrongUse(f"{device!r} is no device such as cpu(0) or gpu(0).")
+        raise InvalidRequest(f"{device!r} is no device such as cpu(0) or gpu(0).")
     return contexts(name, [int(number.rstrip(")"))])[0]
 
 
 def _kind_of(files):
-    """The kind that the content of the files says. Raises WrongUse where it is none."""
+    """The kind that the content of the files says. Raises InvalidRequest where it is none."""
     from ..importers import one_weird_trick
     from ..importers.caffe.files import is_text
     from ..importers.files import format_of, read_table
 
     if not files:
-        raise WrongUse("There is no file to import.")
+        raise InvalidRequest("There is no file to import.")
     formats = [format_of(file) for file in files]
     if len(files) == 2 and (formats == [None, None] or any(is_text(file) for file in files)):
         return "caffe"
     if formats[0] is None:
         if len(files) == 1 and is_text(files[0]):
-            raise WrongUse(f"{files[0]} is text; Caffe's nets are two files, the deploy.prototxt and the caffemodel.")
+            raise InvalidRequest(
+                f"{files[0]} is text; Caffe's nets are two files, the deploy.prototxt and the caffemodel."
+            )
         read_table(files[0])  # says what can be read
     _, table = read_table(files[0])
     found = one_weird_trick.find(table)
@@ -224,7 +226,7 @@ def _of_table(files, kind, context):
     from ..importers.files import read_table
 
     if len(files) != 1:
-        raise WrongUse(f"A net of the kind {kind} is one file; {len(files)} were given.")
+        raise InvalidRequest(f"A net of the kind {kind} is one file; {len(files)} were given.")
     (file,) = files
     title, table = read_table(file)
     found = one_weird_trick.check(file, table, one_weird_trick.find(table, kind))
@@ -267,9 +269,9 @@ def _classes(file, count):
     try:
         lines = [line.split(None, 1) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise WrongUse(f"{file} is no text file.") from error
+        raise InvalidRequest(f"{file} is no text file.") from error
     if len(lines) != count or len({wnid for wnid, *_ in lines}) != count:
-        raise WrongUse(f"{file} has {len(lines)} classes and the net {count}; it needs a line for each, once.")
+        raise InvalidRequest(f"{file} has {len(lines)} classes and the net {count}; it needs a line for each, once.")
     return [{"wnid": wnid, "name": name[0].strip() if name else wnid} for wnid, *name in lines]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from ..importers import cuda_convnet
 from ..model import graph_shapes
 from ..recipes.layer_graph import LayerGraph
@@ -38,7 +38,7 @@ def recipe_of(layers: Path, params: Path, input_size: int = INPUT_SIZE, initiali
     """
     net = cuda_convnet.read(layers, params, input_size)
     if net.functions and not initialized:
-        raise WrongUse(
+        raise InvalidRequest(
             f"{layers.name} takes initial weights from another net by its author's program ({net.functions[0]} and "
             f"{len(net.functions) - 1} other layers have initWFunc=), which is not run: name that net with --init-from."
         )
@@ -67,7 +67,7 @@ def check_memory(recipe: Recipe, contexts: Sequence[Any], available: int | None 
     needed = graph_shapes.training_bytes(recipe.network, batch_size)
     available = _available() if available is None else available
     if needed > available:
-        raise WrongUse(
+        raise InvalidRequest(
             f"Training {recipe.network.source} in batches of {batch_size} needs {needed / 2**30:.1f} GiB of memory at "
             f"least, and {available / 2**30:.1f} GiB are free: take a smaller batch size or another net."
         )

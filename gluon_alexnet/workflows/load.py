@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 from .folders import DATA_DEFAULT
 
 
@@ -29,16 +29,16 @@ def open_models(paths: list[Path], context):
     first = models[0]
     for other in models[1:]:
         if [c["wnid"] for c in other.classes] != [c["wnid"] for c in first.classes]:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{first.source} knows {len(first.classes)} classes and {other.source} knows {len(other.classes)}, and "
                 "they are not the same: such nets cannot be averaged."
             )
     return models
 
 
-def no_model(path: Path) -> WrongUse:
+def no_model(path: Path) -> InvalidRequest:
     """The sentence for a path that is neither a run nor an exported net."""
-    return WrongUse(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
+    return InvalidRequest(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
 
 
 def data_of_run(path: Path) -> Path:

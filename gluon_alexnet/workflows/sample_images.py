@@ -1,14 +1,14 @@
-"""Some pictures to try a net on: of a data set, or of a folder of the user's."""
+"""Some images to try a net on: of a data set, or of a folder of the user's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import WrongUse
+from ..errors import InvalidRequest
 
 
 def of_data(folder: Path, split: str, count: int):
-    """Up to ``count`` pictures, uint8 (N, 256, 256, 3), from all over a split of a data set."""
+    """Up to ``count`` images, uint8 (N, 256, 256, 3), from all over a split of a data set."""
     import numpy as np
 
     from gluon_alexnet.recordio.reading.reader import Reader
@@ -18,7 +18,7 @@ def of_data(folder: Path, split: str, count: int):
 
 
 def batches_of(reader, count: int, batch_size: int):
-    """Batches of up to ``count`` pictures from all over a split."""
+    """Batches of up to ``count`` images from all over a split."""
     import numpy as np
 
     places = np.linspace(0, len(reader) - 1, min(count, len(reader))).round().astype(np.int64)
@@ -26,23 +26,23 @@ def batches_of(reader, count: int, batch_size: int):
 
 
 def of_folder(folder: Path, count: int):
-    """Up to ``count`` pictures, uint8 (N, 256, 256, 3), from all over a folder and those below, and the files left out.
+    """Up to ``count`` images, uint8 (N, 256, 256, 3), from all over a folder and those below, and the files left out.
 
-    Raises WrongUse where there is none.
+    Raises InvalidRequest where there is none.
     """
     import numpy as np
 
-    from gluon_alexnet.recordio.dataset.images import PictureError, decode, shorter_side_256
+    from gluon_alexnet.recordio.dataset.images import ImageError, decode, shorter_side_256
 
     if not folder.is_dir():
-        raise WrongUse(f"{folder} is no folder of pictures.")
+        raise InvalidRequest(f"{folder} is no folder of images.")
     files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
-    pictures, left_out = [], []
+    images, left_out = [], []
     for place in np.linspace(0, max(len(files) - 1, 0), min(count, len(files))).round().astype(int):
         try:
-            pictures.append(shorter_side_256(decode(files[place].read_bytes())))
-        except PictureError:
+            images.append(shorter_side_256(decode(files[place].read_bytes())))
+        except ImageError:
             left_out.append(files[place])
-    if not pictures:
-        raise WrongUse(f"{folder} holds no picture that this program reads.")
-    return np.stack(pictures), left_out
+    if not images:
+        raise InvalidRequest(f"{folder} holds no image that this program reads.")
+    return np.stack(images), left_out

@@ -12,7 +12,7 @@ from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256
 
 from .. import __version__, backend
 from ..data.augmentation import crop_views
-from ..errors import FailedWork, WrongUse
+from ..errors import InvalidRequest, OperationFailed
 from ..export import symbol
 from ..features import activations
 from ..model.classifier import Model, classify_with, count_parameters
@@ -47,7 +47,7 @@ def open_service(
     """What ``path``, a run, a checkpoint or an exported net, needs to be served.
 
     data: a data set whose images can be tried, and found where their fc7 activations have been computed
-    (`alexnet-tools similar`). Raises WrongUse and FailedWork as the loading of these does.
+    (`alexnet-tools similar`). Raises InvalidRequest and OperationFailed as the loading of these does.
     """
     limits = limits or Limits()
     if symbol.is_export(path):
@@ -78,7 +78,7 @@ def build_core(service: Service) -> Core:
     for views in WARM_UP:
         outputs = service.model.classify(np.zeros((views, size, size, 3), np.uint8))
         if not np.isfinite(outputs).all():
-            raise FailedWork(f"{service.model.name} gives what is no number: the net is of no use.")
+            raise OperationFailed(f"{service.model.name} gives what is no number: the net is of no use.")
     reader = ImageReader(
         decode=lambda data: shorter_side_256(decode(data)),
         prepare=shorter_side_256,
@@ -98,12 +98,12 @@ def serve(
     """Serve until SIGTERM or SIGINT; what has begun by then is answered.
 
     started: called with the server's address when it answers. ending: called when the signal has come. Raises
-    WrongUse where the address cannot be had.
+    InvalidRequest where the address cannot be had.
     """
     try:
         listener = connection.listen(host, port)
     except OSError as error:
-        raise WrongUse(f"The server cannot listen on {host}, port {port}: {error.strerror or error}.") from error
+        raise InvalidRequest(f"The server cannot listen on {host}, port {port}: {error.strerror or error}.") from error
     with listener:
         address = connection.address_of(listener)
         core = build_core(service)
@@ -122,11 +122,11 @@ def serve(
 def _run_facts(run, state, parameters):
     recipe, last = run.recipe, state.epochs[-1] if state.epochs else {}
     named = " ".join([f"recipe {recipe.name}", *(f"--variant {name}" for name in recipe.variants)])
-    learned = f"has learned for {state.epoch} epochs from {last['images']:,} pictures" if last else "has just begun"
+    learned = f"has learned for {state.epoch} epochs from {last['images']:,} images" if last else "has just begun"
     sentence = f"This one {learned} of {_classes(run.classes)}"
     if last:
         sentence += (
-            f", and is wrong on {last['validation_top1']:.1f} % of {last['validation_images']:,} pictures it has not "
+            f", and is wrong on {last['validation_top1']:.1f} % of {last['validation_images']:,} images it has not "
             "seen (centre view)"
         )
     details = (
@@ -140,7 +140,7 @@ def _export_facts(description):
     origin, error = description["provenance"], description.get("validation_error") or {}
     sentence = f"This one, an exported net, knows {_classes(description['classes'])}"
     if error.get("top1") is not None:
-        sentence += f", and was wrong on {error['top1']:.1f} % of its validation pictures (centre view)"
+        sentence += f", and was wrong on {error['top1']:.1f} % of its validation images (centre view)"
     return {
         "sentence": sentence + ".",
         "details": f"recipe {origin.get('recipe')}; step {origin.get('step')}; {origin.get('epochs')} epochs.",

@@ -1,4 +1,4 @@
-"""From a picture file's bytes to 256x256 RGB and to a packed record's image (paper Sec. 2)."""
+"""From a image file's bytes to 256x256 RGB and to a packed record's image (paper Sec. 2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from .manifest import JPEG_QUALITY, SIZE
 
-MAX_PIXELS = 150_000_000  # of a source picture; decoded it would take 450 MB
+MAX_PIXELS = 150_000_000  # of a source image; decoded it would take 450 MB
 MAX_BYTES = 2**29  # of a source file, and of what a compressed one unpacks to
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
 # A longer strip is cut before it is scaled: only its middle is kept, and scaled whole it could take gigabytes.
@@ -32,18 +32,18 @@ _UPRIGHT = {
 }
 
 
-class PictureError(ValueError):
-    """The bytes are no picture that can be used; the message is the reason."""
+class ImageError(ValueError):
+    """The bytes are no image that can be used; the message is the reason."""
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode a picture file: JPEG, PNG, BMP, WebP, TIFF, GIF's first frame; gzipped too, as one in ILSVRC-2010.
+    """Decode a image file: JPEG, PNG, BMP, WebP, TIFF, GIF's first frame; gzipped too, as one in ILSVRC-2010.
 
     Returns uint8 (H, W, 3) RGB, upright as EXIF says; grey is repeated, alpha dropped, 16 bits cut to the upper 8,
-    CMYK converted. Raises :class:`PictureError` for what is truncated, unknown or absurdly large.
+    CMYK converted. Raises :class:`ImageError` for what is truncated, unknown or absurdly large.
     """
     if not data:
-        raise PictureError("empty file")
+        raise ImageError("empty file")
     if data.startswith(_GZIP):
         data = _gunzip(data)
     frame = _jpeg_frame(data)
@@ -81,7 +81,7 @@ def encode(image: np.ndarray, encoding: str) -> bytes:
         return image.tobytes()
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
-        raise PictureError("OpenCV could not encode it")
+        raise ImageError("OpenCV could not encode it")
     return data.tobytes()
 
 
@@ -89,24 +89,24 @@ def packed_pixels(data: bytes | memoryview, encoding: str, scratch: np.ndarray |
     """The pixels of a record's image: uint8 (256, 256, 3) RGB.
 
     `scratch`, uint8 of that shape and contiguous, takes them where they have to be decoded; raw ones are returned where
-    they lie, read-only. Raises :class:`PictureError` when the image is damaged.
+    they lie, read-only. Raises :class:`ImageError` when the image is damaged.
     """
     if encoding == "raw":
         if len(data) != SIZE * SIZE * 3:
-            raise PictureError(f"the image has {len(data)} bytes instead of {SIZE * SIZE * 3}")
+            raise ImageError(f"the image has {len(data)} bytes instead of {SIZE * SIZE * 3}")
         return np.frombuffer(data, np.uint8).reshape(SIZE, SIZE, 3)
     # simplejpeg takes three quarters of the time of OpenCV for the same pixels, and tells of damage that OpenCV hides.
     try:
         height, width = simplejpeg.decode_jpeg_header(data)[:2]
         if (height, width) != (SIZE, SIZE):
-            raise PictureError(f"the image has {width}x{height} pixels instead of {SIZE}x{SIZE}")
+            raise ImageError(f"the image has {width}x{height} pixels instead of {SIZE}x{SIZE}")
         if data[-2:] != _END_OF_IMAGE:
-            raise PictureError("the image cannot be decoded")
+            raise ImageError("the image cannot be decoded")
         return simplejpeg.decode_jpeg(data, buffer=scratch)
-    except PictureError:
+    except ImageError:
         raise
     except ValueError as error:
-        raise PictureError("the image cannot be decoded") from error
+        raise ImageError("the image cannot be decoded") from error
 
 
 def _centre(image, height, width):
@@ -116,9 +116,9 @@ def _centre(image, height, width):
 
 def _check_size(height, width):
     if height < 1 or width < 1:
-        raise PictureError(f"its header says {width}x{height} pixels")
+        raise ImageError(f"its header says {width}x{height} pixels")
     if height * width > MAX_PIXELS:
-        raise PictureError(f"its header says {width}x{height} pixels, the limit is {MAX_PIXELS // 10**6} million")
+        raise ImageError(f"its header says {width}x{height} pixels, the limit is {MAX_PIXELS // 10**6} million")
 
 
 def _gunzip(data):
@@ -126,9 +126,9 @@ def _gunzip(data):
     try:
         plain = unpacker.decompress(data, MAX_BYTES)
     except zlib.error as error:
-        raise PictureError(f"damaged gzip file: {error}") from error
+        raise ImageError(f"damaged gzip file: {error}") from error
     if not unpacker.eof:
-        raise PictureError("truncated or oversized gzip file")
+        raise ImageError("truncated or oversized gzip file")
     return plain
 
 
@@ -148,36 +148,36 @@ def _jpeg_frame(data):
 
 
 def _decode_with_pillow(data):
-    ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing gluoncv has Pillow fill up cut pictures, in the whole program
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing gluoncv has Pillow fill up cut images, in the whole program
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image.height, image.width)
             image.load()
             return _upright_rgb(image)
     except UnidentifiedImageError as error:
-        raise PictureError(f"not a picture in a format this program reads ({', '.join(FORMATS)})") from error
-    except PictureError:
+        raise ImageError(f"not a image in a format this program reads ({', '.join(FORMATS)})") from error
+    except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise PictureError(f"its header says more than {MAX_PIXELS // 10**6} million pixels") from error
+        raise ImageError(f"its header says more than {MAX_PIXELS // 10**6} million pixels") from error
     except Exception as error:  # Pillow's plug-ins raise a dozen kinds for damaged files
-        raise PictureError(str(error) or type(error).__name__) from error
+        raise ImageError(str(error) or type(error).__name__) from error
 
 
 def _upright_rgb(image):
     try:
         orientation = image.getexif().get(0x0112)
-    except Exception:  # damaged EXIF says nothing about a picture that is otherwise whole
+    except Exception:  # damaged EXIF says nothing about a image that is otherwise whole
         orientation = None
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     if image.mode == "F":
-        raise PictureError("floating-point pixels, whose range is unknown")
+        raise ImageError("floating-point pixels, whose range is unknown")
     if image.mode.startswith("I"):
         # Pillow clips 16 bits at 255 when it converts them itself.
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise PictureError("32-bit pixels, whose range is unknown")
+            raise ImageError("32-bit pixels, whose range is unknown")
         return cv2.cvtColor((grey >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB)
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")

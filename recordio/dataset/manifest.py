@@ -11,17 +11,17 @@ from typing import Any, Union
 
 SCHEMA_VERSION = 1
 
-SIZE = 256  # pixels, both sides of a packed picture (Sec. 2)
+SIZE = 256  # pixels, both sides of a packed image (Sec. 2)
 ENCODINGS = ("jpeg", "raw")  # raw: the 256x256x3 bytes of RGB
 JPEG_QUALITY = 95
 FILTERS = {"down": "area", "up": "cubic"}
-IMAGES_A_SHARD = 2**15  # about 1 GB of JPEG; 15 million pictures stay below the usual 1,024 open files
+IMAGES_PER_SHARD = 2**15  # about 1 GB of JPEG; 15 million images stay below the usual 1,024 open files
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "dataset.json"
 STATISTICS = "statistics.npz"
 REJECTED = "rejected.tsv"
-UNLABELLED = -1  # label of a picture that has none, as in the test split of ILSVRC-2012
+UNLABELLED = -1  # label of a image that has none, as in the test split of ILSVRC-2012
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -35,7 +35,7 @@ class DatasetError(RuntimeError):
 
 
 def shard_stem(split: str, shard: int, shards: int) -> str:
-    """`train-00000-of-00008`: the shard's `.rec` (records), `.idx` (MXNet's index) and `.keys` (picture names)."""
+    """`train-00000-of-00008`: the shard's `.rec` (records), `.idx` (MXNet's index) and `.keys` (image names)."""
     return f"{split}-{shard:05d}-of-{shards:05d}"
 
 
@@ -66,13 +66,13 @@ class Shard:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: its shards in order, images of each class in label order, and how many pictures were rejected."""
+    """One split: its shards in order, images of each class in label order, and how many images were rejected."""
 
     name: str
     shards: tuple[Shard, ...]
     class_counts: tuple[int, ...]
     rejected: int
-    unlabelled: int = 0  # images whose label is -1: ILSVRC-2012 publishes none for its test pictures
+    unlabelled: int = 0  # images whose label is -1: ILSVRC-2012 publishes none for its test images
     also_in_train: int | None = None  # images that train holds, too; None: not counted, as by older programs
 
     @property
@@ -213,7 +213,7 @@ def _check(manifest: Manifest) -> None:
     if manifest.schema_version < 1:
         raise ValueError(f"schema version {manifest.schema_version}")
     if manifest.size != SIZE:
-        raise ValueError(f"pictures of {manifest.size} pixels instead of {SIZE}")
+        raise ValueError(f"images of {manifest.size} pixels instead of {SIZE}")
     if manifest.encoding not in ENCODINGS:
         raise ValueError(f"encoding {manifest.encoding!r} instead of {' or '.join(ENCODINGS)}")
     if not manifest.classes or not manifest.splits:

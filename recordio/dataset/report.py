@@ -1,4 +1,4 @@
-"""What a data set's statistics say, in lines and in one picture: mean, axes, classes, source sizes (Sec. 2, 4.1)."""
+"""What a data set's statistics say, in lines and in one image: mean, axes, classes, source sizes (Sec. 2, 4.1)."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _draw_sizes(figure, place, statistics):
     place.set_aspect("equal")
     place.set_xlabel("width, pixels")
     place.set_ylabel("height, pixels")
-    place.set_title("sizes of the source pictures\n(left of or below a red line they were scaled up)")
+    place.set_title("sizes of the source images\n(left of or below a red line they were scaled up)")
 
 
 def _classes(manifest, split):
@@ -135,7 +135,7 @@ def _sizes(statistics):
     middle = int(np.searchsorted(np.cumsum(shorter), counts.sum() / 2))
     small = int(shorter[:_SCALED_UP].sum())
     return (
-        f"source pictures: half have a shorter side below {SIZE_EDGES[middle + 1]} pixels; "
+        f"source images: half have a shorter side below {SIZE_EDGES[middle + 1]} pixels; "
         f"{small} ({small / counts.sum():.1%}) were scaled up to {SIZE}"
     )
 

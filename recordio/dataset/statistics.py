@@ -1,6 +1,6 @@
 """Mean image, covariance of the RGB values and its axes over the training split (paper Sec. 2 and 4.1).
 
-Only integers are added up, so that the order of the pictures, the number of workers and the joining of parts change
+Only integers are added up, so that the order of the images, the number of workers and the joining of parts change
 no bit of the result.
 """
 
@@ -23,17 +23,17 @@ _SHAPE = (SIZE, SIZE, 3)
 _PIXELS = SIZE * SIZE
 _FLUSH = 2**24  # images; 2**24 · 255 still fits 32 bits
 
-# Sides of the source pictures are counted in steps of an eighth of a doubling, from 16 pixels to 4,096.
+# Sides of the source images are counted in steps of an eighth of a doubling, from 16 pixels to 4,096.
 # A table of fixed size: those of parts of a data set add up.
 SIZE_EDGES = tuple(math.ceil(16 * 2 ** (step / 8)) for step in range(65))
 _SIZES = (len(SIZE_EDGES) - 1,) * 2
 
 
 class Sums:
-    """Exact sums over pictures: `image` int64 (256, 256, 3) of the grey levels, `products` int64 (3, 3) of RGB · RGB.
+    """Exact sums over images: `image` int64 (256, 256, 3) of the grey levels, `products` int64 (3, 3) of RGB · RGB.
 
-    `sizes` int64 (64, 64) counts the source pictures by height and width: bin k holds sides from SIZE_EDGES[k] on, the
-    first and the last bin what is smaller or larger. Int64 holds the products of 2.1 · 10⁹ pictures.
+    `sizes` int64 (64, 64) counts the source images by height and width: bin k holds sides from SIZE_EDGES[k] on, the
+    first and the last bin what is smaller or larger. Int64 holds the products of 2.1 · 10⁹ images.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Sums:
         self._recent_images = 0
 
     def add(self, image: np.ndarray, source_size: tuple[int, int]) -> None:
-        """Add one picture, uint8 (256, 256, 3) RGB, made from a source picture of that height and width."""
+        """Add one image, uint8 (256, 256, 3) RGB, made from a source image of that height and width."""
         self.sizes[_size_bin(source_size[0]), _size_bin(source_size[1])] += 1
         self._recent += image
         self._recent_images += 1
@@ -63,7 +63,7 @@ class Sums:
                 self.products[j, i] += product
 
     def merge(self, other: Sums) -> None:
-        """Add the sums over other pictures."""
+        """Add the sums over other images."""
         other.flush()
         self.images += other.images
         self.image += other.image
@@ -71,19 +71,19 @@ class Sums:
         self.sizes += other.sizes
 
     def flush(self) -> None:
-        """Bring `image` up to date with the pictures added last."""
+        """Bring `image` up to date with the images added last."""
         self.image += self._recent
         self._recent[:] = 0
         self._recent_images = 0
 
     def statistics(self) -> Statistics:
-        """The statistics of the pictures added so far; ValueError when there are none."""
+        """The statistics of the images added so far; ValueError when there are none."""
         if self.images == 0:
-            raise ValueError("no pictures to take statistics of")
+            raise ValueError("no images to take statistics of")
         self.flush()
         pixels = self.images * _PIXELS
         totals = [int(total) for total in self.image.sum(axis=(0, 1))]
-        # Python's integers: the numerator passes 64 bits long before 1.28 million pictures.
+        # Python's integers: the numerator passes 64 bits long before 1.28 million images.
         covariance = np.array(
             [
                 [(pixels * int(self.products[i, j]) - totals[i] * totals[j]) / pixels**2 for j in range(3)]
@@ -106,7 +106,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of the packed training pictures as decoded; unit: grey levels 0-255, channels RGB."""
+    """Statistics of the packed training images as decoded; unit: grey levels 0-255, channels RGB."""
 
     images: int
     pixels: int
@@ -116,10 +116,10 @@ class Statistics:
     axes: np.ndarray  # float64 (3, 3), column k is the unit eigenvector of eigenvalue k, its largest component positive
     sum_image: np.ndarray  # int64 (256, 256, 3), what mean_image is the quotient of; kept to join parts exactly
     sum_products: np.ndarray  # int64 (3, 3), sums of RGB · RGB over all pixels; kept to join parts exactly
-    source_sizes: np.ndarray  # int64 (64, 64), source pictures by height and width in the bins of SIZE_EDGES
+    source_sizes: np.ndarray  # int64 (64, 64), source images by height and width in the bins of SIZE_EDGES
 
     def sums(self) -> Sums:
-        """The sums that these statistics were taken from, to join them with those of other pictures."""
+        """The sums that these statistics were taken from, to join them with those of other images."""
         sums = Sums()
         sums.images = self.images
         sums.image += self.sum_image

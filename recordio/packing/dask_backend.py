@@ -17,7 +17,7 @@ from ..dataset.manifest import DatasetError, SourceError
 from .shard_worker import Progress, ShardJob, pack_shards
 from .shard_writer import read_receipt
 
-_TASKS_A_THREAD = 2  # handed over ahead; few, because a job carries the list of its pictures
+_TASKS_PER_THREAD = 2  # handed over ahead; few, because a job carries the list of its images
 _CONNECT_SECONDS = 5
 _LOOK_SECONDS = 5  # between two looks whether there are workers at all
 WORKERS_SECONDS = 60  # without any worker, before that is an error
@@ -72,7 +72,7 @@ def _run(client, address, jobs, progress) -> None:
     rejected, seen = 0, time.monotonic()
     while True:
         threads = sum(client.nthreads().values())
-        while len(running) < _TASKS_A_THREAD * max(1, threads) and (job := next(jobs, None)) is not None:
+        while len(running) < _TASKS_PER_THREAD * max(1, threads) and (job := next(jobs, None)) is not None:
             # An impure call is never answered from what another run left in the cluster's memory.
             running.add(client.submit(pack_one, job, pure=False))
         if not running:
@@ -101,13 +101,13 @@ def _absolute(job: ShardJob) -> ShardJob:
 def pack_one(job: ShardJob) -> tuple[int, int]:
     """Pack one shard in this process, with one thread: (images, rejected). Dask runs as many of these as it has cores.
 
-    Raises :class:`DatasetError` when the folder to write into or the pictures' place is not to be seen from here.
+    Raises :class:`DatasetError` when the folder to write into or the images' place is not to be seen from here.
     """
     places = {
         source.path if source.offset >= 0 else source.path.removesuffix(f"/{source.key}") for source in job.sources
     }
     for place in (job.folder, *sorted(places)):
-        # Without this a worker that lacks a mount would reject all its pictures as missing.
+        # Without this a worker that lacks a mount would reject all its images as missing.
         if not os.path.exists(place):
             raise DatasetError(f"{place}: not to be seen on the worker {socket.gethostname()}; it needs the same paths")
     pack_shards([job], 1, None)

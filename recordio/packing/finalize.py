@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset.duplicates import twins
+from ..dataset.duplicates import find_duplicates
 from ..dataset.keys import escape
 from ..dataset.manifest import (
     REJECTED,
@@ -22,21 +22,21 @@ from ..dataset.manifest import (
 from ..dataset.statistics import Sums, write_statistics
 from .plan import PART, Plan, write_plan
 from .shard_writer import PackedShard, read_receipt
-from .staging import Construction
+from .staging import StagingArea
 
 
 @dataclass(frozen=True)
 class Report:
     """What :func:`pack` or a merge did."""
 
-    packed: dict[str, int]  # pictures of each split
+    packed: dict[str, int]  # images of each split
     rejected: int
-    resumed: int  # pictures, of packed and rejected ones, that an earlier run had done
+    resumed: int  # images, of packed and rejected ones, that an earlier run had done
     seconds: float
 
 
-def publish(plan: Plan, construction: Construction) -> tuple[dict[str, int], int]:
-    """Join all shards of a finished construction and give them their names: (images of each split, rejected).
+def publish(plan: Plan, staging: StagingArea) -> tuple[dict[str, int], int]:
+    """Join all shards of a finished staging and give them their names: (images of each split, rejected).
 
     Raises :class:`DatasetError` when a whole split is unreadable.
     """
@@ -45,7 +45,7 @@ def publish(plan: Plan, construction: Construction) -> tuple[dict[str, int], int
     for planned in plan.splits:
         parts = []
         for stem in plan.stems(planned):
-            packed = read_receipt(construction.folder / (stem + ".receipt"))
+            packed = read_receipt(staging.folder / (stem + ".receipt"))
             if packed.sums is not None:
                 sums.merge(packed.sums)
                 packed.sums = None
@@ -55,31 +55,31 @@ def publish(plan: Plan, construction: Construction) -> tuple[dict[str, int], int
         here = [row for part in parts for row in part.rejected]
         if not splits[-1].images and plan.part == (1, 1):
             for stem in plan.stems(planned):
-                construction.forget(stem)  # the pictures are to be mended and packed again
+                staging.forget(stem)  # the images are to be mended and packed again
             first = "; ".join(f"{key}: {reason}" for key, reason in here[:3])
-            raise DatasetError(f"{planned.name}: none of the {len(here)} pictures can be read ({first})")
+            raise DatasetError(f"{planned.name}: none of the {len(here)} images can be read ({first})")
         rejected += [(planned.name, key, reason) for key, reason in here]
     if plan.part == (1, 1):
         splits = _with_shared(splits, digests)
-        statistics_sha256 = write_statistics(construction.folder, sums.statistics())
+        statistics_sha256 = write_statistics(staging.folder, sums.statistics())
         lines = ["split\tkey\treason\n", *("\t".join(map(escape, row)) + "\n" for row in rejected)]
-        write_file(construction.folder / REJECTED, "".join(lines).encode("utf-8", "surrogateescape"))
+        write_file(staging.folder / REJECTED, "".join(lines).encode("utf-8", "surrogateescape"))
         manifest = Manifest(
             plan.classes, tuple(splits), plan.seed, statistics_sha256, plan.sha256, encoding=plan.encoding
         )
-        write_manifest(construction.folder, manifest)
+        write_manifest(staging.folder, manifest)
         names = manifest.files()
     else:
-        write_plan(construction.folder / PART, plan)
+        write_plan(staging.folder / PART, plan)
         names = plan.part_files()
-    construction.publish(names)
+    staging.publish(names)
     return {split.name: split.images for split in splits}, len(rejected)
 
 
 def _with_shared(splits: list[Split], digests: dict[str, list[np.ndarray]]) -> list[Split]:
     """The splits with the number of their images that are in train, too."""
     train = np.concatenate(digests.pop("train"))
-    counts = {name: len(twins(np.concatenate(parts), train)[0]) for name, parts in digests.items()}
+    counts = {name: len(find_duplicates(np.concatenate(parts), train)[0]) for name, parts in digests.items()}
     return [replace(split, also_in_train=counts.get(split.name)) for split in splits]
 
 

@@ -12,7 +12,7 @@ from ..dataset.manifest import DatasetError, PathLike, SourceError
 from .finalize import Report, publish
 from .plan import PART, SUFFIXES, Plan, read_plan
 from .shard_writer import is_whole, read_receipt
-from .staging import Construction
+from .staging import StagingArea
 
 
 def merge(parts: Sequence[PathLike], out: PathLike, overwrite: bool = False) -> tuple[Report, list[Path]]:
@@ -22,7 +22,7 @@ def merge(parts: Sequence[PathLike], out: PathLike, overwrite: bool = False) -> 
     report and the parts that symbolic links point into, which must stay.
 
     Raises :class:`SourceError` when a folder is no part, parts are missing, given twice or of different packs, or `out`
-    is in use; :class:`DatasetError` when a part is damaged or a split has no readable picture.
+    is in use; :class:`DatasetError` when a part is damaged or a split has no readable image.
     """
     began = time.monotonic()
     first: Plan | None = None
@@ -35,7 +35,7 @@ def merge(parts: Sequence[PathLike], out: PathLike, overwrite: bool = False) -> 
         part, count = plan.part
         first = first or plan
         if plan.sha256 != first.sha256:
-            raise SourceError(f"{folder}: packed from other pictures, or with other options, than {parts[0]}")
+            raise SourceError(f"{folder}: packed from other images, or with other options, than {parts[0]}")
         if count != first.part[1]:
             raise SourceError(f"{folder}: one of {count} parts, and {parts[0]} is one of {first.part[1]}")
         if part in folders:
@@ -49,15 +49,15 @@ def merge(parts: Sequence[PathLike], out: PathLike, overwrite: bool = False) -> 
         raise SourceError(f"part {', '.join(lacking)} is missing; pack it and name its folder too")
     whole = replace(first, part=(1, 1))
     # A merge that was killed is simply done again, and one that fails leaves nothing: links are quickly made.
-    construction = Construction(out, whole, overwrite, resume=not overwrite, keep=False)
+    staging = StagingArea(out, whole, overwrite, resume=not overwrite, keep=False)
     stay: list[Path] = []
-    with construction:
-        if construction.complete:
+    with staging:
+        if staging.complete:
             raise SourceError(f"{out}: holds a data set already; add --overwrite to replace it")  # parts may be newer
         for part, folder in sorted(folders.items()):
-            linked = _link(folder, replace(first, part=(part, first.part[1])), construction.folder)
+            linked = _link(folder, replace(first, part=(part, first.part[1])), staging.folder)
             stay += [] if linked else [folder]
-        packed, rejected = publish(whole, construction)
+        packed, rejected = publish(whole, staging)
     return Report(packed, rejected, 0, time.monotonic() - began), stay
 
 

@@ -1,4 +1,4 @@
-"""Pictures → 256x256 → shuffled shards, with the training statistics taken in the same pass (paper Sec. 2)."""
+"""Images → 256x256 → shuffled shards, with the training statistics taken in the same pass (paper Sec. 2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..sources.class_folders import Source
 from .finalize import Report, completed, publish
 from .plan import make_plan
 from .shard_worker import Progress, ShardJob, pack_shards
-from .staging import Construction
+from .staging import StagingArea
 
 
 def pack(
@@ -35,49 +35,49 @@ def pack(
 ) -> Report:
     """Pack source lists into a data set folder; the same sources, seed and shards give the same bytes.
 
-    `splits` maps train, val and test to their pictures, whose labels are places in `classes`; train is required.
+    `splits` maps train, val and test to their images, whose labels are places in `classes`; train is required.
     `workers` is the number of threads (default: all cores), `shards` the number of shards of each split (default: one
-    for each 32,768 pictures). Unreadable pictures are listed in `rejected.tsv`; `on_bad="fail"` stops at the first.
+    for each 32,768 images). Unreadable images are listed in `rejected.tsv`; `on_bad="fail"` stops at the first.
     `part` = (i, n) packs the i-th of n parts, which :func:`merge` joins; `cluster` is the address of a Dask scheduler
     whose workers, which must see sources and `out` under the same paths, do the work. `resume` goes on with a pack
     that was killed or failed, and ends with the same bytes.
 
     Raises :class:`SourceError` when `out` cannot be used, :class:`DatasetError` when writing fails, when a whole split
-    is unreadable, or at the first bad picture with `on_bad="fail"`. Finished shards are kept for `resume` then,
+    is unreadable, or at the first bad image with `on_bad="fail"`. Finished shards are kept for `resume` then,
     otherwise nothing is left behind; a data set that is being overwritten stays whole.
     """
     began = time.monotonic()
     plan = make_plan(splits, classes, seed, shards, encoding, part)
-    construction = Construction(out, plan, overwrite, resume)
+    staging = StagingArea(out, plan, overwrite, resume)
     resumed = 0
     try:
-        with construction:
-            if construction.complete:
+        with staging:
+            if staging.complete:
                 return completed(plan, out, time.monotonic() - began)
             missing, total = [], 0
             for split in plan.splits:
                 for number, stem in zip(plan.shards(split), plan.stems(split)):
-                    total += len(range(split.pictures)[plan.places(split, number)])
-                    done = construction.finished(stem)
+                    total += len(range(split.images)[plan.places(split, number)])
+                    done = staging.finished(stem)
                     if done is None:
                         missing.append((split, number))
                     else:
                         resumed += done.shard.images + len(done.rejected)
             if progress is not None:
                 progress(resumed, of=total, earlier=True)
-            jobs = _jobs(missing, splits, plan, construction.folder, on_bad)
+            jobs = _jobs(missing, splits, plan, staging.folder, on_bad)
             if cluster is None:
                 pack_shards(jobs, workers or len(os.sched_getaffinity(0)), progress)
             else:
                 from .dask_backend import pack_on_cluster
 
                 pack_on_cluster(cluster, jobs, progress)
-            packed, rejected = publish(plan, construction)
+            packed, rejected = publish(plan, staging)
     except OSError as error:
-        # What is wrong with single pictures is told in the workers: this is a disk.
-        raise DatasetError(f"{error.filename or out}: {error.strerror or error}; {_left(construction)}") from error
+        # What is wrong with single images is told in the workers: this is a disk.
+        raise DatasetError(f"{error.filename or out}: {error.strerror or error}; {_left(staging)}") from error
     except DatasetError as error:
-        raise (DatasetError(f"{error}; {_left(construction)}") if construction.kept else error) from error
+        raise (DatasetError(f"{error}; {_left(staging)}") if staging.kept else error) from error
     return Report(packed, rejected, resumed, time.monotonic() - began)
 
 
@@ -86,13 +86,13 @@ def _jobs(missing, splits, plan, folder, on_bad) -> Iterator[ShardJob]:
     for split, number in missing:
         if of != split.name:
             # Streams from 2**63 on keep the order of the pack apart from the orders of epochs of the same seed.
-            order, of = shuffled(split.pictures, plan.seed, 2**63 + SPLITS.index(split.name)), split.name
+            order, of = shuffled(split.images, plan.seed, 2**63 + SPLITS.index(split.name)), split.name
         mine = order[plan.places(split, number)]
         sources = [splits[split.name][int(place)] for place in mine]
         yield ShardJob(str(folder), split.name, number, split.shards, len(plan.classes), plan.encoding, on_bad, sources)
 
 
-def _left(construction):
-    if construction.kept:
+def _left(staging):
+    if staging.kept:
         return "the finished shards are kept: add --resume to go on with them"
     return "nothing was packed"

@@ -1,4 +1,4 @@
-"""What a data set will be made of, fixed before the first picture: what parts and interrupted packs must agree on."""
+"""What a data set will be made of, fixed before the first image: what parts and interrupted packs must agree on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..dataset.manifest import (
     FILTERS,
-    IMAGES_A_SHARD,
+    IMAGES_PER_SHARD,
     JPEG_QUALITY,
     SIZE,
     SPLITS,
@@ -30,10 +30,10 @@ SUFFIXES = (".rec", ".idx", ".keys", ".receipt")
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """One split: how many pictures go into how many shards, and a digest of their keys and labels in order."""
+    """One split: how many images go into how many shards, and a digest of their keys and labels in order."""
 
     name: str
-    pictures: int
+    images: int
     shards: int
     sources_sha256: str
 
@@ -61,7 +61,7 @@ class Plan:
 
     def places(self, split: SplitPlan, number: int) -> slice:
         """Which places of the split's shuffled order a shard holds."""
-        return slice(number * split.pictures // split.shards, (number + 1) * split.pictures // split.shards)
+        return slice(number * split.images // split.shards, (number + 1) * split.images // split.shards)
 
     def stems(self, split: SplitPlan) -> list[str]:
         """Names without suffix of this part's shards of a split."""
@@ -81,7 +81,7 @@ def make_plan(
     encoding: str,
     part: tuple[int, int],
 ) -> Plan:
-    """The plan for source lists; `shards` of each split (default: one for each 32,768 pictures).
+    """The plan for source lists; `shards` of each split (default: one for each 32,768 images).
 
     Raises :class:`SourceError` when there is no training split, or fewer training shards than parts.
     """
@@ -90,7 +90,7 @@ def make_plan(
     planned = []
     for name in (name for name in SPLITS if name in splits):
         count = len(splits[name])
-        number = min(shards or -(-count // IMAGES_A_SHARD), count)
+        number = min(shards or -(-count // IMAGES_PER_SHARD), count)
         planned.append(SplitPlan(name, count, number, _digest(splits[name])))
     if part[1] > max(1, planned[0].shards):
         raise SourceError(
@@ -126,7 +126,7 @@ def _plan(document: dict[str, Any]) -> Plan:
         raise ValueError("part")
     for split in plan.splits:
         # Names built from these are opened and removed later: only ours may lead anywhere.
-        if split.name not in SPLITS or not 0 <= split.shards <= split.pictures:
+        if split.name not in SPLITS or not 0 <= split.shards <= split.images:
             raise ValueError("split")
     return plan
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..dataset.images import PictureError, decode, encode, packed_pixels, shorter_side_256
+from ..dataset.images import ImageError, decode, encode, packed_pixels, shorter_side_256
 from ..dataset.manifest import DatasetError, shard_stem
 from ..dataset.statistics import Sums
 from ..sources.class_folders import Source
 from .shard_writer import ShardWriter, write_receipt
 
-# Pictures in work per worker: enough that a slow one does not stall the others, few enough for flat memory.
+# Images in work per worker: enough that a slow one does not stall the others, few enough for flat memory.
 _LOOK_AHEAD = 16
 
 
@@ -27,14 +27,14 @@ _LOOK_AHEAD = 16
 _UNREADABLE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
-# First called with the pictures an earlier run had done, of=all, earlier=True; then with those done since the last call
+# First called with the images an earlier run had done, of=all, earlier=True; then with those done since the last call
 # and rejected=all rejected so far.
 Progress = Callable[..., None]
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to pack: which pictures, in their order, into which folder; all that another process needs."""
+    """One shard to pack: which images, in their order, into which folder; all that another process needs."""
 
     folder: str
     split: str
@@ -63,7 +63,7 @@ def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | Non
                         writer.add(source, image)
                     elif job.on_bad == "fail":
                         raise DatasetError(
-                            f"{job.split}: {source.key}: {reason}; stopped at the first bad picture as asked"
+                            f"{job.split}: {source.key}: {reason}; stopped at the first bad image as asked"
                         )
                     else:
                         rejected += 1
@@ -75,27 +75,27 @@ def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | Non
 
 
 def _in_order(pool, look_ahead, job, sums):
-    """(source, result) for each source of a job, in their order, with a bounded number of pictures in work."""
+    """(source, result) for each source of a job, in their order, with a bounded number of images in work."""
     running: deque[tuple[Source, Future]] = deque()
     waiting = iter(job.sources)
     while True:
         while len(running) < look_ahead and (source := next(waiting, None)) is not None:
-            running.append((source, pool.submit(_picture, source, job.encoding, sums)))
+            running.append((source, pool.submit(_image, source, job.encoding, sums)))
         if not running:
             return
         source, future = running.popleft()
         yield source, future.result()
 
 
-def _picture(source, encoding, sums):
-    """(image as recorded, None), or (None, reason) when the picture is unusable."""
+def _image(source, encoding, sums):
+    """(image as recorded, None), or (None, reason) when the image is unusable."""
     try:
-        picture = decode(source.read())
-        image = encode(shorter_side_256(picture), encoding)
+        image = decode(source.read())
+        recorded = encode(shorter_side_256(image), encoding)
         if sums is not None:
-            sums.add(packed_pixels(image, encoding), picture.shape[:2])
-        return image, None
-    except PictureError as error:
+            sums.add(packed_pixels(recorded, encoding), image.shape[:2])
+        return recorded, None
+    except ImageError as error:
         return None, str(error)
     except OSError as error:
         if error.errno in _UNREADABLE:
@@ -112,7 +112,7 @@ class SumsPool:
         self._free: list[Sums] = []
 
     def add(self, image: np.ndarray, source_size: tuple[int, int]) -> None:
-        """Add one picture, uint8 (256, 256, 3) RGB, made from a source picture of that height and width."""
+        """Add one image, uint8 (256, 256, 3) RGB, made from a source image of that height and width."""
         try:
             sums = self._free.pop()
         except IndexError:
@@ -137,9 +137,9 @@ class _workers:
 
     def __enter__(self):
         self._threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # the pictures are the parallel part
+        cv2.setNumThreads(1)  # the images are the parallel part
         self._warnings.__enter__()
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata in pictures that are fine
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata in images that are fine
         return self._pool
 
     def __exit__(self, *failure):

@@ -69,7 +69,7 @@ class ShardWriter:
                     os.fsync(file.fileno())
 
     def add(self, source: Source, image: bytes) -> None:
-        """Append one picture; its id is its place in this shard, so that shards can be packed apart and joined."""
+        """Append one image; its id is its place in this shard, so that shards can be packed apart and joined."""
         record = frame(pack_image(source.label, self._images, self._number, image))
         # The checksum tells which record is damaged where the shard's digest only tells that one is.
         key = f"{escape(source.key)}\t{zlib.crc32(record):08x}\n".encode("utf-8", "surrogateescape")

@@ -32,7 +32,7 @@ _OURS = re.compile(
 )
 
 
-class Construction:
+class StagingArea:
     """Context manager: claims `out` and gives `folder` to write the files of `plan` into.
 
     A pack that was killed is continued with `resume`: `finished(stem)` gives what it completed; `complete` is true
@@ -54,7 +54,7 @@ class Construction:
         self._made: list[Path] = []
         self._directory = -1
 
-    def __enter__(self) -> Construction:
+    def __enter__(self) -> StagingArea:
         self._made = [path for path in (self.out, *self.out.parents) if not path.exists()]
         try:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ class Construction:
             return
         if unfinished is not None and not self._overwrite:
             if self._resume:
-                what = "of other pictures or options; give it the same as before, or --overwrite to start anew"
+                what = "of other images or options; give it the same as before, or --overwrite to start anew"
             else:
                 what = "already; add --resume to go on with it, or --overwrite to start anew"
             raise SourceError(f"{self.out}: holds an unfinished pack {what}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..dataset.framing import RecordError, unframe, unpack_image
-from ..dataset.images import PictureError, packed_pixels
+from ..dataset.images import ImageError, packed_pixels
 from ..dataset.keys import read_keys
 from ..dataset.manifest import UNLABELLED, DatasetError, Manifest, PathLike, Shard, Split
 
@@ -24,7 +24,7 @@ class DamagedRecord(DatasetError):
     """One record is damaged; the others may well be sound."""
 
 
-class Lookup:
+class RecordStore:
     """The records of one split by number, 0…images-1.
 
     Raises :class:`DatasetError` at once when a shard's size or an index is not what was packed. The indexes are then
@@ -51,7 +51,7 @@ class Lookup:
         return self._firsts[-1]
 
     def key(self, number: int) -> str:
-        """The source's key (its path below the split's folder) of the picture with this number."""
+        """The source's key (its path below the split's folder) of the image with this number."""
         shard, position = self._locate(number)
         keys = self._keys  # another thread may put another shard's there
         if keys[0] != shard:
@@ -61,9 +61,9 @@ class Lookup:
         return keys[1][position]
 
     def read(self, number: int, scratch: np.ndarray | None = None) -> tuple[np.ndarray, int]:
-        """(uint8 (256, 256, 3) RGB, label) of the picture with this number.
+        """(uint8 (256, 256, 3) RGB, label) of the image with this number.
 
-        A picture that has to be decoded goes into `scratch`, of its shape, where that is given. Raises
+        A image that has to be decoded goes into `scratch`, of its shape, where that is given. Raises
         :class:`DamagedRecord` that names the shard, position and key; :class:`DatasetError` when an index is damaged.
         """
         shard, position = self._locate(number)
@@ -76,7 +76,7 @@ class Lookup:
             if label >= self._classes or (label == UNLABELLED and not self._unlabelled):
                 raise RecordError(f"label {label} is beyond the {self._classes} classes")
             return packed_pixels(image, self._encoding, scratch), label
-        except (RecordError, PictureError, OSError) as error:
+        except (RecordError, ImageError, OSError) as error:
             raise DamagedRecord(self._damaged(number, shard, position, error)) from error
 
     def _locate(self, number):

@@ -1,4 +1,4 @@
-"""Batches of pictures from a data set: the one place where records become pixels again."""
+"""Batches of images from a data set: the one place where records become pixels again."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ import numpy as np
 from ..dataset.manifest import SIZE, PathLike, read_manifest
 from ..dataset.shuffle import shuffled
 from .buffers import Buffers
-from .random_access import DamagedRecord, Lookup
+from .random_access import DamagedRecord, RecordStore
 
 ON_DAMAGED = ("stop", "skip")
 
 _BATCHES_AHEAD = 3
-_IMAGES_A_TASK = 8  # a decode takes a third of a millisecond: fewer would be lost in handing over
-_PICTURE = (SIZE, SIZE, 3)
+_IMAGES_PER_TASK = 8  # a decode takes a third of a millisecond: fewer would be lost in handing over
+_IMAGE = (SIZE, SIZE, 3)
 
 
 class Batch(NamedTuple):
-    """N pictures; `ids` are their places in the split, 0…len(reader)-1.
+    """N images; `ids` are their places in the split, 0…len(reader)-1.
 
     The memory of `images` is used again once nothing refers to it: what is kept stays as it is.
     """
 
-    images: np.ndarray  # uint8 (N, 256, 256, 3) RGB, or what a rendering makes of them
+    images: np.ndarray  # uint8 (N, 256, 256, 3) RGB, or what a transform makes of them
     labels: np.ndarray  # int64 (N,); -1 where the split has none
     ids: np.ndarray  # int64 (N,)
 
 
-class Rendering(Protocol):
-    """What the reader's threads make of a picture while it is in the cache, such as a crop in the network's order."""
+class Transform(Protocol):
+    """What the reader's threads make of a image while it is in the cache, such as a crop in the network's order."""
 
-    shape: tuple[int, ...]  # of one rendered picture
+    shape: tuple[int, ...]  # of one rendered image
     dtype: np.dtype
 
     def draw(self, ids: np.ndarray) -> Sequence[Any]:
-        """For each of these ids what its rendering needs besides the pixels; called once a batch."""
+        """For each of these ids what its transform needs besides the pixels; called once a batch."""
 
-    def render(self, picture: np.ndarray, drawn: Any, out: np.ndarray) -> None:
-        """Write the picture, uint8 (256, 256, 3) RGB, into `out`, of `shape` and `dtype`; several threads call it."""
+    def render(self, image: np.ndarray, drawn: Any, out: np.ndarray) -> None:
+        """Write the image, uint8 (256, 256, 3) RGB, into `out`, of `shape` and `dtype`; several threads call it."""
 
 
 class Reader:
@@ -65,7 +65,7 @@ class Reader:
         self.threads = threads or len(os.sched_getaffinity(0))
         self.damaged: dict[int, str] = {}
         self._skip = on_damaged == "skip"
-        self._records = Lookup(self.folder, self.manifest, self.split)
+        self._records = RecordStore(self.folder, self.manifest, self.split)
         self._buffers = Buffers()
 
     def __len__(self) -> int:
@@ -82,11 +82,11 @@ class Reader:
         self._records.close()
 
     def key(self, number: int) -> str:
-        """The source's key (its path below the split's folder) of the picture with this id."""
+        """The source's key (its path below the split's folder) of the image with this id."""
         return self._records.key(number)
 
     def read(self, number: int) -> tuple[np.ndarray, int]:
-        """(uint8 (256, 256, 3) RGB, label) of the picture with this id; :class:`DatasetError` when it is damaged."""
+        """(uint8 (256, 256, 3) RGB, label) of the image with this id; :class:`DatasetError` when it is damaged."""
         return self._records.read(number)
 
     def batches(
@@ -94,13 +94,13 @@ class Reader:
         batch_size: int,
         order: np.ndarray | None = None,
         start: int = 0,
-        rendering: Rendering | None = None,
+        transform: Transform | None = None,
     ) -> Iterator[Batch]:
-        """Every picture once, in `order` (int64 ids; default: as packed), in batches; the last may be smaller.
+        """Every image once, in `order` (int64 ids; default: as packed), in batches; the last may be smaller.
 
-        `start` leading entries of the order are left out, which resumes an epoch exactly. `rendering` makes of each
-        picture what the batch holds; without it that is the picture. The batches do not depend on the number of
-        threads. Each takes `batch_size` entries of the order: where damaged records are skipped it has fewer pictures,
+        `start` leading entries of the order are left out, which resumes an epoch exactly. `transform` makes of each
+        image what the batch holds; without it that is the image. The batches do not depend on the number of
+        threads. Each takes `batch_size` entries of the order: where damaged records are skipped it has fewer images,
         perhaps none.
 
         Raises :class:`DatasetError` that names the shard, position and key of a damaged record, unless those are
@@ -111,16 +111,16 @@ class Reader:
         if start < 0:
             raise ValueError(f"start {start} is below 0")
         numbers = np.arange(len(self)) if order is None else np.asarray(order, np.int64)
-        return self._batches(batch_size, numbers, start, rendering)
+        return self._batches(batch_size, numbers, start, transform)
 
-    def _batches(self, batch_size, numbers, start, rendering):
+    def _batches(self, batch_size, numbers, start, transform):
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="reader")
         running: deque[tuple[Batch, list[Future]]] = deque()
         begins = iter(range(start, len(numbers), batch_size))
         try:
             while True:
                 while len(running) < _BATCHES_AHEAD and (begin := next(begins, None)) is not None:
-                    running.append(self._start(pool, numbers[begin : begin + batch_size], rendering))
+                    running.append(self._start(pool, numbers[begin : begin + batch_size], transform))
                 if not running:
                     return
                 batch, tasks = running.popleft()
@@ -133,37 +133,37 @@ class Reader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self, pool, ids, rendering):
+    def _start(self, pool, ids, transform):
         count = len(ids)
-        if rendering is None:
-            images, drawn = self._buffers.take((count, *_PICTURE), np.uint8), None
+        if transform is None:
+            images, drawn = self._buffers.take((count, *_IMAGE), np.uint8), None
         else:
-            images, drawn = self._buffers.take((count, *rendering.shape), rendering.dtype), rendering.draw(ids)
+            images, drawn = self._buffers.take((count, *transform.shape), transform.dtype), transform.draw(ids)
         batch = Batch(images, np.empty(count, np.int64), np.array(ids))
         tasks = [
-            pool.submit(self._fill, batch, range(begin, min(begin + _IMAGES_A_TASK, count)), rendering, drawn)
-            for begin in range(0, count, _IMAGES_A_TASK)
+            pool.submit(self._fill, batch, range(begin, min(begin + _IMAGES_PER_TASK, count)), transform, drawn)
+            for begin in range(0, count, _IMAGES_PER_TASK)
         ]
         return batch, tasks
 
-    def _fill(self, batch, places, rendering, drawn):
-        """Read and render the pictures at these places of the batch; returns the places of damaged ones."""
-        scratch = np.empty(_PICTURE, np.uint8)
+    def _fill(self, batch, places, transform, drawn):
+        """Read and render the images at these places of the batch; returns the places of damaged ones."""
+        scratch = np.empty(_IMAGE, np.uint8)
         lost = []
         for place, number in zip(places, batch.ids[places.start : places.stop].tolist()):
             out = batch.images[place]
             try:
-                picture, batch.labels[place] = self._records.read(number, out if rendering is None else scratch)
+                image, batch.labels[place] = self._records.read(number, out if transform is None else scratch)
             except DamagedRecord as error:
                 if not self._skip:
                     raise
                 self.damaged[number] = str(error)
                 lost.append(place)
                 continue
-            if rendering is not None:
-                rendering.render(picture, drawn[place], out)
+            if transform is not None:
+                transform.render(image, drawn[place], out)
             elif self.manifest.encoding == "raw":  # those lie where they were read; JPEG was decoded into its place
-                out[:] = picture
+                out[:] = image
         return lost
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset.duplicates import image_digest, twins
+from ..dataset.duplicates import find_duplicates, image_digest
 from ..dataset.framing import RecordError, unframe, unpack_image
-from ..dataset.images import PictureError, packed_pixels
+from ..dataset.images import ImageError, packed_pixels
 from ..dataset.keys import read_keys
 from ..dataset.manifest import (
     MANIFEST,
@@ -31,7 +31,7 @@ from ..dataset.manifest import (
     read_manifest,
 )
 from ..dataset.statistics import Statistics, Sums, read_statistics
-from .random_access import Lookup
+from .random_access import RecordStore
 
 _LOOK_AHEAD = 64  # records in work: enough for many cores, few enough for flat memory
 _UNKNOWN_KEY = "name unknown"
@@ -39,7 +39,7 @@ _UNKNOWN_KEY = "name unknown"
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong: in a file, or in the record at `position` of a shard, whose picture was `key`."""
+    """Something wrong: in a file, or in the record at `position` of a shard, whose image was `key`."""
 
     file: str
     reason: str
@@ -59,8 +59,8 @@ def verify(
 ) -> list[Problem]:
     """Read everything in a data set and return what is wrong with it.
 
-    Checked are: each file's digest; each record's framing, checksum, place, label and picture; the images of each
-    class; the rejected list; the statistics, computed again from the training pictures; how many images of the other
+    Checked are: each file's digest; each record's framing, checksum, place, label and image; the images of each
+    class; the rejected list; the statistics, computed again from the training images; how many images of the other
     splits are in train, too. `progress` is called with the number of records read since the last call, `shared` with
     (split, key there, key in train) of each image that is in train, too, unless something is wrong.
 
@@ -126,7 +126,7 @@ class _Check:
         return problems
 
     def records(self, pool) -> Iterator[tuple[Problem | None, int, np.ndarray | None, int]]:
-        """(problem, label, picture, digest) of each record in order; at the end of the file what is wrong with that."""
+        """(problem, label, image, digest) of each record in order; at the end of the file what is wrong with that."""
         path = self._folder / self._shard.name
         if self._offsets is None:
             yield self._problem("its records cannot be found without the .idx file"), 0, None, 0
@@ -171,7 +171,7 @@ class _Check:
             if self._checksums is not None and zlib.crc32(record) != self._checksums[position]:
                 raise RecordError("its checksum differs")
             return None, label, pixels, image_digest(image)
-        except (RecordError, PictureError) as error:
+        except (RecordError, ImageError) as error:
             return Problem(self._shard.name, str(error), position, self._keys[position]), 0, None, 0
 
     def _problem(self, reason: str) -> Problem:
@@ -192,12 +192,12 @@ def _also_in_train(folder, manifest, digests, shared) -> list[Problem]:
     for split in manifest.splits:
         if split.name == "train":
             continue
-        places, theirs = twins(np.array(digests[split.name], np.uint64), train)
+        places, theirs = find_duplicates(np.array(digests[split.name], np.uint64), train)
         if split.also_in_train not in (None, len(places)):
             reason = f"{len(places)} images of {split.name} are in train, too, not {split.also_in_train}"
             problems.append(Problem(MANIFEST, reason))
         if shared is not None and len(places):
-            here, there = (Lookup(folder, manifest, manifest.split(name)) for name in (split.name, "train"))
+            here, there = (RecordStore(folder, manifest, manifest.split(name)) for name in (split.name, "train"))
             for place, twin in zip(places.tolist(), theirs.tolist()):
                 shared(split.name, here.key(place), there.key(twin))
             here.close()
@@ -211,10 +211,10 @@ def _statistics(folder: Path, sums: Sums | None) -> list[Problem]:
     except DatasetError as error:
         return [Problem(STATISTICS, str(error).partition(": ")[2] or str(error))]
     if sums is None or not sums.images:
-        return []  # of damaged pictures, they would only be wrong once more
+        return []  # of damaged images, they would only be wrong once more
     again = sums.statistics()
     return [
-        Problem(STATISTICS, f"{name} is not that of the training pictures")
+        Problem(STATISTICS, f"{name} is not that of the training images")
         for name in Statistics.__dataclass_fields__
         if name != "source_sizes" and not np.array_equal(getattr(again, name), getattr(stored, name))
     ]
@@ -226,7 +226,7 @@ def _rejected(folder: Path, manifest: Manifest) -> list[Problem]:
     except OSError as error:
         return [Problem(REJECTED, error.strerror or "cannot be read")]
     return [
-        Problem(REJECTED, f"{found} pictures of {split.name} instead of {split.rejected}")
+        Problem(REJECTED, f"{found} images of {split.name} instead of {split.rejected}")
         for split in manifest.splits
         if (found := sum(line.startswith(split.name.encode() + b"\t") for line in lines)) != split.rejected
     ]

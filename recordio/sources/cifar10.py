@@ -3,7 +3,7 @@
     cifar-10-batches-bin/   data_batch_1.bin … data_batch_5.bin, test_batch.bin, batches.meta.txt
     cifar-10-batches-py/    data_batch_1 … data_batch_5, test_batch, batches.meta
 
-A picture is 3,072 bytes: 32 rows of 32 red values, then green, then blue.
+A image is 3,072 bytes: 32 rows of 32 red values, then green, then blue.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ..dataset.manifest import PathLike, SourceError
 
 CLASSES = 10
 SIZE = 32  # pixels, both sides
-PICTURES_A_BATCH = 10_000
+IMAGES_PER_BATCH = 10_000
 _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST = "test_batch"
 _META = "batches.meta"
 _BYTES = 3 * SIZE * SIZE
-_LARGEST = 2 * PICTURES_A_BATCH * (_BYTES + 1)  # bytes; what is larger is no file of CIFAR-10
+_LARGEST = 2 * IMAGES_PER_BATCH * (_BYTES + 1)  # bytes; what is larger is no file of CIFAR-10
 
 
 class Cifar(NamedTuple):
-    """Pictures uint8 (N, 32, 32, 3) RGB with labels int64 (N,), and the classes' names in label order."""
+    """Images uint8 (N, 32, 32, 3) RGB with labels int64 (N,), and the classes' names in label order."""
 
     train: np.ndarray
     train_labels: np.ndarray
@@ -39,7 +39,7 @@ class Cifar(NamedTuple):
 
 
 def read_cifar(source: PathLike) -> Cifar:
-    """All of CIFAR-10: 50,000 training pictures in the order of the batches, 10,000 test pictures.
+    """All of CIFAR-10: 50,000 training images in the order of the batches, 10,000 test images.
 
     source: the archive (.tar.gz or .tar) or its unpacked folder. Python's pickles are read as data, never executed.
     Raises :class:`SourceError` where it is cut, damaged or something else.
@@ -90,11 +90,11 @@ def _of_archive(path):
 
 
 def _binary_batch(where, content):
-    record = _BYTES + 1  # the label's byte, then the picture
-    if len(content) != PICTURES_A_BATCH * record:
+    record = _BYTES + 1  # the label's byte, then the image
+    if len(content) != IMAGES_PER_BATCH * record:
         raise SourceError(
-            f"{where}: {len(content)} bytes where {PICTURES_A_BATCH} pictures of CIFAR-10 have "
-            f"{PICTURES_A_BATCH * record}: cut, or another data set; download it again"
+            f"{where}: {len(content)} bytes where {IMAGES_PER_BATCH} images of CIFAR-10 have "
+            f"{IMAGES_PER_BATCH * record}: cut, or another data set; download it again"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, record)
     return _batch(where, records[:, 1:], records[:, 0].astype(np.int64))
@@ -106,10 +106,10 @@ def _python_batch(where, content):
     pixels = array.value if isinstance(array, ReadArray) else None
     if not isinstance(pixels, np.ndarray) or not isinstance(labels, list):
         raise SourceError(f"{where}: holds no 'data' and 'labels' of CIFAR-10; download it again")
-    if pixels.shape != (PICTURES_A_BATCH, _BYTES) or len(labels) != PICTURES_A_BATCH:
+    if pixels.shape != (IMAGES_PER_BATCH, _BYTES) or len(labels) != IMAGES_PER_BATCH:
         raise SourceError(
             f"{where}: an array of shape {pixels.shape} and {len(labels)} labels where CIFAR-10 has "
-            f"{PICTURES_A_BATCH} pictures of {_BYTES} values; download it again"
+            f"{IMAGES_PER_BATCH} images of {_BYTES} values; download it again"
         )
     if not all(type(label) is int for label in labels):
         raise SourceError(f"{where}: a label is no whole number; download it again")
@@ -120,7 +120,7 @@ def _batch(where, pixels, labels):
     wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
     if len(wrong):
         raise SourceError(
-            f"{where}: picture {wrong[0]} has the label {labels[wrong[0]]}, and CIFAR-10 has 0 to {CLASSES - 1}; "
+            f"{where}: image {wrong[0]} has the label {labels[wrong[0]]}, and CIFAR-10 has 0 to {CLASSES - 1}; "
             "damaged, or another data set"
         )
     return np.ascontiguousarray(pixels.reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1)), labels

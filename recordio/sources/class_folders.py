@@ -1,4 +1,4 @@
-"""Where pictures come from. A source list has a length and gives `Source` by number; bytes are read when asked for."""
+"""Where images come from. A source list has a length and gives `Source` by number; bytes are read when asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..dataset.images import MAX_BYTES, PictureError
+from ..dataset.images import MAX_BYTES, ImageError
 from ..dataset.manifest import PathLike, SourceError
 from ..dataset.shuffle import shuffled
 from .tar_index import Member, members
@@ -22,15 +22,15 @@ from .tar_index import Member, members
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")
 _SCANNERS = 8  # threads that list tars: on a disk far away each header is a wait
-_CLASSES_A_TURN = 64
+_CLASSES_PER_TURN = 64
 
 _IN_FOLDER, _ALONE = -1, -2  # instead of an offset in a tar: the file root/key, or root itself
 
-Scanned = Callable[[int, int], None]  # called with (classes or pictures seen since the last call, all of them)
+Scanned = Callable[[int, int], None]  # called with (classes or images seen since the last call, all of them)
 
 
 class Source(NamedTuple):
-    """One picture to pack: `key` is its path below the split's folder, unique there; `label` counts from 0.
+    """One image to pack: `key` is its path below the split's folder, unique there; `label` counts from 0.
 
     It is the file `path`, or with an `offset` the `size` bytes from there in the tar `path`.
     """
@@ -42,23 +42,23 @@ class Source(NamedTuple):
     size: int = 0
 
     def read(self) -> bytes:
-        """The picture file's bytes; OSError when it cannot be read, :class:`PictureError` when absurdly large."""
+        """The image file's bytes; OSError when it cannot be read, :class:`ImageError` when absurdly large."""
         if self.offset < 0 and os.path.exists(self.path) and not os.path.isfile(self.path):
-            raise PictureError("not a regular file")  # opening a pipe would wait for ever
+            raise ImageError("not a regular file")  # opening a pipe would wait for ever
         with open(self.path, "rb", buffering=0) as file:
             if self.offset < 0:
                 data = file.readall() if os.fstat(file.fileno()).st_size <= MAX_BYTES else None
             else:
                 data = os.pread(file.fileno(), self.size, self.offset) if self.size <= MAX_BYTES else None
         if data is None or len(data) > MAX_BYTES:
-            raise PictureError(f"larger than {MAX_BYTES >> 20} MB")
+            raise ImageError(f"larger than {MAX_BYTES >> 20} MB")
         if self.offset >= 0 and len(data) != self.size:
-            raise PictureError("its tar has been cut since it was listed")
+            raise ImageError("its tar has been cut since it was listed")
         return data
 
 
-class PictureList(Sequence):
-    """Pictures kept as blocks of bytes and numbers: 15 million Python strings would take gigabytes."""
+class ImageList(Sequence):
+    """Images kept as blocks of bytes and numbers: 15 million Python strings would take gigabytes."""
 
     def __init__(self) -> None:
         self._roots: dict[str, int] = {}
@@ -72,7 +72,7 @@ class PictureList(Sequence):
         self._elsewhere: dict[int, tuple[str, int, int]] = {}
 
     def append(self, source: Source) -> None:
-        """Add a picture."""
+        """Add a image."""
         root, offset = source.path, source.offset
         if offset < 0:
             in_folder = root.endswith("/" + source.key)
@@ -89,7 +89,7 @@ class PictureList(Sequence):
         self._sizes.append(min(source.size, 2**32 - 1))
 
     def replace(self, number: int, path: str, offset: int, size: int) -> None:
-        """Take the bytes of the picture with this number from elsewhere."""
+        """Take the bytes of the image with this number from elsewhere."""
         self._elsewhere[number] = (path, offset, size)
 
     def __len__(self) -> int:
@@ -107,42 +107,42 @@ class PictureList(Sequence):
         return Source(key, label, f"{root}/{key}" if offset == _IN_FOLDER else root)
 
     def labels(self) -> np.ndarray:
-        """The label of each picture, int64 (len,)."""
+        """The label of each image, int64 (len,)."""
         return np.array(self._labels, np.int64)
 
 
 class Selection(Sequence):
-    """Some pictures of a list, by number: int64 (len,)."""
+    """Some images of a list, by number: int64 (len,)."""
 
-    def __init__(self, pictures: PictureList, numbers: np.ndarray) -> None:
-        self._pictures, self._numbers = pictures, numbers
+    def __init__(self, images: ImageList, numbers: np.ndarray) -> None:
+        self._images, self._numbers = images, numbers
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def __getitem__(self, number: int) -> Source:  # type: ignore[override]  # nobody slices these
-        return self._pictures[int(self._numbers[number])]
+        return self._images[int(self._numbers[number])]
 
 
-def split_half(pictures: PictureList, seed: int) -> tuple[Selection, Selection]:
-    """Half of each class's pictures and the other half (paper Sec. 6, Fall 2009); an odd one is in the first."""
-    labels = pictures.labels()
+def split_half(images: ImageList, seed: int) -> tuple[Selection, Selection]:
+    """Half of each class's images and the other half (paper Sec. 6, Fall 2009); an odd one is in the first."""
+    labels = images.labels()
     first = np.zeros(len(labels), bool)
     begins = [*np.flatnonzero(np.diff(labels, prepend=-1)), len(labels)]  # a list is in the order of its labels
     for begin, end in zip(begins, begins[1:]):
         # Streams of their own: epochs count from 0, packing's orders from 2**63.
         order = shuffled(end - begin, seed, 2**62 + int(labels[begin]))
         first[begin + order[: (end - begin + 1) // 2]] = True
-    return Selection(pictures, np.flatnonzero(first)), Selection(pictures, np.flatnonzero(~first))
+    return Selection(images, np.flatnonzero(first)), Selection(images, np.flatnonzero(~first))
 
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """One place a class: `wnids` in label order (sorted), all pictures, and what was passed over."""
+    """One place a class: `wnids` in label order (sorted), all images, and what was passed over."""
 
     wnids: tuple[str, ...]
-    pictures: PictureList
-    missing: tuple[str, ...]  # classes given by the caller that have no picture here
+    images: ImageList
+    missing: tuple[str, ...]  # classes given by the caller that have no image here
     ignored: int  # files of other kinds or outside the classes
 
 
@@ -157,7 +157,7 @@ def class_folder(
     """List a folder with a sub-folder or an nXXXXXXXX.tar a class, or a tar of such tars; hidden files are passed over.
 
     `wnids` are the classes of the training split (or of `whose`), in label order; without them the place's own, sorted,
-    are used. Raises :class:`SourceError` when there are no pictures, when a class of the training split has none
+    are used. Raises :class:`SourceError` when there are no images, when a class of the training split has none
     unless `allow_empty`, when there is a class that is not in `wnids`, or when a tar is damaged or cut.
     """
     found, ignored = _classes(place)
@@ -168,25 +168,25 @@ def class_folder(
         foreign = sorted(found.keys() - set(wnids))
         if foreign:
             raise SourceError(f"{place}: classes that {whose} lacks: {_some(foreign)}")
-    pictures = PictureList()
+    images = ImageList()
     empty = []
     listings = _listings([(wnid, found.get(wnid)) for wnid in wnids])
     for label, (wnid, (names, others)) in enumerate(zip(wnids, listings)):
         for key, path, offset, size in names:
-            pictures.append(Source(key, label, path, offset, size))
+            images.append(Source(key, label, path, offset, size))
         ignored += others
         if not names:
             empty.append(wnid)
         if progress is not None:
             progress(1, len(wnids))
-    if not len(pictures):
+    if not len(images):
         raise SourceError(
-            f"{place}: no pictures ({', '.join(EXTENSIONS)}) in sub-folders; each class needs a folder of its own, "
+            f"{place}: no images ({', '.join(EXTENSIONS)}) in sub-folders; each class needs a folder of its own, "
             "or an nXXXXXXXX.tar"
         )
     if empty and own and not allow_empty:
-        raise SourceError(f"{place}: class folders without a picture: {_some(empty)}; fill or remove them")
-    return ClassFolder(tuple(wnids), pictures, tuple(empty), ignored)
+        raise SourceError(f"{place}: class folders without a image: {_some(empty)}; fill or remove them")
+    return ClassFolder(tuple(wnids), images, tuple(empty), ignored)
 
 
 def _classes(place: PathLike) -> tuple[dict[str, tuple[str, Member | None, bool]], int]:
@@ -213,8 +213,8 @@ def _classes(place: PathLike) -> tuple[dict[str, tuple[str, Member | None, bool]
 def _listings(classes):
     """For each (wnid, where): ([(key, path, offset, size), …] in order, number of other files)."""
     with ThreadPoolExecutor(_SCANNERS, thread_name_prefix="scan") as pool:
-        for begin in range(0, len(classes), _CLASSES_A_TURN):
-            yield from pool.map(_listing, classes[begin : begin + _CLASSES_A_TURN])
+        for begin in range(0, len(classes), _CLASSES_PER_TURN):
+            yield from pool.map(_listing, classes[begin : begin + _CLASSES_PER_TURN])
 
 
 def _listing(entry):
@@ -231,8 +231,8 @@ def _listing(entry):
     else:
         parent = os.path.dirname(path)
         files = [(key, f"{parent}/{key}", _IN_FOLDER, 0) for key in _walk(path, wnid, ())]
-    pictures = [file for file in files if file[0].lower().endswith(EXTENSIONS)]
-    return pictures, len(files) - len(pictures)
+    images = [file for file in files if file[0].lower().endswith(EXTENSIONS)]
+    return images, len(files) - len(images)
 
 
 def _key(name, wnid):

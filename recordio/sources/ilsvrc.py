@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..dataset.manifest import UNLABELLED, ClassInfo, PathLike, SourceError
-from .class_folders import PictureList, Scanned, Source, class_folder
+from .class_folders import ImageList, Scanned, Source, class_folder
 from .ilsvrc_devkit import Devkit, read_devkit
 from .tar_index import members
 
@@ -50,49 +50,49 @@ YEARS = tuple(_LAYOUTS)
 
 
 @dataclass
-class Pictures:
+class Images:
     """What was found: lists to pack, classes in label order, and sentences on what is remarkable or missing."""
 
     classes: tuple[ClassInfo, ...]
-    splits: dict[str, PictureList] = field(default_factory=dict)
+    splits: dict[str, ImageList] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     ignored: int = 0
 
 
-def find_ilsvrc(year: int, source: PathLike, allow_missing: bool = False, progress: Scanned | None = None) -> Pictures:
-    """List the pictures of a year's challenge in the folder `source`, and hold their counts against the kit's.
+def find_ilsvrc(year: int, source: PathLike, allow_missing: bool = False, progress: Scanned | None = None) -> Images:
+    """List the images of a year's challenge in the folder `source`, and hold their counts against the kit's.
 
-    Labels are places of the sorted wnids. Validation and test pictures get theirs by the number in the file name; the
-    test pictures of 2012 have none (-1). The patch images of 2010 take the place of the pictures they replace.
+    Labels are places of the sorted wnids. Validation and test images get theirs by the number in the file name; the
+    test images of 2012 have none (-1). The patch images of 2010 take the place of the images they replace.
 
-    Raises :class:`SourceError` when the kit or the training pictures are not there, a tar is damaged or cut, or
-    pictures are missing: with `allow_missing` the last is only said.
+    Raises :class:`SourceError` when the kit or the training images are not there, a tar is damaged or cut, or
+    images are missing: with `allow_missing` the last is only said.
     """
     folder, layout = Path(source), _LAYOUTS[year]
     if not folder.is_dir():
         raise SourceError(f"{folder}: no such folder; name the one that holds the downloaded files")
     kit = read_devkit(_need(folder, layout.devkit, "the classes and the labels are in it"), year)
-    found = Pictures(kit.classes)
-    train = _need(folder, layout.train, "the training pictures are in it")
+    found = Images(kit.classes)
+    train = _need(folder, layout.train, "the training images are in it")
     listed = class_folder(
         train, [c.wnid for c in kit.classes], whose="the development kit", allow_empty=True, progress=progress
     )
-    found.splits["train"] = listed.pictures
+    found.splits["train"] = listed.images
     found.ignored += listed.ignored
-    _compare(kit, train, listed.pictures, found)
+    _compare(kit, train, listed.images, found)
     _val_and_test(year, folder, layout, kit, found)
     patches = _first(folder, layout.patches)
     if patches is not None:
         _patch(patches, found)
     elif layout.patches:
-        found.notes.append(f"{folder}: no {layout.patches[0]}, which replaces pictures that came out blank")
+        found.notes.append(f"{folder}: no {layout.patches[0]}, which replaces images that came out blank")
     if found.missing and not allow_missing:
         raise SourceError("; ".join(found.missing) + "; complete them, or pack what is there with --allow-missing")
     return found
 
 
-def _val_and_test(year, folder, layout, kit: Devkit, found: Pictures) -> None:
+def _val_and_test(year, folder, layout, kit: Devkit, found: Images) -> None:
     val = _first(folder, layout.val)
     if val is None:
         found.missing.append(f"{folder}: no {layout.val[0]}")
@@ -106,14 +106,14 @@ def _val_and_test(year, folder, layout, kit: Devkit, found: Pictures) -> None:
     if layout.test_truth:
         truth = _first(folder, (layout.test_truth, *(f"{name}/data/{layout.test_truth}" for name in layout.devkit)))
         if truth is None:
-            found.missing.append(f"{folder}: no {layout.test_truth}, and without it test pictures have no labels")
+            found.missing.append(f"{folder}: no {layout.test_truth}, and without it test images have no labels")
         else:
             labels = kit.labels(truth.read_bytes(), truth)
     _numbered(year, "test", test, labels, found)
 
 
-def _numbered(year, split, place, labels, found: Pictures) -> None:
-    """Pictures whose labels go by the number in their name, in the order of the numbers."""
+def _numbered(year, split, place, labels, found: Images) -> None:
+    """Images whose labels go by the number in their name, in the order of the numbers."""
     name = re.compile(rf"ILSVRC{year}_{split}_(\d{{8}})\.JPEG", re.IGNORECASE)
     files: dict[int, Source] = {}
     for base, path, offset, size in _files(place):
@@ -136,16 +136,16 @@ def _numbered(year, split, place, labels, found: Pictures) -> None:
     lacking = [number for number in range(1, count + 1) if number not in files]
     if lacking:
         found.missing.append(
-            f"{place}: {len(lacking)} of {count} pictures are missing, the first is "
+            f"{place}: {len(lacking)} of {count} images are missing, the first is "
             f"ILSVRC{year}_{split}_{lacking[0]:08d}.JPEG"
         )
-    pictures = found.splits[split] = PictureList()
+    images = found.splits[split] = ImageList()
     for number in sorted(files):
-        pictures.append(files[number])
+        images.append(files[number])
 
 
-def _compare(kit: Devkit, train, pictures: PictureList, found: Pictures) -> None:
-    counts = np.bincount(pictures.labels(), minlength=len(kit.classes))
+def _compare(kit: Devkit, train, images: ImageList, found: Images) -> None:
+    counts = np.bincount(images.labels(), minlength=len(kit.classes))
     differing = [
         f"{info.wnid} ({count} of {expected})"
         for info, count, expected in zip(kit.classes, counts, kit.train_images)
@@ -154,13 +154,13 @@ def _compare(kit: Devkit, train, pictures: PictureList, found: Pictures) -> None
     if differing:
         more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
         found.missing.append(
-            f"{train}: {len(pictures)} pictures where the development kit counts {sum(kit.train_images)}; "
+            f"{train}: {len(images)} images where the development kit counts {sum(kit.train_images)}; "
             f"{len(differing)} classes differ: {', '.join(differing[:5])}{more}"
         )
 
 
-def _patch(place, found: Pictures) -> None:
-    """Let each patch image take the place of the picture of its name and split."""
+def _patch(place, found: Images) -> None:
+    """Let each patch image take the place of the image of its name and split."""
     patches: dict[str, dict[str, tuple[str, int, int]]] = {split: {} for split in found.splits}
     unused = 0
     for base, path, offset, size in _files(place, keep_folders=True):
@@ -171,16 +171,16 @@ def _patch(place, found: Pictures) -> None:
         else:
             patches[split][base] = (path, offset, size)
     replaced = 0
-    for split, pictures in found.splits.items():
+    for split, images in found.splits.items():
         waiting = patches[split]
-        for number, source in enumerate(pictures if waiting else ()):
+        for number, source in enumerate(images if waiting else ()):
             patch = waiting.pop(source.key.rpartition("/")[2], None)
             if patch is not None:
-                pictures.replace(number, *patch)
+                images.replace(number, *patch)
                 replaced += 1
         unused += len(waiting)
     found.ignored += unused
-    found.notes.append(f"{place}: {replaced} pictures replaced" + (f", {unused} replace none" if unused else ""))
+    found.notes.append(f"{place}: {replaced} images replaced" + (f", {unused} replace none" if unused else ""))
 
 
 def _files(place: Path, keep_folders: bool = False) -> Iterator[tuple[str, str, int, int]]:

@@ -1,4 +1,4 @@
-"""ILSVRC's development kits: the classes, their pictures' counts, and the labels of validation and test pictures."""
+"""ILSVRC's development kits: the classes, their images' counts, and the labels of validation and test images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Devkit:
 
     where: Path
     classes: tuple[ClassInfo, ...]  # in label order
-    train_images: tuple[int, ...]  # training pictures of each class, in label order
-    validation: np.ndarray  # int64 (pictures,): label of the validation picture with file number place + 1
+    train_images: tuple[int, ...]  # training images of each class, in label order
+    validation: np.ndarray  # int64 (images,): label of the validation image with file number place + 1
 
     def labels(self, text: bytes, where: object) -> np.ndarray:
         """Labels, int64 (lines,), of a ground-truth file: one of the kit's numbers a line, by file number.

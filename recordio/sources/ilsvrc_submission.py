@@ -1,6 +1,6 @@
 """ILSVRC's own file of results, and its score by the development kit's rules (readme, "Submission and evaluation").
 
-One line a picture, in the order of the numbers in the pictures' names; on it up to five classes by the kit's own
+One line a image, in the order of the numbers in the images' names; on it up to five classes by the kit's own
 numbers (which count from 1), the most confident first, with spaces between them.
 """
 
@@ -20,10 +20,10 @@ _NAME = re.compile(r"(?:.*/)?ILSVRC\d{4}_(?:val|test)_(\d{8})\.JPEG", re.IGNOREC
 
 
 class Submission:
-    """Collects guesses for pictures in any order, and writes them in the challenge's.
+    """Collects guesses for images in any order, and writes them in the challenge's.
 
-    `keys`: of all pictures, as in the data set; a picture's place in them is its id. Raises :class:`SourceError` when
-    the classes have no numbers of a kit, a key is no name of the challenge, or pictures are missing.
+    `keys`: of all images, as in the data set; a image's place in them is its id. Raises :class:`SourceError` when
+    the classes have no numbers of a kit, a key is no name of the challenge, or images are missing.
     """
 
     def __init__(self, keys: Iterable[str], classes: Sequence[int | None]) -> None:
@@ -40,26 +40,26 @@ class Submission:
         return len(self._lines)
 
     def add(self, ids: np.ndarray, best: np.ndarray) -> None:
-        """N pictures' best classes by label, the best first: ids int64 (N,), best int64 (N, 5 or all classes)."""
+        """N images' best classes by label, the best first: ids int64 (N,), best int64 (N, 5 or all classes)."""
         self._guesses[self._lines[ids]] = self._classes[best]
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all; :class:`DatasetError` when pictures have no guesses yet."""
+        """Write the file, whole or not at all; :class:`DatasetError` when images have no guesses yet."""
         lacking = np.flatnonzero(self._guesses[:, 0] == 0)
         if len(lacking):
-            raise DatasetError(f"{path}: {len(lacking)} pictures have no guesses, the first is number {lacking[0] + 1}")
+            raise DatasetError(f"{path}: {len(lacking)} images have no guesses, the first is number {lacking[0] + 1}")
         text = "".join(" ".join(map(str, row)) + "\n" for row in self._guesses.tolist())
         write_file(path, text.encode("ascii"))
 
 
 def _lines(keys):
-    """For each picture its line, counted from 0: int64 (pictures,)."""
+    """For each image its line, counted from 0: int64 (images,)."""
     numbers = []
     for key in keys:
         match = _NAME.fullmatch(key)
         if match is None:
             raise SourceError(
-                f"{key} is not named like a picture of the challenge (ILSVRC2012_val_00000001.JPEG), so its line in a "
+                f"{key} is not named like a image of the challenge (ILSVRC2012_val_00000001.JPEG), so its line in a "
                 "submission is not known"
             )
         numbers.append(int(match[1]))
@@ -70,14 +70,14 @@ def _lines(keys):
     if len(lacking) or present[0] or len(set(numbers)) != len(numbers):
         first = f", the first of them number {lacking[0]}" if len(lacking) else ""
         raise SourceError(
-            f"a submission needs each picture from 1 to {len(present) - 1} once, and {len(lacking)} are not in the "
+            f"a submission needs each image from 1 to {len(present) - 1} once, and {len(lacking)} are not in the "
             f"data set{first}; pack them, too"
         )
     return found - 1
 
 
 def read_submission(path: Path, classes: int) -> np.ndarray:
-    """The guesses in a file of results, int64 (pictures, 5), the kit's numbers; 0 where a line has fewer.
+    """The guesses in a file of results, int64 (images, 5), the kit's numbers; 0 where a line has fewer.
 
     What a line has after five is passed over, as the kit does. Raises :class:`SourceError` that names the line where
     there is none, or something else than numbers from 1 to `classes`.
@@ -87,7 +87,7 @@ def read_submission(path: Path, classes: int) -> np.ndarray:
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     if not lines:
-        raise SourceError(f"{path}: an empty file; a submission has a line for each picture")
+        raise SourceError(f"{path}: an empty file; a submission has a line for each image")
     guesses = np.zeros((len(lines), GUESSES), np.int64)
     for row, line in enumerate(lines):
         words = line.split()
@@ -102,9 +102,9 @@ def read_submission(path: Path, classes: int) -> np.ndarray:
 
 
 def flat_errors(guesses: np.ndarray, truth: np.ndarray, where: object) -> list[float]:
-    """The kit's flat error with 1…5 guesses: the share of pictures whose class is not among the first of them.
+    """The kit's flat error with 1…5 guesses: the share of images whose class is not among the first of them.
 
-    guesses: int64 (pictures, 5), truth: int64 (pictures,), both the kit's numbers. Raises :class:`SourceError` when
+    guesses: int64 (images, 5), truth: int64 (images,), both the kit's numbers. Raises :class:`SourceError` when
     they are of different lengths.
     """
     if len(guesses) != len(truth):

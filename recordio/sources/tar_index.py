@@ -38,7 +38,7 @@ def members(path: PathLike, inner: Member | None = None) -> Iterator[Member]:
         while True:
             block = os.pread(descriptor, max(0, min(_BLOCK, end - offset)), offset)
             if offset == begin and block.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-                raise SourceError(f"{where}: a compressed tar; decompress it first, pictures in it cannot be looked up")
+                raise SourceError(f"{where}: a compressed tar; decompress it first, images in it cannot be looked up")
             if len(block) < _BLOCK:
                 raise SourceError(
                     f"{where}: cut after {offset - begin} bytes, its end mark is missing; download it again"
@@ -104,7 +104,7 @@ def _opened(path: PathLike) -> Iterator[int]:
     try:
         if not Path(path).is_file():
             raise SourceError(f"{path}: not a file")
-        # Headers lie far apart: what the system would read ahead is pictures.
+        # Headers lie far apart: what the system would read ahead is images.
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
         yield descriptor
     finally:

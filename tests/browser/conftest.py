@@ -20,15 +20,15 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory, small_recipe):
-    """Pictures, a data set of them with its activations, and a net of two columns."""
+    """Images, a data set of them with its activations, and a net of two columns."""
     absent = missing()
     if absent:
         pytest.skip(absent)
     folder = tmp_path_factory.mktemp("browser")
-    pictures = class_tree(folder / "pictures", LETTERS, 4)
-    invoke("pack", "--train", pictures, "--val", pictures, "--data", folder / "data", "--encoding", "raw")
+    images = class_tree(folder / "images", LETTERS, 4)
+    invoke("pack", "--train", images, "--val", images, "--data", folder / "data", "--encoding", "raw")
     make_run(folder / "run", small_recipe, folder / "data", 5)
-    first = sorted(pictures.glob("*/*"))[0]
+    first = sorted(images.glob("*/*"))[0]
     invoke("similar", folder / "run", first, "--data", folder / "data", "--output", folder / "s.png", "--cpus", 0)
     return folder
 

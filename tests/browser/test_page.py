@@ -8,10 +8,10 @@ from helpers.images import ODD, file_bytes, photo
 
 DARK = (True, False)
 NAMES = ("ant", "bee", "cat", "dog", "elk", "fox")
-PICTURE = file_bytes(photo(77, 300, 420), "PNG")
+IMAGE = file_bytes(photo(77, 300, 420), "PNG")
 
 
-def ask(address, path, data=PICTURE):
+def ask(address, path, data=IMAGE):
     with urllib.request.urlopen(f"{address}/{path}", data, timeout=30) as answer:
         return json.loads(answer.read())
 
@@ -26,7 +26,7 @@ def same(bars, expected):
     assert all(abs(bars[name] - expected[name]) <= 0.11 for name in bars)
 
 
-def test_the_page_opens_with_a_picture_and_says_what_it_is(page):
+def test_the_page_opens_with_a_image_and_says_what_it_is(page):
     assert page.driver.title == "What AlexNet sees"
     assert "ant, bee, cat, dog, elk and fox" in page.one("#about").text
     assert len(page.all("#example-list button")) == 16
@@ -40,15 +40,15 @@ def test_the_page_opens_with_a_picture_and_says_what_it_is(page):
 
 
 @pytest.mark.parametrize("way", ["drop", "paste", "choose"])
-def test_a_picture_is_given(page, address, tmp_path, way):
+def test_a_image_is_given(page, address, tmp_path, way):
     before = page.bars()
     if way == "choose":
-        (tmp_path / "picture.png").write_bytes(PICTURE)
+        (tmp_path / "image.png").write_bytes(IMAGE)
         page.run("delete document.body.dataset.done")
-        page.one("#file").send_keys(str(tmp_path / "picture.png"))
+        page.one("#file").send_keys(str(tmp_path / "image.png"))
         page.rest()
     else:
-        page.transfer(way, PICTURE)
+        page.transfer(way, IMAGE)
     same(page.bars(), told(ask(address, "predict")))
     assert page.bars() != before
     assert page.all("#example-list button[aria-pressed=true]") == []
@@ -57,10 +57,10 @@ def test_a_picture_is_given(page, address, tmp_path, way):
     assert page.complaints() == []
 
 
-def test_what_is_no_picture_is_said_and_the_page_goes_on(page, address):
-    page.transfer("drop", b"no picture")
+def test_what_is_no_image_is_said_and_the_page_goes_on(page, address):
+    page.transfer("drop", b"no image")
     assert "no image this program reads" in page.one("#problem").text
-    page.transfer("drop", PICTURE)
+    page.transfer("drop", IMAGE)
     assert page.one("#problem").text == ""
     same(page.bars(), told(ask(address, "predict")))
     page.transfer("drop", (ODD / "pil_sample_cmyk.jpg").read_bytes())  # the server reads more than the browser
@@ -68,7 +68,7 @@ def test_what_is_no_picture_is_said_and_the_page_goes_on(page, address):
 
 
 def test_switches_show_what_changes(page, address):
-    page.transfer("drop", PICTURE)
+    page.transfer("drop", IMAGE)
     whole = ask(address, "look")
     for name in ("normalization", "column1", "column2"):
         page.click(f"#without-{name}")
@@ -164,7 +164,7 @@ def test_it_can_be_read_aloud(page):
     assert page.one("#problem").aria_role == "alert"
     assert page.one("#without-column1").aria_role == "switch"
     assert page.all("img:not([alt])") == []
-    for canvas in page.all("#picture, #overlay"):
+    for canvas in page.all("#image, #overlay"):
         assert "No " not in canvas.accessible_name
 
 
@@ -212,9 +212,9 @@ def test_a_server_that_is_gone_is_said(page):
     gone = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", gone)
     try:
-        page.transfer("drop", PICTURE)
+        page.transfer("drop", IMAGE)
         assert page.one("#problem").text == "The server does not answer. Is it still running?"
     finally:
         page.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {**gone, "offline": False})
-    page.transfer("drop", PICTURE)
+    page.transfer("drop", IMAGE)
     assert page.one("#problem").text == ""

@@ -94,7 +94,7 @@ def test_colour_has_its_epochs_and_its_divisor(pictures):
     plain = augmentation(mean, seed=8)(pictures, ids, 3)
     divided = augmentation(mean, seed=8, colour_divisor=1.1, colour_epochs=4)
     np.testing.assert_allclose(divided(pictures, ids, 3), plain / 1.1, atol=1e-4)
-    without = augmentation(mean, seed=8, colour_deviation=0.0)(pictures, ids, 4)
+    without = augmentation(mean, seed=8, colour_std=0.0)(pictures, ids, 4)
     assert (divided(pictures, ids, 4) == without).all()  # after those epochs neither shift nor division
 
 
@@ -136,7 +136,7 @@ def test_the_colour_shift_has_the_covariance_of_the_paper():
 
 
 def test_mirror_and_colour_can_be_off(pictures):
-    augment = augmentation(mirror=False, colour_deviation=0.0)
+    augment = augmentation(mirror=False, colour_std=0.0)
     for record in range(50):
         _, _, mirrored, shift = augment.draw(record, 0, 256)
         assert not mirrored

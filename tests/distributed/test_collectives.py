@@ -10,7 +10,7 @@ import pytest
 from helpers import worker_process
 from helpers.processes import Processes
 
-from gluon_alexnet.distributed.collectives import Alone, Group
+from gluon_alexnet.distributed.collectives import SingleWorker, WorkerGroup
 from gluon_alexnet.recipes import schema as recipes
 
 HELPERS = Path(__file__).parent.parent / "helpers"
@@ -30,15 +30,15 @@ def learned_by(one, kind, folder, **more):
 def learned_alone(one):
     """(mean losses, parameters, momentum) of one process on the whole batches."""
     from gluon_alexnet.backend import mx
-    from gluon_alexnet.training.trainer import Learner
+    from gluon_alexnet.training.trainer import Trainer
 
-    learner = Learner(one, worker_process.CLASSES, [mx.cpu(0)])
-    learner.initialize(worker_process.CLASSES, seed=worker_process.SEED)
+    trainer = Trainer(one, worker_process.CLASSES, [mx.cpu(0)])
+    trainer.initialize(worker_process.CLASSES, seed=worker_process.SEED)
     losses = [
-        learner.step(crops, labels, RATES, seed=number)
+        trainer.step(crops, labels, RATES, seed=number)
         for number, (crops, labels) in enumerate(worker_process.batches(one.network.input_size), 1)
     ]
-    return losses, learner.parameters(), learner.momentum()
+    return losses, trainer.parameters(), trainer.momentum()
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_two_servers_share_large_arrays(decaying, synchronous, tmp_path):
 
 @pytest.mark.slow
 def test_one_asynchronous_worker_makes_the_printed_update(decaying, tmp_path):
-    """Alone nobody else's changes come between: it is the rule of Sec. 5 to the last digits."""
+    """SingleWorker nobody else's changes come between: it is the rule of Sec. 5 to the last digits."""
     (tmp_path / "recipe.json").write_text(json.dumps(recipes.to_dict(decaying)))
     words = [sys.executable, HELPERS / "worker_process.py", tmp_path, "dist_async"]
     with Processes(words, workers=1) as job:
@@ -128,9 +128,9 @@ def test_the_parts_of_a_batch_are_the_batch(count, size):
     ids = np.arange(size)
     parts = []
     for rank in range(count):
-        group = Group.__new__(Group)
+        group = WorkerGroup.__new__(WorkerGroup)
         group.rank, group.count = rank, count
         parts.append(group.part(ids))
     np.testing.assert_array_equal(np.concatenate(parts), ids)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    np.testing.assert_array_equal(Alone().part(ids), ids)
+    np.testing.assert_array_equal(SingleWorker().part(ids), ids)

@@ -17,8 +17,8 @@ from helpers.images import packed
 from helpers.processes import Processes, free_port
 
 from gluon_alexnet.distributed import process_group as jobs
-from gluon_alexnet.distributed.collectives import Alone, Group
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.distributed.collectives import SingleWorker, WorkerGroup
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recipes import presets
 from gluon_alexnet.tools.main import main
 
@@ -51,7 +51,7 @@ def test_the_variables_of_a_job(environment):
 @pytest.mark.parametrize("name", GOOD)
 def test_a_missing_variable_is_named(environment, name):
     environment.delenv(name)
-    with pytest.raises(WrongUse, match=rf"^{name} \(.*\) is not set"):
+    with pytest.raises(InvalidRequest, match=rf"^{name} \(.*\) is not set"):
         jobs.read_job()
 
 
@@ -68,7 +68,7 @@ def test_a_missing_variable_is_named(environment, name):
 )
 def test_a_variable_that_makes_no_sense_is_named(environment, name, value):
     environment.setenv(name, value)
-    with pytest.raises(WrongUse, match=f"^{name} .*is '{value}'"):
+    with pytest.raises(InvalidRequest, match=f"^{name} .*is '{value}'"):
         jobs.read_job()
 
 
@@ -76,7 +76,7 @@ def test_a_scheduler_that_is_not_there_is_a_sentence(environment):
     environment.setenv("DMLC_PS_ROOT_PORT", str(free_port()))
     environment.setattr(jobs, "REACH_SECONDS", 0.5)
     with (
-        pytest.raises(FailedWork, match=r"No scheduler answers at 127\.0\.0\.1:\d+ .*Connection refused"),
+        pytest.raises(OperationFailed, match=r"No scheduler answers at 127\.0\.0\.1:\d+ .*Connection refused"),
         jobs.joined(jobs.read_job(), "dist_sync", print),
     ):
         pass
@@ -89,7 +89,7 @@ def test_a_scheduler_whose_port_is_taken_says_so(environment):
         taken.listen()
         environment.setenv("DMLC_PS_ROOT_PORT", str(taken.getsockname()[1]))
         environment.setenv("DMLC_ROLE", "scheduler")
-        with pytest.raises(FailedWork, match=r"cannot listen at .*Address already in use"):
+        with pytest.raises(OperationFailed, match=r"cannot listen at .*Address already in use"):
             jobs.serve(jobs.read_job(), print)
 
 
@@ -108,12 +108,12 @@ def test_train_says_what_a_job_needs(monkeypatch):
     assert "say --kvstore dist_sync, or unset DMLC_ROLE" in refused("train")
 
 
-def test_more_workers_than_pictures_in_a_batch_are_refused(environment, tmp_path):
+def test_more_workers_than_images_in_a_batch_are_refused(environment, tmp_path):
     data = packed(tmp_path, images=2)
     words = ["train", "--kvstore", "dist_sync", "--data", data, "--recipe", "narrow", "--cpus", 0, "--batch-size", 4]
     environment.setenv("DMLC_NUM_WORKER", "5")
     environment.setattr(jobs, "reach", lambda job: None)
-    assert "more workers (5) than pictures in a batch of 4" in refused(*words)
+    assert "more workers (5) than images in a batch of 4" in refused(*words)
 
 
 def test_launch_checks_the_command_before_it_starts_anything():
@@ -124,7 +124,7 @@ def test_launch_checks_the_command_before_it_starts_anything():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """30 training and 6 validation pictures of three classes."""
+    """30 training and 6 validation images of three classes."""
     return packed(tmp_path_factory.mktemp("data"), images=10)
 
 
@@ -173,23 +173,25 @@ def alone(data, tmp_path_factory):
     return run
 
 
-class Nth(Alone):
+class Nth(SingleWorker):
     """A worker's part of the data, without a job."""
 
     def __init__(self, rank, count):
         self.rank, self.count = rank, count
 
-    part = Group.part
+    part = WorkerGroup.part
 
 
 @pytest.mark.parametrize("position", [0, 8, 29, 30])
 def test_the_workers_read_each_batch_between_them(data, position):
-    """From any position; of 30 pictures in batches of 8 the last has 6, and a worker of four may have none."""
+    """From any position; of 30 images in batches of 8 the last has 6, and a worker of four may have none."""
     from gluon_alexnet.tools.commands.train import _data
 
     narrow = presets.RECIPES["narrow"]
     one = dataclasses.replace(narrow, learning=dataclasses.replace(narrow.learning, batch_size=8))
-    whole, *readers = (_data(data, one, 3, "stop", worker)[0] for worker in (Alone(), *(Nth(n, 4) for n in range(4))))
+    whole, *readers = (
+        _data(data, one, 3, "stop", worker)[0] for worker in (SingleWorker(), *(Nth(n, 4) for n in range(4)))
+    )
     expected = list(whole.epoch(1, position))
     assert sum(len(labels) for _, labels, _ in expected) == 30 - position
     found = [list(reader.epoch(1, position)) for reader in readers]

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.evaluation.ensemble import average, evaluate, predict
-from gluon_alexnet.evaluation.metrics import Score, Tally, label_ranks
+from gluon_alexnet.evaluation.metrics import ErrorCounter, Score, label_ranks
 from gluon_alexnet.recipes import published
 
 SIZE = 224
@@ -21,13 +21,13 @@ def test_ranks_by_hand():
 def batches(count, batch_size, labels):
     for start in range(0, count, batch_size):
         ids = np.arange(start, min(start + batch_size, count))
-        pictures = np.zeros((len(ids), 256, 256, 3), np.uint8)
-        pictures[...] = ids[:, None, None, None]  # the picture says which it is
-        yield pictures, labels[ids], ids
+        images = np.zeros((len(ids), 256, 256, 3), np.uint8)
+        images[...] = ids[:, None, None, None]  # the image says which it is
+        yield images, labels[ids], ids
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 100])
-def test_every_picture_counts_once_whatever_the_batch(batch_size):
+def test_every_image_counts_once_whatever_the_batch(batch_size):
     labels = np.arange(10) % 8
     table = np.random.default_rng(0).permuted(np.tile(np.arange(8.0), (10, 1)), axis=1)
 
@@ -45,14 +45,14 @@ def test_every_picture_counts_once_whatever_the_batch(batch_size):
 
 
 def test_ten_views_average_the_softmax_and_the_centre_stands_alone():
-    picture = np.zeros((1, 256, 256, 3), np.uint8)
-    picture[0, 0, 0] = 255  # seen by the top left view alone, mirrored or not
+    image = np.zeros((1, 256, 256, 3), np.uint8)
+    image[0, 0, 0] = 255  # seen by the top left view alone, mirrored or not
 
     def classify(views):
         sees = views.reshape(len(views), -1).max(axis=1) > 0
         return np.where(sees[:, None], [[0.0, 1.0]], [[0.55, 0.45]])
 
-    batch = [(picture, np.array([0]), np.array([0]))]
+    batch = [(image, np.array([0]), np.array([0]))]
     # ten views: class 0 gets 8 * 0.55 / 10 = 0.44, class 1 gets 0.56; centre: class 0
     ten, centre = evaluate(classify, batch, SIZE, views=[10, 1])
     assert (ten.top1_wrong, centre.top1_wrong) == (1, 0)
@@ -61,27 +61,27 @@ def test_ten_views_average_the_softmax_and_the_centre_stands_alone():
 
 def test_an_output_that_is_no_number_stops():
     batch = batches(3, 3, np.zeros(3, int))
-    with pytest.raises(FailedWork, match="record 0 is not a number"):
+    with pytest.raises(OperationFailed, match="record 0 is not a number"):
         evaluate(lambda views: np.full((len(views), 4), np.nan), batch, SIZE)
 
 
-def test_pictures_without_labels_are_not_scored():
-    with pytest.raises(WrongUse, match="no public labels"):
+def test_images_without_labels_are_not_scored():
+    with pytest.raises(InvalidRequest, match="no public labels"):
         evaluate(lambda views: np.ones((len(views), 4)), batches(3, 3, np.full(3, -1)), SIZE)
 
 
-def test_no_pictures_is_an_error():
-    with pytest.raises(FailedWork, match="not one picture"):
+def test_no_images_is_an_error():
+    with pytest.raises(OperationFailed, match="not one image"):
         evaluate(lambda views: None, [], SIZE)
 
 
 def test_errors_of_each_class_and_confused_pairs_by_hand():
-    tally = Tally(10, 7)
-    first = np.eye(7)[[0, 2, 2, 1, 6]]  # the first guess of each picture
+    tally = ErrorCounter(10, 7)
+    first = np.eye(7)[[0, 2, 2, 1, 6]]  # the first guess of each image
     tally.add(first[:2], np.array([0, 1]))
     tally.add(first[2:], np.array([1, 2, 5]))
-    # Wrong: two pictures of class 1 taken for 2, one of 2 for 1, one of 5 for 6. After the first guess come the other
-    # classes in order: 5 is the seventh for the last picture, so not among the first five; 1 and 2 are.
+    # Wrong: two images of class 1 taken for 2, one of 2 for 1, one of 5 for 6. After the first guess come the other
+    # classes in order: 5 is the seventh for the last image, so not among the first five; 1 and 2 are.
     assert tally.score == Score(10, 5, 4, 1)
     assert [(s.images, s.top1_wrong, s.top5_wrong) for s in tally.class_scores()] == [
         (1, 0, 0), (2, 2, 0), (1, 1, 0), (0, 0, 0), (0, 0, 0), (1, 1, 1), (0, 0, 0)
@@ -92,9 +92,9 @@ def test_errors_of_each_class_and_confused_pairs_by_hand():
 
 def test_nets_are_averaged_with_their_weights_after_their_views():
     labels = np.array([1, 0])
-    pictures = np.zeros((2, 256, 256, 3), np.uint8)
-    pictures[1] = 1
-    tables = np.array([[[0.6, 0.4], [0.1, 0.9]], [[0.0, 1.0], [0.5, 0.5]]], np.float32)  # net, picture, class
+    images = np.zeros((2, 256, 256, 3), np.uint8)
+    images[1] = 1
+    tables = np.array([[[0.6, 0.4], [0.1, 0.9]], [[0.0, 1.0], [0.5, 0.5]]], np.float32)  # net, image, class
 
     def net(number, size):
         return SimpleNamespace(
@@ -102,13 +102,13 @@ def test_nets_are_averaged_with_their_weights_after_their_views():
         )
 
     nets = [net(0, 224), net(1, 99)]  # each sees crops of its own size
-    (predicted,) = predict(nets, [3.0, 1.0], [(pictures, labels, np.array([7, 8]))], [10, 1])
+    (predicted,) = predict(nets, [3.0, 1.0], [(images, labels, np.array([7, 8]))], [10, 1])
     for views in (0, 1):
         np.testing.assert_allclose(predicted.nets[0][views], tables[0], rtol=1e-6)
         np.testing.assert_allclose(predicted.mean[views], [[0.45, 0.55], [0.2, 0.8]], rtol=1e-6)
     tables[1, 1, 0] = np.nan
-    with pytest.raises(FailedWork, match="net 1: the output for record 8 is not a number"):
-        list(predict(nets, [3.0, 1.0], [(pictures, labels, np.array([7, 8]))], [10, 1]))
+    with pytest.raises(OperationFailed, match="net 1: the output for record 8 is not a number"):
+        list(predict(nets, [3.0, 1.0], [(images, labels, np.array([7, 8]))], [10, 1]))
 
 
 def test_one_net_is_what_it_says_to_the_bit():

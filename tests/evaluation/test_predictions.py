@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.evaluation.predictions import (
     PRECISIONS,
     Description,
@@ -79,7 +79,7 @@ def test_nothing_appears_and_nothing_is_lost_when_the_work_fails(tmp_path, rng):
         raise RuntimeError("stop")
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
-    with pytest.raises(WrongUse, match="is no folder"), PredictionsWriter(tmp_path / "none" / "p.npz", MADE):
+    with pytest.raises(InvalidRequest, match="is no folder"), PredictionsWriter(tmp_path / "none" / "p.npz", MADE):
         pass
 
 
@@ -96,7 +96,7 @@ def test_cut_and_changed_files_are_refused_or_read_right(tmp_path, rng):
         try:
             opened = Predictions(file)
             rows = list(opened.rows(3))
-        except FailedWork as error:
+        except OperationFailed as error:
             assert str(file) in str(error)
             refused += 1
         else:  # the zip's headers have bytes that mean nothing
@@ -123,18 +123,18 @@ def test_foreign_and_newer_files(tmp_path, rng, change, sentence):
         arrays = dict(found)
     document = {**json.loads(arrays["description"].item()), **change}
     np.savez(file, **{**arrays, "description": np.array(json.dumps(document).encode())})
-    with pytest.raises(FailedWork, match=sentence):
+    with pytest.raises(OperationFailed, match=sentence):
         Predictions(file)
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(FailedWork, match="No such file"):
+    with pytest.raises(OperationFailed, match="No such file"):
         Predictions(tmp_path / "none.npz")
     (tmp_path / "text").write_text("something else")
-    with pytest.raises(FailedWork, match="is not a whole file of predictions"):
+    with pytest.raises(OperationFailed, match="is not a whole file of predictions"):
         Predictions(tmp_path / "text")
     np.savez(tmp_path / "objects.npz", description=np.array([{}], object))
-    with pytest.raises(FailedWork, match="is not a whole file of predictions"):
+    with pytest.raises(OperationFailed, match="is not a whole file of predictions"):
         Predictions(tmp_path / "objects.npz")
 
 
@@ -146,7 +146,7 @@ def test_files_that_are_none(tmp_path):
         ({"classes": CLASSES[::-1]}, "they are not the same: such nets cannot be averaged"),
         ({"data_digest": "e" * 64}, "of another one"),
         ({"views": (1, 10)}, "has views 10,1 and .* has 1,10"),
-        ({}, "has 7 pictures and .* has 6"),
+        ({}, "has 7 images and .* has 6"),
     ],
 )
 def test_what_cannot_be_averaged(tmp_path, rng, change, sentence):
@@ -158,12 +158,12 @@ def test_what_cannot_be_averaged(tmp_path, rng, change, sentence):
         write(tmp_path / "a.npz", [table(rng)] * 2, labels=np.zeros(7, int)),
         write(tmp_path / "b.npz", tables, KEYS[:count], labels, other),
     ]
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         compatible([Predictions(file) for file in files])
     compatible([Predictions(files[0])] * 2)
 
 
-def test_memory_does_not_grow_with_the_pictures(tmp_path):
+def test_memory_does_not_grow_with_the_images(tmp_path):
     def peak(count):
         part = np.full((100, 1000), 0.001, np.float32)
         classes = [{"wnid": f"n{i}", "name": f"n{i}", "devkit_id": None} for i in range(1000)]
@@ -179,5 +179,5 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
         finally:
             tracemalloc.stop()
 
-    # 4,000 more pictures hold 16 MB of probabilities; what may grow is their names and labels.
+    # 4,000 more images hold 16 MB of probabilities; what may grow is their names and labels.
     assert peak(5_000) - peak(1_000) < 2_000_000

@@ -25,7 +25,7 @@ from gluon_alexnet.experiments import trials
 from gluon_alexnet.model.alexnet import set_parameters
 from gluon_alexnet.recordio.sources import cifar10
 
-BATCH = 40  # pictures in each of the made batches
+BATCH = 40  # images in each of the made batches
 
 
 def locally_connected(x, weight, bias, size):
@@ -113,14 +113,14 @@ def given(net, rng):
 
 
 @pytest.mark.parametrize("hybridize", [False, True])
-@pytest.mark.parametrize("neuron", ["relu", "tanh"])
-def test_the_four_layer_net_is_what_its_description_says(rng, neuron, hybridize):
-    net = cifar_nets.FourLayerNet(cifar_recipe.FourLayers(neuron=neuron))
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_four_layer_net_is_what_its_description_says(rng, activation, hybridize):
+    net = cifar_nets.FourLayerNet(cifar_recipe.FourLayers(activation=activation))
     values = given(net, rng)
     if hybridize:
         net.hybridize(static_alloc=True)
     x = rng.normal(size=(2, 3, 32, 32)).astype(np.float32)
-    function = np.tanh if neuron == "tanh" else lambda a: np.maximum(a, 0)
+    function = np.tanh if activation == "tanh" else lambda a: np.maximum(a, 0)
     a = function(pooled(convolved(x, values["conv1_weight"], values["conv1_bias"]), np.max))
     a = pooled(function(convolved(a, values["conv2_weight"], values["conv2_bias"])), np.mean)
     a = pooled(function(convolved(a, values["conv3_weight"], values["conv3_bias"])), np.mean)
@@ -162,15 +162,15 @@ class OneWeight(mx.gluon.HybridBlock):
 def test_an_update_is_the_rule_of_the_2012_code(rng):
     descent = cifar_recipe.Descent(momentum=0.9, rate=0.1, bias_factor=2.0)
     net = OneWeight()
-    learner = trials.SmallLearner(net, descent, mx.cpu(), {"layer": 0.3})
-    learner.initialize(1)
+    trainer = trials.SmallTrainer(net, descent, mx.cpu(), {"layer": 0.3})
+    trainer.initialize(1)
     w, b = net.weight.data().asnumpy().astype(np.float64), net.bias.data().asnumpy().astype(np.float64)
     vw, vb = np.zeros_like(w), np.zeros_like(b)
     for rate in (0.1, 0.1, 0.01):
         x, y = rng.normal(size=(4, 3, 1, 1)).astype(np.float32), np.array([0, 1, 1, 0])
         logits = x.reshape(4, 3) @ w.T + b
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        wrong = learner.step(x, y, rate)
+        wrong = trainer.step(x, y, rate)
         assert wrong == (logits.argmax(axis=1) != y).sum()
         slope = (p - np.eye(2)[y]) / 4
         vw = 0.9 * vw - rate * 0.3 * w - rate * slope.T @ x.reshape(4, 3)
@@ -180,7 +180,7 @@ def test_an_update_is_the_rule_of_the_2012_code(rng):
         np.testing.assert_allclose(net.bias.data().asnumpy(), b, rtol=1e-4, atol=1e-5)
 
 
-def test_batches_go_through_each_picture_once_an_epoch_and_begin_anywhere():
+def test_batches_go_through_each_image_once_an_epoch_and_begin_anywhere():
     whole = [batch for _, batch in zip(range(12), trials.batches_from(0, 10, 4, 7))]
     assert [(epoch, len(indices)) for epoch, indices in whole] == [(e, n) for e in range(4) for n in (4, 4, 2)]
     orders = [np.concatenate([indices for e, indices in whole if e == epoch]).tolist() for epoch in range(4)]
@@ -192,7 +192,7 @@ def test_batches_go_through_each_picture_once_an_epoch_and_begin_anywhere():
         assert indices.tolist() == whole[step][1].tolist()
 
 
-def test_the_error_of_a_window_weighs_pictures_and_not_batches():
+def test_the_error_of_a_window_weighs_images_and_not_batches():
     trial = trials.Trial(wrong=[3, 2, 1, 0], sizes=[4, 4, 2, 4])
     assert trial.error(2) == pytest.approx(100 * 1 / 6)
     assert trial.error(2, step=3) == pytest.approx(100 * 3 / 6)
@@ -218,12 +218,12 @@ def test_the_best_rate_is_kept_and_slower_ones_are_given_up(monkeypatch):
     needed = {("relu", 0.1): 50, ("relu", 0.2): 30, ("relu", 0.3): 80, ("tanh", 1.0): 999, ("tanh", 2.0): 90}
     asked = []
 
-    def trained(place, numbers, data, neuron, rate, seed, limit, rival=None):
-        asked.append((neuron, rate, seed, limit))
-        steps = min(needed[neuron, rate] + seed, limit)
+    def trained(place, numbers, data, activation, rate, seed, limit, rival=None):
+        asked.append((activation, rate, seed, limit))
+        steps = min(needed[activation, rate] + seed, limit)
         trial = trial_of(steps)
         monkeypatch.setattr(trials.Trial, "below", lambda self, *_: self.reached, raising=False)
-        trial.reached = needed[neuron, rate] + seed <= limit
+        trial.reached = needed[activation, rate] + seed <= limit
         return trial
 
     monkeypatch.setattr(experiments, "figure_one_trial", trained)
@@ -235,7 +235,7 @@ def test_the_best_rate_is_kept_and_slower_ones_are_given_up(monkeypatch):
     assert found["relu"].updates == [30, 31, 32]
     assert found["tanh"].tried == {1.0: None, 2.0: 90}
     assert found["tanh"].updates == [90, 91, 92]
-    assert [limit for neuron, *_, limit in asked if neuron == "relu"] == [100, 50, 30, 100, 100]
+    assert [limit for activation, *_, limit in asked if activation == "relu"] == [100, 50, 30, 100, 100]
     table = experiment_tables.figure_one(found, numbers, 512)
     assert "ReLU is 2.94 times sooner there than tanh (2.88 to 3.00 by seed)" in table  # 91 / 31; 92 / 32, 90 / 30
     assert "0.3: given up" in table
@@ -252,7 +252,7 @@ def test_the_table_of_normalization_says_the_difference_and_its_spread():
     assert "30.00, 32.00, 28.00" in table
     # differences 5, 3, 1: their mean 3, their deviation 2
     assert "LRN takes away 3.00 points (centre view; by seed 5.00, 3.00, 1.00; deviation 2.00); the paper: 2" in table
-    assert "each of 200 test pictures counted once" in table
+    assert "each of 200 test images counted once" in table
 
 
 def test_ablations_are_told_beside_the_paper_s_differences():
@@ -267,12 +267,12 @@ def test_ablations_are_told_beside_the_paper_s_differences():
     assert "+" not in full
 
 
-# The commands, on made pictures that can be told apart by their colour.
+# The commands, on made images that can be told apart by their colour.
 
 
 @pytest.fixture
 def source(tmp_path, monkeypatch, rng):
-    monkeypatch.setattr(cifar10, "PICTURES_A_BATCH", BATCH)
+    monkeypatch.setattr(cifar10, "IMAGES_PER_BATCH", BATCH)
     folder = tmp_path / "cifar-10-batches-bin"
     folder.mkdir()
     for name in [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]:
@@ -307,7 +307,7 @@ def test_a_trial_that_is_interrupted_ends_bit_by_bit_as_one_that_is_not(source, 
 
     def trained(out, stop):
         report = lambda *_: contextlib.nullcontext(lambda *_: None)  # noqa: E731
-        place = trials.Surroundings(out, mx.cpu(), stop, report)
+        place = trials.TrialContext(out, mx.cpu(), stop, report)
         return experiments.figure_one_trial(place, numbers, data, "relu", 0.002, 1, 7)
 
     whole = trained(tmp_path / "a", lambda: False)
@@ -329,7 +329,7 @@ def test_a_rate_that_is_behind_half_way_is_given_up(source, tmp_path, rival, ste
     data = trials.Data(found.train, found.train_labels, found.test, found.test_labels)
     numbers = replace(cifar_recipe.FIGURE_ONE, target=0.0, window=2)
     report = lambda *_: contextlib.nullcontext(lambda *_: None)  # noqa: E731
-    place = trials.Surroundings(tmp_path / "out", mx.cpu(), lambda: False, report)
+    place = trials.TrialContext(tmp_path / "out", mx.cpu(), lambda: False, report)
     best = trials.Trial(rival, [128] * 8) if rival else None
     assert experiments.figure_one_trial(place, numbers, data, "tanh", 0.002, 0, 6, best).step == steps
 
@@ -339,7 +339,7 @@ def test_figure_1_counts_draws_and_goes_on(source, short, tmp_path):
     words = ["reproduce", "figure-1", "--source", source, "--out", out, *LIMITS, "--epochs", 3]
     words += ["--relu-rates", "0.002", "--tanh-rates", "0.005"]
     table = run(*words)
-    assert "on 96 training pictures of CIFAR-10" in table
+    assert "on 96 training images of CIFAR-10" in table
     assert [line.split() for line in table.splitlines() if line.startswith(("ReLU  ", "tanh  "))] == [
         ["ReLU", "0.002:", "4", "0.002", "4,", "4", "4", "0"],  # at the rate; the best; both seeds; mean, deviation
         ["tanh", "0.005:", "4", "0.005", "4,", "4", "4", "0"],
@@ -369,11 +369,11 @@ def test_a_rate_at_which_the_loss_is_no_number_is_given_up(source, short, tmp_pa
     assert "1e+09: given up, 0.002: 4" in table
 
 
-def test_lrn_measures_every_test_picture(source, short, tmp_path):
+def test_lrn_measures_every_test_image(source, short, tmp_path):
     out = tmp_path / "out"
     words = ["reproduce", "lrn", "--source", source, "--out", out, "--images", 64, "--seeds", 2, "--cpus", 0]
     table = run(*words, "--epochs", 1, "--views", "1")
-    assert f"each of {BATCH} test pictures counted once" in table
+    assert f"each of {BATCH} test images counted once" in table
     assert [line.split()[:4] for line in table.splitlines() if " LRN " in line and " view " in line][:2] == [
         ["without", "LRN", "centre", "view"],
         ["with", "LRN", "centre", "view"],
@@ -386,7 +386,7 @@ def test_lrn_measures_every_test_picture(source, short, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(source, tmp_path):
     code = (
-        f"from gluon_alexnet.recordio import cifar; cifar.PICTURES_A_BATCH = {BATCH}\n"
+        f"from gluon_alexnet.recordio import cifar; cifar.IMAGES_PER_BATCH = {BATCH}\n"
         "from gluon_alexnet.experiments import trials; trials.SAVE_EVERY = 1\n"
         "from gluon_alexnet.tools.main import main; main()"
     )
@@ -411,15 +411,15 @@ def test_ablations_train_what_is_not_trained_yet_and_measure_as_eval_does(tmp_pa
     for split in ("train", "val"):
         for label in range(4):
             for index in range(2):
-                file = tmp_path / "pictures" / split / f"class{label}" / f"{index}.png"
+                file = tmp_path / "images" / split / f"class{label}" / f"{index}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(file), rng.integers(0, 60 * (label + 1), (64, 64, 3), dtype=np.uint8))
-    pictures, data, out = tmp_path / "pictures", tmp_path / "data", tmp_path / "out"
-    run("pack", "--train", pictures / "train", "--val", pictures / "val", "--data", data)
+    images, data, out = tmp_path / "images", tmp_path / "data", tmp_path / "out"
+    run("pack", "--train", images / "train", "--val", images / "val", "--data", data)
     words = ["reproduce", "ablations", "--data", data, "--recipe", "narrow", "--batch-size", 8, "--out", out]
     words += ["--epochs", 1, "--cpus", "0,1"]
     table = run(*words, "--variant", "no-lrn")
-    assert "on 8 validation pictures" in table
+    assert "on 8 validation images" in table
     row = next(line for line in table.splitlines() if line.startswith("no-lrn"))
     assert "+1.4 top-1, +1.2 top-5 (Sec. 3.3)" in row
     measured = {}
@@ -445,7 +445,7 @@ def test_ablations_train_what_is_not_trained_yet_and_measure_as_eval_does(tmp_pa
     ("words", "sentence"),
     [
         (["--images", 127], "a batch 128"),
-        (["--images", 201], "has 200 training pictures"),
+        (["--images", 201], "has 200 training images"),
         (["--seeds", 0], "0 is not in the range"),
         (["--cpus", "0,1"], "run on 1 device, not on 2"),
         (["--relu-rates", "0.1,-1"], "is not a list of different rates above 0"),

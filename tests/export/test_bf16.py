@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.export import bf16, processor, reduced_precision, symbol
 from gluon_alexnet.export.files import Publication
 from gluon_alexnet.model.alexnet import initial_parameters
@@ -53,7 +53,7 @@ def test_bf16_is_another_arithmetic_and_close_for_any_batch(pair, rng, tmp_path)
         for batch in (1, 3):
             assert 1e-5 < np.abs(run(draft, views[:batch]) - expected[:batch]).max() < 0.03
     assert 1e-5 < found.largest_difference < 0.03
-    assert (found.pictures, found.form) == (5, "bf16")
+    assert (found.images, found.form) == (5, "bf16")
     assert not list(tmp_path.glob(".low*")) and not list(tmp_path.glob("low*"))
 
 
@@ -80,8 +80,8 @@ def test_a_machine_that_does_not_tell_has_none(monkeypatch, tmp_path):
 def test_a_bf16_net_is_not_loaded_where_it_cannot_run(pair, monkeypatch, tmp_path):
     file = pair.with_name("net.json")
     file.write_text(json.dumps({**json.loads(file.read_text()), "bf16": {}}))
-    with pytest.raises(WrongUse, match="is a bf16 net, which oneDNN computes on a CPU; use --cpus 0"):
+    with pytest.raises(InvalidRequest, match="is a bf16 net, which oneDNN computes on a CPU; use --cpus 0"):
         symbol.load_export(pair, mx.gpu(0))
     without_bfloat16(monkeypatch, tmp_path)
-    with pytest.raises(WrongUse, match="is a bf16 net, and this processor has no arithmetic for bfloat16"):
+    with pytest.raises(InvalidRequest, match="is a bf16 net, and this processor has no arithmetic for bfloat16"):
         symbol.load_export(pair, mx.cpu(0))

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.export import int8, reduced_precision, ungroup
 from gluon_alexnet.export import symbol as deployment
 from gluon_alexnet.model.alexnet import initial_parameters
@@ -33,8 +33,8 @@ def pair(small_recipe, rng, tmp_path):
     parameters = initial_parameters(small_recipe.network, 7, seed=1)
     parameters["mean"] = mx.nd.array(rng.uniform(90, 130, (3, 99, 99)))
     classifier = build_classifier(small_recipe.network, parameters, mx.cpu())
-    pictures = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
-    deployment.export(classifier, tmp_path / "net", 99, FACTS, pictures, mx.cpu())
+    images = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
+    deployment.export(classifier, tmp_path / "net", 99, FACTS, images, mx.cpu())
     return tmp_path / "net"
 
 
@@ -73,14 +73,14 @@ def test_mxnet_s_int8_is_wrong_in_groups_and_right_in_columns(rng, groups):
     symbol = mx.sym.Activation(convolution, act_type="relu")
     weight, bias = rng.normal(0, 0.05, (32, 32 // groups, 3, 3)), rng.normal(0, 1, 32)
     arguments = {"conv_weight": mx.nd.array(weight), "conv_bias": mx.nd.array(bias)}
-    pictures = rng.integers(0, 256, (4, 13, 13, 32), dtype=np.uint8)
-    values = pictures.transpose(0, 3, 1, 2).astype(np.float64)
+    images = rng.integers(0, 256, (4, 13, 13, 32), dtype=np.uint8)
+    values = images.transpose(0, 3, 1, 2).astype(np.float64)
     expected = convolved(rounded(values, 255), rounded(weight, 127), bias, groups)
     tools = mx.contrib.quantization
 
     def error(symbol, arguments):
         symbol = symbol.get_backend_symbol("MKLDNN_QUANTIZE")
-        # One picture after the other: what the net makes of them is all that calibration looks at.
+        # One image after the other: what the net makes of them is all that calibration looks at.
         quantized, _, _, collector = tools.quantize_graph(
             symbol, arguments, {}, excluded_op_names=[], calib_mode="naive", **int8._HOW
         )
@@ -121,12 +121,12 @@ def convolved(values, weight, bias, groups):
 def test_int8_is_close_to_float32_for_any_batch(pair, rng, monkeypatch, calibration):
     monkeypatch.setattr(int8, "CALIBRATION", calibration)
     net = reduced_precision.load(pair)
-    pictures = np.stack([cv2.resize(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8), (99, 99)) for _ in range(40)])
-    quantized = int8.quantize(net, pictures[:32])
+    images = np.stack([cv2.resize(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8), (99, 99)) for _ in range(40)])
+    quantized = int8.quantize(net, images[:32])
     found = operators(quantized.symbol)
     assert found.count("_sg_mkldnn_conv") == 8
     assert found.count("_sg_mkldnn_fully_connected") == 3
-    data = pictures.transpose(0, 3, 1, 2)
+    data = images.transpose(0, 3, 1, 2)
     expected = outputs(net, data)
     for batch in (1, 8, 40):
         got = outputs(quantized, data[:batch])
@@ -135,50 +135,50 @@ def test_int8_is_close_to_float32_for_any_batch(pair, rng, monkeypatch, calibrat
     assert np.ptp(expected) > 0.1
 
 
-def test_without_pictures_nothing_is_calibrated(pair):
-    with pytest.raises(WrongUse, match="Without pictures"):
+def test_without_images_nothing_is_calibrated(pair):
+    with pytest.raises(InvalidRequest, match="Without images"):
         int8.quantize(reduced_precision.load(pair), np.empty((0, 99, 99, 3), np.uint8))
 
 
 def answers(guesses):
-    """A classifier that gives these first guesses, in order of the pictures' first pixel."""
+    """A classifier that gives these first guesses, in order of the images' first pixel."""
     return lambda views: np.eye(4, dtype=np.float32)[[guesses[view[0, 0, 0]] for view in views]]
 
 
 def test_errors_and_agreement_are_counted_by_hand():
-    pictures = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 256, 256, 3), np.uint8)
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 256, 256, 3), np.uint8)
     labels = np.array([0, 1, 2, 3, 0])
-    batches = [(pictures[:3], labels[:3], None), (pictures[3:], labels[3:], None)]
+    batches = [(images[:3], labels[:3], None), (images[3:], labels[3:], None)]
     seen = []
     found = reduced_precision.compare(
         "int8", answers([0, 1, 2, 0, 0]), answers([0, 2, 2, 1, 0]), batches, 99, seen.append
     )
-    assert (found.pictures, found.batch_size, seen) == (5, 3, [3, 2])
+    assert (found.images, found.batch_size, seen) == (5, 3, [3, 2])
     assert (found.float32.top1_error, found.reduced.top1_error) == (20.0, 40.0)
     assert found.rise == 20.0
     assert found.same_first_guess == 60.0
     assert found.largest_difference == 1.0
     content = found.to_dict()
     assert (content["float32"]["top1_error"], content["int8"]["top1_error"]) == (20.0, 40.0)
-    with pytest.raises(FailedWork, match="not one picture"):
+    with pytest.raises(OperationFailed, match="not one image"):
         reduced_precision.compare("int8", answers([]), answers([]), [], 99)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Pictures, a data set of them, and a run of one epoch on it."""
+    """Images, a data set of them, and a run of one epoch on it."""
     folder = tmp_path_factory.mktemp("int8")
     made = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 3)):
         for label in range(CLASSES):
             for index in range(count):
-                picture = made.integers(0, 128, (90, 110, 3), dtype=np.uint8)
-                picture[:, :, label % 3] += np.uint8(60 + 60 * (label // 3))
-                file = folder / "pictures" / split / f"class{label}" / f"{index}.png"
+                image = made.integers(0, 128, (90, 110, 3), dtype=np.uint8)
+                image[:, :, label % 3] += np.uint8(60 + 60 * (label // 3))
+                file = folder / "images" / split / f"class{label}" / f"{index}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                assert cv2.imwrite(str(file), picture)
-    pictures = folder / "pictures"
-    invoke("pack", "--train", pictures / "train", "--val", pictures / "val", "--data", folder / "data")
+                assert cv2.imwrite(str(file), image)
+    images = folder / "images"
+    invoke("pack", "--train", images / "train", "--val", images / "val", "--data", folder / "data")
     words = ["--recipe", "narrow", "--cpus", 0, "--batch-size", 8, "--epochs", 1]
     invoke("train", "--data", folder / "data", "--run", folder / "run", *words)
     return folder
@@ -193,10 +193,10 @@ def quick(monkeypatch):
 def test_export_writes_all_three_and_eval_reads_int8(place, quick, tmp_path):
     out = tmp_path / "net"
     said = invoke("export", place / "run", out, "--onnx", "--int8", "--cpus", 0, "--max-drop", 100)
-    assert "largest difference in a probability over 8 pictures: SymbolBlock" in said
+    assert "largest difference in a probability over 8 images: SymbolBlock" in said
     assert all(f"{program} " in said for program in ("Module", "onnxruntime", "OpenCV"))
-    assert f"calibrated on {4 * CLASSES} pictures of {place / 'data'} (train)" in said
-    assert f"of {3 * CLASSES} pictures of {place / 'data'} (val)" in said
+    assert f"calibrated on {4 * CLASSES} images of {place / 'data'} (train)" in said
+    assert f"of {3 * CLASSES} images of {place / 'data'} (val)" in said
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         *("net-0000.params", "net-int8-0000.params", "net-int8-symbol.json", "net-int8.json", "net-int8.md"),
         *("net-symbol.json", "net.json", "net.md", "net.onnx"),
@@ -204,9 +204,9 @@ def test_export_writes_all_three_and_eval_reads_int8(place, quick, tmp_path):
     differences = json.loads((tmp_path / "net.json").read_text())["verified"]["largest_difference"]
     assert set(differences) - {"OpenVINO"} == {"SymbolBlock", "Module", "onnxruntime", "OpenCV"}
     description = json.loads((tmp_path / "net-int8.json").read_text())
-    assert description["int8"]["calibration"] == {"pictures": 24, "source": f"{place / 'data'} (train)"}
+    assert description["int8"]["calibration"] == {"images": 24, "source": f"{place / 'data'} (train)"}
     compared = description["int8"]["compared"]
-    assert compared["pictures"] == 18
+    assert compared["images"] == 18
     assert "validation_error" not in description
     for name, key in (("net", "float32"), ("net-int8", "int8")):
         words = ["--model", tmp_path / name, "--data", place / "data", "--views", 1, "--cpus", 0, "--json"]
@@ -215,19 +215,19 @@ def test_export_writes_all_three_and_eval_reads_int8(place, quick, tmp_path):
         assert score["top1_error"] == pytest.approx(compared[key]["top1_error"])
 
 
-def test_a_folder_calibrates_and_what_is_no_picture_is_counted(place, quick, tmp_path):
-    folder = shutil.copytree(place / "pictures" / "train", tmp_path / "own")
-    (folder / "notes.txt").write_text("no picture")
-    words = ["--int8", "--cpus", 0, "--max-drop", 100, "--compare-pictures", 4]
+def test_a_folder_calibrates_and_what_is_no_image_is_counted(place, quick, tmp_path):
+    folder = shutil.copytree(place / "images" / "train", tmp_path / "own")
+    (folder / "notes.txt").write_text("no image")
+    words = ["--int8", "--cpus", 0, "--max-drop", 100, "--compare-images", 4]
     said = invoke("export", place / "run", tmp_path / "net", "--calibration", folder, *words)
-    assert "1 files are no pictures" in said
-    assert f"calibrated on 24 pictures of {folder}" in said
-    assert "of 4 pictures of" in said
+    assert "1 files are no images" in said
+    assert f"calibrated on 24 images of {folder}" in said
+    assert "of 4 images of" in said
     (tmp_path / "empty").mkdir()
     said = invoke("export", place / "run", tmp_path / "b", "--calibration", tmp_path / "empty", *words, code=2)
-    assert "holds no picture that this program reads" in said
+    assert "holds no image that this program reads" in said
     said = invoke("export", place / "run", tmp_path / "b", "--calibration", tmp_path / "none", *words, code=2)
-    assert "is no folder of pictures" in said
+    assert "is no folder of images" in said
     assert not list(tmp_path.glob("*b-*")) and not list(tmp_path.glob("b.*"))
 
 
@@ -243,7 +243,7 @@ def test_more_error_than_allowed_is_refused_and_nothing_is_written(place, quick,
     [
         (["--calibration", "x"], "--calibration belongs to --int8"),
         (["--int8", "--max-drop", "nan"], "give a number of percentage points"),
-        (["--int8", "--calibration-pictures", "0"], "is not in the range"),
+        (["--int8", "--calibration-images", "0"], "is not in the range"),
     ],
 )
 def test_wrong_use_of_export(place, tmp_path, words, sentence):
@@ -255,5 +255,5 @@ def test_int8_is_not_loaded_on_a_gpu(pair):
     file = pair.with_name("net.json")
     description = json.loads(file.read_text())
     file.write_text(json.dumps({**description, "int8": {}}))
-    with pytest.raises(WrongUse, match="is an int8 net, which oneDNN computes on a CPU"):
+    with pytest.raises(InvalidRequest, match="is an int8 net, which oneDNN computes on a CPU"):
         deployment.load_export(pair, mx.gpu(0))

@@ -8,7 +8,12 @@ from gluon_alexnet.recipes import differences, presets, variants
 EPOCHS = [
     {
         **{"epoch": number + 1, "step": 75 * (number + 1), "images": 9469, "seconds": 60.0, "validation_images": 3925},
-        **{"rate": rate, "training_loss": 2.0 - number / 10, "validation_top1": top1, "validation_top5": top1 / 4},
+        **{
+            "learning_rate": rate,
+            "training_loss": 2.0 - number / 10,
+            "validation_top1": top1,
+            "validation_top5": top1 / 4,
+        },
     }
     for number, (rate, top1) in enumerate([(0.01, 70), (0.01, 60), (0.01, 50), (0.001, 30), (0.001, 28), (0.001, 29)])
 ]
@@ -23,7 +28,7 @@ def card(tmp_path, count=3, **changes):
         "classes": [{"wnid": f"n{i}", "name": f"thing {i}, something else"} for i in range(count)],
         "provenance": {"recipe": "narrow", "step": 450, "data_digest": "ab" * 32, "versions": {"mxnet": "1.9.1"}},
         "validation_error": {"top1": 29.0, "top5": 7.25},
-        "verified": {"pictures": 8, "largest_difference": {"Module": 0.0, "OpenCV": 4.8e-7}},
+        "verified": {"images": 8, "largest_difference": {"Module": 0.0, "OpenCV": 4.8e-7}},
         **changes.pop("description", {}),
     }
     recipe = variants.apply(presets.NARROW, ["no-lrn"])
@@ -51,13 +56,13 @@ def test_it_says_everything_that_is_known(tmp_path):
         "float32 (N, 3), probabilities of the classes thing 0, thing 1, thing 2.",
         "- no-lrn: no response normalisation (Sec. 3.3)",
         "12 instead of 96 in conv1",
-        "6 epochs of 9,469 pictures, 450 updates of 32 pictures, 6 minutes on cpu(0), cpu(1).",
+        "6 epochs of 9,469 images, 450 updates of 32 images, 6 minutes on cpu(0), cpu(1).",
         f"`{'ab' * 32}`",
-        "Error of 3,925 validation pictures, centre view: top-1 29.00 %, top-5 7.25 %.",
-        "over 8 pictures: Module 0.0e+00, OpenCV 4.8e-07",
+        "Error of 3,925 validation images, centre view: top-1 29.00 %, top-5 7.25 %.",
+        "over 8 images: Module 0.0e+00, OpenCV 4.8e-07",
         "On 2026-11-24 with gluon-alexnet (mxnet 1.9.1):",
         "    alexnet-tools export a net\n",
-        "Apache-2.0. The pictures the net was trained on have terms of their own",
+        "Apache-2.0. The images the net was trained on have terms of their own",
     ):
         assert said in text or said in flat, said
     for number, name in enumerate(["-symbol.json", "-0000.params", ".onnx", ".py", ".json"]):

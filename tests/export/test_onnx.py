@@ -13,7 +13,7 @@ from helpers import caffemodels
 from helpers.caffemodels import CAFFENET
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.export import onnx as onnx_export
 from gluon_alexnet.export import onnx_plain, symbol
 from gluon_alexnet.export.files import Publication
@@ -47,23 +47,23 @@ def classifier_of(recipe_, rng):
     return build_classifier(recipe_.network, parameters, mx.cpu())
 
 
-def written(classifier, folder, pictures, size=99, classes=7, plain=False):
+def written(classifier, folder, images, size=99, classes=7, plain=False):
     """OUT with OUT.onnx, and the largest differences that were found on the way."""
     out = folder / "net"
     with Publication() as publication:
         draft = publication.draft(out)
-        symbol.write_pair(publication, draft, classifier, pictures, mx.cpu())
+        symbol.write_pair(publication, draft, classifier, images, mx.cpu())
         onnx_export.write(draft, size, classes, plain)
-        expected = classify_with(classifier, mx.cpu())(pictures)
-        found = onnx_export.verify(publication, draft, pictures, expected)
+        expected = classify_with(classifier, mx.cpu())(images)
+        found = onnx_export.verify(publication, draft, images, expected)
         publication.describe(draft, size, {"classes": CLASSES, "provenance": {"variants": []}})
         publication.publish()
     return out, found
 
 
-def in_others_hands(out, pictures):
-    """Probabilities by onnxruntime and OpenCV, both told here how to read pictures."""
-    data = pictures.transpose(0, 3, 1, 2).astype(np.float32)
+def in_others_hands(out, images):
+    """Probabilities by onnxruntime and OpenCV, both told here how to read images."""
+    data = images.transpose(0, 3, 1, 2).astype(np.float32)
     session = onnxruntime.InferenceSession(f"{out}.onnx", providers=["CPUExecutionProvider"])
     net = cv2.dnn.readNetFromONNX(f"{out}.onnx")
     net.setInput(data)
@@ -80,17 +80,17 @@ def test_every_net_is_the_same_in_onnxruntime_and_opencv(small_recipe, rng, tmp_
         changed = variants.apply(replace(small_recipe, network=replace(small_recipe.network, dropout=0.5)), [name])
     else:
         changed = variants.apply(small_recipe, [name])
-    pictures = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
     classifier = classifier_of(changed, rng)
-    out, found = written(classifier, tmp_path, pictures)
+    out, found = written(classifier, tmp_path, images)
     assert {"onnxruntime", "OpenCV"} <= set(found) <= {"onnxruntime", "OpenCV", "OpenVINO"}
-    images = mx.nd.array(pictures.transpose(0, 3, 1, 2).astype(np.float32)) - classifier.mean.data()
-    logits = classifier.net(images).asnumpy().astype(np.float64)
+    inputs = mx.nd.array(images.transpose(0, 3, 1, 2).astype(np.float32)) - classifier.mean.data()
+    logits = classifier.net(inputs).asnumpy().astype(np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    for probabilities in in_others_hands(out, pictures):
+    for probabilities in in_others_hands(out, images):
         np.testing.assert_allclose(probabilities, expected, rtol=2e-4, atol=1e-6)
     for batch in (1, 2):
-        for probabilities in in_others_hands(out, pictures[:batch]):
+        for probabilities in in_others_hands(out, images[:batch]):
             np.testing.assert_allclose(probabilities, expected[:batch], rtol=2e-4, atol=1e-6)
 
 
@@ -100,22 +100,22 @@ def test_the_plain_form_has_no_lrn_and_is_the_same_in_three_programs(small_recip
     changed = variants.apply(changed, [name]) if name == "one-gpu" else changed
     numbers = replace(changed.network.normalization, alpha=0.01)  # so that it matters in a small net
     changed = replace(changed, network=replace(changed.network, normalization=numbers))
-    pictures = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
     classifier = classifier_of(changed, rng)
-    out, found = written(classifier, tmp_path, pictures, plain=True)
+    out, found = written(classifier, tmp_path, images, plain=True)
     assert "LRN" not in {node.op_type for node in onnx.load(f"{out}.onnx").graph.node}
     assert {"onnxruntime", "OpenCV"} <= set(found) <= {"onnxruntime", "OpenCV", "OpenVINO"}
-    expected = classify_with(classifier, mx.cpu())(pictures)
-    programs = [*in_others_hands(out, pictures)]
+    expected = classify_with(classifier, mx.cpu())(images)
+    programs = [*in_others_hands(out, images)]
     openvino = pytest.importorskip("openvino")
     compiled = openvino.compile_model(f"{out}.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    programs.append(compiled(pictures.transpose(0, 3, 1, 2).astype(np.float32))[0])
+    programs.append(compiled(images.transpose(0, 3, 1, 2).astype(np.float32))[0])
     for probabilities in programs:
         np.testing.assert_allclose(probabilities, expected, rtol=2e-4, atol=1e-6)
     without = replace(changed, network=replace(changed.network, normalization=replace(numbers, alpha=0.0)))
     values = {name: value.data() for name, value in classifier.collect_params().items()}
     silent = build_classifier(without.network, {**values, "mean": values["mean"][0]}, mx.cpu())
-    assert np.abs(classify_with(silent, mx.cpu())(pictures) - expected).max() > 2e-4
+    assert np.abs(classify_with(silent, mx.cpu())(images) - expected).max() > 2e-4
 
 
 @pytest.mark.parametrize("window", [1, 3, 4, 9])
@@ -139,8 +139,8 @@ def test_lrn_written_out_is_the_formula_of_the_operator(rng, window):
 
 
 def test_the_file_says_what_it_takes_and_gives(small_recipe, rng, tmp_path):
-    pictures = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
-    out, _ = written(classifier_of(small_recipe, rng), tmp_path, pictures)
+    images = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
+    out, _ = written(classifier_of(small_recipe, rng), tmp_path, images)
     model = onnx.load(f"{out}.onnx")
     shapes = [
         [(value.name, [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]) for value in values]
@@ -170,8 +170,8 @@ def test_opencv_leaves_out_the_zeros_around_an_average_unless_they_are_padded_be
     net.setInput(np.ones((1, 1, 8, 8), np.float32))
     corner = net.forward()[0, 0, 0, 0]
     assert corner == pytest.approx(1.0)  # nine ones by nine; with the zeros it would be 9/25
-    pictures = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
-    out, _ = written(classifier_of(as_run(small_recipe), rng), tmp_path, pictures)
+    images = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
+    out, _ = written(classifier_of(as_run(small_recipe), rng), tmp_path, images)
     nodes = onnx.load(f"{out}.onnx").graph.node
     (average,) = [node for node in nodes if node.op_type == "AveragePool"]
     assert {attribute.name for attribute in average.attribute} & {"pads", "count_include_pad"} == set()
@@ -179,7 +179,7 @@ def test_opencv_leaves_out_the_zeros_around_an_average_unless_they_are_padded_be
 
 def test_the_check_finds_what_opencv_reads_otherwise(small_recipe, rng, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, "_padded_before_averages", lambda onnx, graph: None)
-    with pytest.raises(FailedWork, match="OpenCV gets probabilities that differ"):
+    with pytest.raises(OperationFailed, match="OpenCV gets probabilities that differ"):
         written(
             classifier_of(as_run(small_recipe), rng), tmp_path, rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
         )
@@ -191,11 +191,11 @@ def test_a_net_of_caffe_s_can_be_written_too(rng, tmp_path):
     architecture = caffe.read_architecture(files[0])
     weights = caffe_weights.read_weights(files[1], architecture)
     mean = np.array([123, 117, 104], np.float32)
-    pictures = rng.integers(0, 256, (2, 104, 104, 3), dtype=np.uint8)
-    out, _ = written(caffe_network.build_classifier(architecture, weights, mean, mx.cpu()), tmp_path, pictures, 104)
-    for probabilities in in_others_hands(out, pictures):
+    images = rng.integers(0, 256, (2, 104, 104, 3), dtype=np.uint8)
+    out, _ = written(caffe_network.build_classifier(architecture, weights, mean, mx.cpu()), tmp_path, images, 104)
+    for probabilities in in_others_hands(out, images):
         np.testing.assert_allclose(
-            probabilities, caffe_network.by_opencv(*files, mean.reshape(1, 3, 1, 1), pictures), atol=2e-5
+            probabilities, caffe_network.by_opencv(*files, mean.reshape(1, 3, 1, 1), images), atol=2e-5
         )
 
 
@@ -211,7 +211,7 @@ def test_what_onnx_cannot_express_is_said_and_nothing_is_left(rng, tmp_path):
     block.initialize()
     block.hybridize()
     with pytest.raises(
-        WrongUse, match=r"cannot be written as ONNX: No conversion function registered for op type erfinv"
+        InvalidRequest, match=r"cannot be written as ONNX: No conversion function registered for op type erfinv"
     ):
         written(block, tmp_path, rng.integers(0, 256, (2, 9, 9, 3), dtype=np.uint8), 9, 3)
     assert list(tmp_path.iterdir()) == []
@@ -219,31 +219,31 @@ def test_what_onnx_cannot_express_is_said_and_nothing_is_left(rng, tmp_path):
 
 def test_a_file_that_gives_other_probabilities_is_not_left(small_recipe, rng, tmp_path, monkeypatch):
     real = onnx_export.RUNNERS["OpenCV"]
-    monkeypatch.setitem(onnx_export.RUNNERS, "OpenCV", lambda path, pictures: real(path, pictures) + 1e-3)
-    with pytest.raises(FailedWork, match=r"OpenCV gets probabilities that differ from the net's by 0\.001"):
+    monkeypatch.setitem(onnx_export.RUNNERS, "OpenCV", lambda path, images: real(path, images) + 1e-3)
+    with pytest.raises(OperationFailed, match=r"OpenCV gets probabilities that differ from the net's by 0\.001"):
         written(classifier_of(small_recipe, rng), tmp_path, rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_onnx_file_of_another_export_is_named(small_recipe, rng, tmp_path):
-    pictures = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
-    out, _ = written(classifier_of(small_recipe, rng), tmp_path, pictures)
+    images = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
+    out, _ = written(classifier_of(small_recipe, rng), tmp_path, images)
     assert set(json.loads(out.with_name("net.json").read_text())["sha256"]) == {"symbol", "parameters", "onnx"}
     symbol.load_export(out, mx.cpu())
     (tmp_path / "b").mkdir()
-    other, _ = written(classifier_of(small_recipe, rng), tmp_path / "b", pictures)
+    other, _ = written(classifier_of(small_recipe, rng), tmp_path / "b", images)
     content = other.with_name("net.onnx").read_bytes()
     out.with_name("net.onnx").write_bytes(content)
-    with pytest.raises(FailedWork, match=r"net\.onnx is damaged or does not belong to"):
+    with pytest.raises(OperationFailed, match=r"net\.onnx is damaged or does not belong to"):
         symbol.load_export(out, mx.cpu())
     # An export without ONNX to the same name takes the old file away: it would be another net's.
     facts = {"classes": CLASSES, "provenance": {"variants": []}}
-    symbol.export(classifier_of(small_recipe, rng), out, 99, facts, pictures, mx.cpu())
+    symbol.export(classifier_of(small_recipe, rng), out, 99, facts, images, mx.cpu())
     assert not out.with_name("net.onnx").exists()
     symbol.load_export(out, mx.cpu())
 
 
 def test_without_onnx_installed_a_sentence_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(WrongUse, match=r"--onnx needs onnxruntime .* install this package with its extra onnx"):
+    with pytest.raises(InvalidRequest, match=r"--onnx needs onnxruntime .* install this package with its extra onnx"):
         onnx_export.check_installed()

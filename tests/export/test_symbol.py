@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import FailedWork
+from gluon_alexnet.errors import OperationFailed
 from gluon_alexnet.export import symbol as deployment
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier, classify_with
@@ -31,7 +31,7 @@ assert "gluon_alexnet" not in sys.modules
 
 
 @pytest.fixture
-def pictures(rng):
+def images(rng):
     return rng.integers(0, 256, (5, 99, 99, 3), dtype=np.uint8)
 
 
@@ -43,9 +43,9 @@ def classifier(small_recipe, rng):
 
 
 @pytest.fixture
-def exported(classifier, pictures, tmp_path):
+def exported(classifier, images, tmp_path):
     out = tmp_path / "deep" / "net"
-    deployment.export(classifier, out, 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu())
+    deployment.export(classifier, out, 99, {"classes": CLASSES, "provenance": {"variants": []}}, images, mx.cpu())
     return out
 
 
@@ -54,7 +54,7 @@ def test_the_files_are_the_symbol_params_pair_and_a_description(exported):
     description = json.loads(exported.with_name("net.json").read_text())
     assert description["input"]["shape"] == ["N", 3, 99, 99]
     assert description["classes"] == CLASSES
-    assert description["verified"]["pictures"] == 5
+    assert description["verified"]["images"] == 5
     symbol = json.loads(exported.with_name("net-symbol.json").read_text())
     operators = {node["op"] for node in symbol["nodes"]}
     assert "LRN" in operators
@@ -63,24 +63,24 @@ def test_the_files_are_the_symbol_params_pair_and_a_description(exported):
     assert groups == {"conv1_fwd": "1", "conv2_fwd": "2", "conv3_fwd": "1", "conv4_fwd": "2", "conv5_fwd": "2"}
 
 
-def test_another_program_gets_the_probabilities_of_the_net(exported, classifier, pictures, tmp_path):
-    np.save(tmp_path / "pictures.npy", pictures)
-    command = [sys.executable, "-W", "ignore", "-c", OTHER, exported, tmp_path / "pictures.npy", tmp_path / "out.npy"]
+def test_another_program_gets_the_probabilities_of_the_net(exported, classifier, images, tmp_path):
+    np.save(tmp_path / "images.npy", images)
+    command = [sys.executable, "-W", "ignore", "-c", OTHER, exported, tmp_path / "images.npy", tmp_path / "out.npy"]
     subprocess.run([str(word) for word in command], check=True)
     probabilities = np.load(tmp_path / "out.npy")
-    images = mx.nd.array(pictures.transpose(0, 3, 1, 2).astype(np.float32)) - classifier.mean.data()
-    logits = classifier.net(images).asnumpy().astype(np.float64)
+    inputs = mx.nd.array(images.transpose(0, 3, 1, 2).astype(np.float32)) - classifier.mean.data()
+    logits = classifier.net(inputs).asnumpy().astype(np.float64)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert np.ptp(expected, axis=1).min() > 0.1  # the net tells the classes apart, whatever it thinks of them
 
 
-def test_an_exported_net_loads_as_a_model(exported, classifier, pictures):
+def test_an_exported_net_loads_as_a_model(exported, classifier, images):
     assert deployment.is_export(exported)
     model = deployment.load_export(exported, mx.cpu())
     assert (model.size, model.classes) == (99, CLASSES)
-    expected = classify_with(classifier, mx.cpu())(pictures)
-    np.testing.assert_allclose(model.classify(pictures), expected, atol=1e-6)
+    expected = classify_with(classifier, mx.cpu())(images)
+    np.testing.assert_allclose(model.classify(images), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("end", [".json", "-symbol.json", "-0000.params"])
@@ -91,25 +91,25 @@ def test_a_damaged_export_is_named(exported, end, damage):
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(FailedWork, match=f"net{end}"):
+    with pytest.raises(OperationFailed, match=f"net{end}"):
         deployment.load_export(exported, mx.cpu())
 
 
-def test_files_of_two_exports_do_not_mix(exported, small_recipe, pictures):
+def test_files_of_two_exports_do_not_mix(exported, small_recipe, images):
     parameters = initial_parameters(small_recipe.network, len(CLASSES), seed=2)
     parameters["mean"] = mx.nd.zeros((3, 99, 99))
     other = exported.with_name("other")
     classifier = build_classifier(small_recipe.network, parameters, mx.cpu())
-    deployment.export(classifier, other, 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu())
+    deployment.export(classifier, other, 99, {"classes": CLASSES, "provenance": {"variants": []}}, images, mx.cpu())
     other.with_name("other-0000.params").replace(exported.with_name("net-0000.params"))
-    with pytest.raises(FailedWork, match=r"net-0000\.params is damaged or does not belong to"):
+    with pytest.raises(OperationFailed, match=r"net-0000\.params is damaged or does not belong to"):
         deployment.load_export(exported, mx.cpu())
 
 
-def test_an_export_that_differs_is_not_written(classifier, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(deployment, "_by_module", lambda path, images, context: np.full((5, 7), 0.5))
-    with pytest.raises(FailedWork, match="Module gets probabilities that differ from the net's by 0"):
+def test_an_export_that_differs_is_not_written(classifier, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(deployment, "_by_module", lambda path, views, context: np.full((5, 7), 0.5))
+    with pytest.raises(OperationFailed, match="Module gets probabilities that differ from the net's by 0"):
         deployment.export(
-            classifier, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, pictures, mx.cpu()
+            classifier, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, images, mx.cpu()
         )
     assert list(tmp_path.iterdir()) == []

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.features import activation_store as store
 from gluon_alexnet.features import npy_file
 
 SHAPES = {"conv5": (3, 2, 2), "fc6": (5,)}
-KEYS = [f"folder/picture {number} ä.jpg".encode() for number in range(23)]
+KEYS = [f"folder/image {number} ä.jpg".encode() for number in range(23)]
 
 
 def contents(**changes):
@@ -25,7 +25,7 @@ def values(rng):
 
 
 def write(folder, values, keys=KEYS, until=None, batch=4, **changes):
-    """All batches from where the folder stands, or until the picture ``until``, as if killed there."""
+    """All batches from where the folder stands, or until the image ``until``, as if killed there."""
     with store.ActivationWriter(folder, contents(**changes)) as writer:
         assert list(writer.keys()) == list(keys[: writer.done])
         begin = writer.done
@@ -51,7 +51,7 @@ def test_numpy_opens_what_was_written(values, tmp_path):
     write(tmp_path / "deep" / "a", values)
     same(tmp_path / "deep" / "a", values)
     header = json.loads((tmp_path / "deep" / "a" / "activations.json").read_text())
-    assert header["pictures"] == 23
+    assert header["images"] == 23
     assert header["layers"]["conv5"] == {"file": "conv5.npy", "shape": [3, 2, 2]}
     assert (header["before_activation"], header["views"], header["source"]) == (True, 1, "runs/a")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a"]
@@ -108,17 +108,17 @@ def test_stopped_on_purpose_nothing_is_lost(values, tmp_path):
 )
 def test_other_contents_do_not_go_on(values, tmp_path, changes, what):
     write(tmp_path / "a", values, until=8)
-    with pytest.raises(WrongUse, match=f"a.partial was begun with {what}"):
+    with pytest.raises(InvalidRequest, match=f"a.partial was begun with {what}"):
         write(tmp_path / "a", values, **changes)
 
 
 def test_a_folder_that_is_there_is_left_alone(values, tmp_path):
     write(tmp_path / "a", values)
-    with pytest.raises(WrongUse, match="a is there already; give another folder, or remove it"):
+    with pytest.raises(InvalidRequest, match="a is there already; give another folder, or remove it"):
         write(tmp_path / "a", values)
     (tmp_path / "b.partial").mkdir()
     (tmp_path / "b.partial" / "letter.txt").write_text("mine")
-    with pytest.raises(WrongUse, match="was not made by this program"):
+    with pytest.raises(InvalidRequest, match="was not made by this program"):
         write(tmp_path / "b", values)
     assert [file.name for file in (tmp_path / "b.partial").iterdir()] == ["letter.txt"]
 
@@ -143,24 +143,24 @@ def test_damage_is_named(values, tmp_path, damage, monkeypatch):
         "foreign": "another program",
         "newer": "newer",
     }
-    with pytest.raises((FailedWork, WrongUse), match=sentences[damage]):
+    with pytest.raises((OperationFailed, InvalidRequest), match=sentences[damage]):
         write(tmp_path / "a", values)
 
 
 def test_two_processes_do_not_write_the_same(values, tmp_path):
-    with store.ActivationWriter(tmp_path / "a", contents()), pytest.raises(WrongUse, match="by another process"):
+    with store.ActivationWriter(tmp_path / "a", contents()), pytest.raises(InvalidRequest, match="by another process"):
         write(tmp_path / "a", values)
 
 
 def test_what_is_not_a_number_is_told(values, tmp_path):
     values["fc6"][9, 2] = np.nan
-    with pytest.raises(FailedWork, match=r"fc6 of folder/picture 9 ä\.jpg is not a number"):
+    with pytest.raises(OperationFailed, match=r"fc6 of folder/image 9 ä\.jpg is not a number"):
         write(tmp_path / "a", values)
     assert not (tmp_path / "a").exists()
 
 
-def test_no_picture_at_all_is_no_folder(values, tmp_path):
-    with pytest.raises(FailedWork, match="not one picture"):
+def test_no_image_at_all_is_no_folder(values, tmp_path):
+    with pytest.raises(OperationFailed, match="not one image"):
         write(tmp_path / "a", values, keys=[])
     assert list(tmp_path.iterdir()) == []
 
@@ -174,7 +174,7 @@ def test_a_full_disk_is_told_and_what_there_is_stays(values, tmp_path, monkeypat
 
     with monkeypatch.context() as broken:
         broken.setattr(npy_file.GrowingNpy, "append", full)
-        with pytest.raises(FailedWork, match=r"No space left on device; make room, and .* goes on after 8"):
+        with pytest.raises(OperationFailed, match=r"No space left on device; make room, and .* goes on after 8"):
             write(tmp_path / "a", values)
     assert write(tmp_path / "a", values) == 8
     same(tmp_path / "a", values)

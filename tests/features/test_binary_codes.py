@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.features import binary_codes, config, store
 from gluon_alexnet.features.activations import Fc7
 
@@ -19,14 +19,14 @@ def folder_of(vectors, folder):
     """A complete folder of these vectors."""
     contents = store.Contents("a" * 64, "b" * 64, "train", *vectors.shape)
     ids = np.arange(len(vectors))
-    pictures = np.broadcast_to(ids.astype(np.uint16)[:, None, None, None], (len(ids), 256, 256, 3))
+    images = np.broadcast_to(ids.astype(np.uint16)[:, None, None, None], (len(ids), 256, 256, 3))
     fc7 = Fc7(lambda views: vectors[views[:, 0, 0, 0]], 224, vectors.shape[1], "a" * 64)
-    return store.write(folder, contents, fc7, lambda start: [(pictures[start:], ids, ids[start:])])
+    return store.write(folder, contents, fc7, lambda start: [(images[start:], ids, ids[start:])])
 
 
 @pytest.fixture
 def vectors(rng):
-    """Like activities: clusters on a curved surface of few dimensions, none below 0."""
+    """Like activations: clusters on a curved surface of few dimensions, none below 0."""
     places = rng.normal(0, 1, (8, 5))[rng.integers(0, 8, IMAGES)] + rng.normal(0, 0.3, (IMAGES, 5))
     return np.maximum(places @ rng.normal(0, 1, (5, WIDTH)) + 0.3, 0).astype(np.float32)
 
@@ -87,7 +87,7 @@ def test_codes_keep_more_neighbours_than_random_planes(written, vectors, rng):
     ours, theirs = kept(bits_of(made.packed)), kept(planes)
     print(f"auto-encoder {ours:.3f}, random planes {theirs:.3f}")
     assert ours > theirs + 0.03
-    assert made.kept[6] == pytest.approx(ours, abs=0.12)  # over 40 pictures instead of all
+    assert made.kept[6] == pytest.approx(ours, abs=0.12)  # over 40 images instead of all
     assert made.kept[50] >= made.kept[6]
     assert made.judged == 40
 
@@ -132,13 +132,13 @@ def test_the_seed_decides(vectors, tmp_path):
     assert made["f"] == made["g"] != made["h"]
 
 
-def test_bits_that_fill_no_byte_and_too_few_pictures_are_refused(written, vectors, tmp_path):
+def test_bits_that_fill_no_byte_and_too_few_images_are_refused(written, vectors, tmp_path):
     for bits in (0, -8, 12):
-        with pytest.raises(WrongUse, match=f"A code of {bits} bits does not fill bytes"):
+        with pytest.raises(InvalidRequest, match=f"A code of {bits} bits does not fill bytes"):
             binary_codes.learn(written, bits)
-    with pytest.raises(WrongUse, match="needs 64 pictures or more to learn from, and there are 63"):
+    with pytest.raises(InvalidRequest, match="needs 64 images or more to learn from, and there are 63"):
         binary_codes.learn(folder_of(vectors[:63], tmp_path / "g"), BITS)
-    with pytest.raises(WrongUse, match="has no codes of 64 bits"):
+    with pytest.raises(InvalidRequest, match="has no codes of 64 bits"):
         binary_codes.Codes(written, 64)
 
 
@@ -168,7 +168,7 @@ def test_damaged_and_foreign_codes_are_refused(written, tmp_path, damage):
         weights.write_bytes(weights.read_bytes()[:-1])
     else:
         weights.unlink()
-    with pytest.raises(FailedWork, match=sentence):
+    with pytest.raises(OperationFailed, match=sentence):
         binary_codes.Codes(written, BITS)
 
 

@@ -8,7 +8,7 @@ from helpers import caffemodels
 from helpers.caffemodels import CAFFENET
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.features import saliency
 from gluon_alexnet.features.activations import Graph
 from gluon_alexnet.importers.caffe import architecture as caffe
@@ -66,5 +66,5 @@ def test_a_net_of_caffe_s_whose_normalisation_has_no_reshape(rng, tmp_path):
 
 def test_a_net_without_classes_has_none(rng):
     data = mx.sym.Convolution(mx.sym.var("data"), kernel=(3, 3), num_filter=2, name="conv1_fwd")
-    with pytest.raises(WrongUse, match="no class to follow back"):
+    with pytest.raises(InvalidRequest, match="no class to follow back"):
         saliency.image_gradient(Graph(data, {}, 9, ""), np.zeros((1, 9, 9, 3), np.uint8), np.zeros(1, int), mx.cpu())

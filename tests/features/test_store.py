@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.features import store
 from gluon_alexnet.features.activations import Fc7
 
@@ -21,17 +21,17 @@ def contents(**changes):
 
 
 class Source:
-    """Vectors behind pictures that only say which they are; counts what is computed and may fail at a picture."""
+    """Vectors behind images that only say which they are; counts what is computed and may fail at a image."""
 
     def __init__(self, vectors):
         self.vectors, self.computed, self.dies_at = vectors, 0, None
 
     def fc7(self):
-        def activities(views):
+        def activations(views):
             self.computed += len(views)
             return self.vectors[views[:, 0, 0, 0]]
 
-        return Fc7(activities, 224, self.vectors.shape[1], "a" * 64)
+        return Fc7(activations, 224, self.vectors.shape[1], "a" * 64)
 
     def batches(self, start):
         for begin in range(start, len(self.vectors), BATCH):
@@ -128,10 +128,10 @@ def test_what_was_stopped_goes_on_and_gives_the_same_bytes(written, source, tmp_
     ],
 )
 def test_vectors_of_another_net_or_data_set_are_refused(written, source, tmp_path, changes, sentence):
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         store.Features(tmp_path / "f", contents(**changes))
     (tmp_path / "f").rename(tmp_path / "g.partial")
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         store.write(tmp_path / "g", contents(**changes), source.fc7(), source.batches)
     assert (tmp_path / "g.partial" / "vectors.npy").stat().st_size == 128 + 2 * WIDTH * IMAGES
 
@@ -151,7 +151,7 @@ def test_a_folder_of_the_first_version_is_read(written, source, tmp_path):
     found = store.Features(tmp_path / "f", contents()).nearest(source.vectors[:2], 6)
     assert (found[0] == expected[0]).all() and (found[1] == expected[1]).all()
     (tmp_path / "f").rename(tmp_path / "g.partial")
-    with pytest.raises(WrongUse, match="was begun by an earlier version of this program; remove it"):
+    with pytest.raises(InvalidRequest, match="was begun by an earlier version of this program; remove it"):
         store.write(tmp_path / "g", contents(), source.fc7(), source.batches)
 
 
@@ -198,20 +198,20 @@ def damage(folder, change):
 )
 def test_a_damaged_file_is_named_and_never_searched(written, source, tmp_path, change, sentence):
     damage(tmp_path / "f", change)
-    with pytest.raises(FailedWork, match=sentence):
+    with pytest.raises(OperationFailed, match=sentence):
         store.Features(tmp_path / "f", contents()).nearest(source.vectors[:1], 6)
 
 
 def test_no_folder_and_a_wrong_count_are_said(written, tmp_path):
-    with pytest.raises(WrongUse, match="holds no features"):
+    with pytest.raises(InvalidRequest, match="holds no features"):
         store.Features(tmp_path, contents())
     for count in (0, IMAGES + 1):
         with pytest.raises(ValueError, match="cannot be the nearest"):
             written.nearest(np.zeros((1, WIDTH), np.float32), count)
 
 
-def test_fewer_pictures_than_the_split_has_are_no_data_set(source, tmp_path):
-    with pytest.raises(FailedWork, match="100 pictures were counted where the split train has 101"):
+def test_fewer_images_than_the_split_has_are_no_data_set(source, tmp_path):
+    with pytest.raises(OperationFailed, match="100 images were counted where the split train has 101"):
         store.write(tmp_path / "f", contents(images=101), source.fc7(), source.batches)
     with pytest.raises(ValueError, match="order of their ids"):
         store.write(tmp_path / "g", contents(), source.fc7(), lambda start: source.batches(start + 1))
@@ -220,13 +220,13 @@ def test_fewer_pictures_than_the_split_has_are_no_data_set(source, tmp_path):
 
 def test_activities_beyond_the_file_are_said(source, tmp_path):
     source.vectors[13, 2] = 70000
-    with pytest.raises(FailedWork, match="An activity of record 13 is beyond 65504"):
+    with pytest.raises(OperationFailed, match="An activity of record 13 is beyond 65504"):
         store.write(tmp_path / "f", contents(), source.fc7(), source.batches)
 
 
 def test_a_disk_without_room_is_said_before_anything_is_computed(source, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4000))
-    with pytest.raises(FailedWork, match=r"need 0\.0 GB more.*--features"):
+    with pytest.raises(OperationFailed, match=r"need 0\.0 GB more.*--features"):
         store.write(tmp_path / "f", contents(), source.fc7(), source.batches)
     assert source.computed == 0
 
@@ -237,5 +237,5 @@ def test_two_processes_do_not_write_the_same(source, tmp_path):
         store.write(tmp_path / "f", contents(), source.fc7(), source.batches)
     with open(tmp_path / "f.partial" / "vectors.npy", "ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(WrongUse, match="is being written by another process"):
+        with pytest.raises(InvalidRequest, match="is being written by another process"):
             store.write(tmp_path / "f", contents(), source.fc7(), source.batches)

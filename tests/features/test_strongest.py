@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gluon_alexnet.errors import FailedWork
+from gluon_alexnet.errors import OperationFailed
 from gluon_alexnet.features.strongest import Response, strongest
 
 
@@ -42,5 +42,5 @@ def test_fewer_images_than_asked_for():
 
 
 def test_what_is_not_a_number_is_told():
-    with pytest.raises(FailedWork, match="An activation is not a number"):
+    with pytest.raises(OperationFailed, match="An activation is not a number"):
         strongest(lambda views: np.full((len(views), 2), np.nan), 224, batches(3, 2), [1], 9)

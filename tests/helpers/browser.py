@@ -81,7 +81,7 @@ class Page:
         self.one(selector).click()
         self.rest()
 
-    def transfer(self, kind: str, data: bytes, name: str = "picture.png") -> None:
+    def transfer(self, kind: str, data: bytes, name: str = "image.png") -> None:
         """Drop or paste a file: ``kind`` is the event's name."""
         script = """
             const bytes = Uint8Array.from(atob(arguments[1]), (c) => c.charCodeAt(0));
@@ -112,7 +112,7 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def shot(self, name: str, width: int) -> None:
-        """Keep a picture of the whole page in the folder that SCREENSHOTS names, if it names one."""
+        """Keep a image of the whole page in the folder that SCREENSHOTS names, if it names one."""
         if folder := os.environ.get("SCREENSHOTS"):
             height = self.run("return document.documentElement.scrollHeight")
             clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}

@@ -1,4 +1,4 @@
-"""A small challenge in the layout of the official downloads: tars of tars, a development kit, made pictures."""
+"""A small challenge in the layout of the official downloads: tars of tars, a development kit, made images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ WNIDS = ("n02119789", "n02100735", "n01440764", "n02110185", "n03255030")
 
 @dataclass
 class Challenge:
-    """What was made: where, and what each picture is, by the split's keys."""
+    """What was made: where, and what each image is, by the split's keys."""
 
     folder: Path
     year: int
-    files: dict[str, dict[str, bytes]]  # split → key → picture file
+    files: dict[str, dict[str, bytes]]  # split → key → image file
     wnids: dict[str, dict[str, str]]  # split → key → class
 
 
@@ -66,24 +66,24 @@ def kit_files(year: int, truth: str, **options) -> dict[str, bytes]:
 
 
 def make_challenge(folder: Path, year: int, val: int = 8, test: int = 5, classes=WNIDS) -> Challenge:
-    """Write tars and kit: 3 training pictures a class, validation and test pictures in shuffled order."""
+    """Write tars and kit: 3 training images a class, validation and test images in shuffled order."""
     random = np.random.default_rng(year)
     files: dict[str, dict[str, bytes]] = {"train": {}, "val": {}, "test": {}}
     wnids: dict[str, dict[str, str]] = {"train": {}, "val": {}, "test": {}}
 
-    def picture():
+    def image():
         return file_bytes(photo(int(random.integers(2**31)), 40, 50), "JPEG")
 
     for wnid in classes:
         for number in (10, 2, 33):
             key = f"{wnid}/{wnid}_{number}.JPEG"
-            files["train"][key], wnids["train"][key] = picture(), wnid
+            files["train"][key], wnids["train"][key] = image(), wnid
     truths = {}
     for split, count in (("val", val), ("test", test)):
         truths[split] = [int(number) for number in random.integers(1, len(classes) + 1, count)]
         for number in random.permutation(count):
             key = f"ILSVRC{year}_{split}_{number + 1:08d}.JPEG"
-            files[split][key], wnids[split][key] = picture(), classes[truths[split][number] - 1]
+            files[split][key], wnids[split][key] = image(), classes[truths[split][number] - 1]
     folder.mkdir(parents=True)
     made = Challenge(folder, year, files, wnids)
     write_train(made)

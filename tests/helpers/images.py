@@ -1,4 +1,4 @@
-"""Made pictures and data sets for the tests, and MXNet's own reader as the other program."""
+"""Made images and data sets for the tests, and MXNet's own reader as the other program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ODD = Path(__file__).parent.parent / "data" / "odd-images"
 
 
 def photo(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
-    """A smooth picture with some noise, uint8 (height, width, 3) RGB."""
+    """A smooth image with some noise, uint8 (height, width, 3) RGB."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (4, 5, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
@@ -25,7 +25,7 @@ def photo(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
 
 
 def file_bytes(image: np.ndarray, format: str, **options) -> bytes:
-    """A picture file in one of Pillow's formats."""
+    """A image file in one of Pillow's formats."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format, **options)
     return buffer.getvalue()
@@ -37,8 +37,8 @@ def class_tree(folder: Path, classes=("ant", "bee", "cat"), images: int = 4, see
         (folder / name).mkdir(parents=True)
         for number in range(images):
             key = seed + 1000 * label + number
-            picture = photo(key, 40 + key % 37, 50 + key % 41)
-            (folder / name / f"{name}_{number}.JPEG").write_bytes(file_bytes(picture, "JPEG"))
+            image = photo(key, 40 + key % 37, 50 + key % 41)
+            (folder / name / f"{name}_{number}.JPEG").write_bytes(file_bytes(image, "JPEG"))
     return folder
 
 
@@ -47,7 +47,7 @@ def packed(folder: Path, images: int = 4, **options) -> Path:
     train = class_folder(class_tree(folder / "train", images=images))
     val = class_folder(class_tree(folder / "val", images=2, seed=500), train.wnids)
     classes = [ClassInfo(wnid, wnid) for wnid in train.wnids]
-    pack({"train": train.pictures, "val": val.pictures}, classes, folder / "data", **options)
+    pack({"train": train.images, "val": val.images}, classes, folder / "data", **options)
     return folder / "data"
 
 

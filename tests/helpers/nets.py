@@ -1,4 +1,4 @@
-"""Runs whose nets were never trained: random weights, but what is common to all pictures is taken off their outputs."""
+"""Runs whose nets were never trained: random weights, but what is common to all images is taken off their outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEAN = 120.0
 
 
 def make_run(folder: Path, recipe, data: Path, seed: int) -> Path:
-    """A run folder with one checkpoint, for the classes of a data set, whose guesses differ from picture to picture."""
+    """A run folder with one checkpoint, for the classes of a data set, whose guesses differ from image to image."""
     reader = Reader(data, "train")
     classes = [{"wnid": info.wnid, "name": info.name} for info in reader.manifest.classes]
     folder.mkdir(parents=True)
@@ -24,8 +24,8 @@ def make_run(folder: Path, recipe, data: Path, seed: int) -> Path:
     net = AlexNet(recipe.network, len(classes))
     net.initialize()
     set_parameters(net, parameters)
-    pictures = next(iter(reader.batches(24))).images
-    outputs = net(mx.nd.array(network_order(crop_views(pictures, size, 1)[:, 0])) - MEAN)
+    images = next(iter(reader.batches(24))).images
+    outputs = net(mx.nd.array(network_order(crop_views(images, size, 1)[:, 0])) - MEAN)
     scale = 2 / (outputs - outputs.mean(axis=0)).square().mean().sqrt()
     parameters["fc8_weight"] = parameters["fc8_weight"] * scale
     parameters["fc8_bias"] = -outputs.mean(axis=0) * scale

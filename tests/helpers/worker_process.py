@@ -11,13 +11,13 @@ import numpy as np
 
 from gluon_alexnet.distributed import process_group as jobs
 from gluon_alexnet.distributed.collectives import Counted
-from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.recipes import schema
-from gluon_alexnet.training.lr_schedule import Rates
+from gluon_alexnet.training.lr_schedule import LearningRates
 
 CLASSES, SEED = 7, 5
-SIZES = (8, 7, 0, 1, 8)  # pictures of the job's batches: of 7 the first worker has 4, of 1 the second none, of 0 both
-RATES = Rates(0.01, 0.02, 0.005, 0.02)
+SIZES = (8, 7, 0, 1, 8)  # images of the job's batches: of 7 the first worker has 4, of 1 the second none, of 0 both
+RATES = LearningRates(0.01, 0.02, 0.005, 0.02)
 
 
 def batches(size):
@@ -34,26 +34,28 @@ def main(out, kind):
     if job.role != "worker":
         return jobs.serve(job, print)
     from gluon_alexnet.backend import mx
-    from gluon_alexnet.training.trainer import Learner
+    from gluon_alexnet.training.trainer import Trainer
 
     refused = ""
     one = schema.from_dict(json.loads(Path(out, "recipe.json").read_text()))
     try:
         with jobs.joined(job, kind, print) as group:
             group.agree(seed=str(SEED))
-            learner = Learner(one, CLASSES, [mx.cpu(0)])
-            learner.initialize(CLASSES, seed=SEED + group.rank)  # the first worker's count
-            learner.join(group)
+            trainer = Trainer(one, CLASSES, [mx.cpu(0)])
+            trainer.initialize(CLASSES, seed=SEED + group.rank)  # the first worker's count
+            trainer.join(group)
             losses, counted = [], []
             for number, (crops, labels) in enumerate(batches(one.network.input_size), 1):
                 own = group.part(np.arange(len(labels)))
-                losses.append(learner.step(crops[own], labels[own], RATES, seed=number))
-                met = group.tally(Counted(len(own), group.rank, losses[-1]), last=number == len(SIZES))
+                losses.append(trainer.step(crops[own], labels[own], RATES, seed=number))
+                met = group.reduce_counts(Counted(len(own), group.rank, losses[-1]), last=number == len(SIZES))
                 if met is not None:
                     counted.append([met.images, met.skipped, met.loss])
-            arrays = {f"parameter {name}": value.asnumpy() for name, value in learner.parameters().items()}
-            arrays |= {f"momentum {name}": value.asnumpy() for name, value in learner.momentum().items()}
-            asked, due, stop = group.heed((0.1, "me") if group.rank == 0 else None, group.rank == 0, group.rank == 1)
+            arrays = {f"parameter {name}": value.asnumpy() for name, value in trainer.parameters().items()}
+            arrays |= {f"momentum {name}": value.asnumpy() for name, value in trainer.momentum().items()}
+            asked, due, stop = group.broadcast_requests(
+                (0.1, "me") if group.rank == 0 else None, group.rank == 0, group.rank == 1
+            )
             sums = group.add_counts([2**30 + 1, group.rank, 3])
             np.savez(
                 Path(out, f"{group.rank}.npz"),
@@ -65,7 +67,7 @@ def main(out, kind):
                 **arrays,
             )
             group.agree(recipe="the same", state=f"of worker {group.rank}")
-    except WrongUse as error:
+    except InvalidRequest as error:
         refused = str(error)
     print(refused, flush=True)
 

@@ -20,10 +20,10 @@ from gluon_alexnet.tools.main import main
 MEAN = np.array([123, 117, 104], np.float32)  # RGB
 
 
-def by_opencv(prototxt, caffemodel, pictures, mean_bgr):
-    """What OpenCV makes of RGB pictures (N, S, S, 3) with Caffe's files: it is told of BGR and the mean here."""
+def by_opencv(prototxt, caffemodel, images, mean_bgr):
+    """What OpenCV makes of RGB images (N, S, S, 3) with Caffe's files: it is told of BGR and the mean here."""
     net = cv2.dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
-    bgr = pictures[..., ::-1].astype(np.float32) - mean_bgr
+    bgr = images[..., ::-1].astype(np.float32) - mean_bgr
     net.setInput(np.ascontiguousarray(bgr.transpose(0, 3, 1, 2)))
     return net.forward()
 
@@ -47,21 +47,21 @@ def run(*words, code=0):
 @pytest.mark.parametrize("size", [227, 224, 104])  # from 224 and 104, pooling must round up
 def test_opencv_gets_the_same_probabilities(rng, tmp_path, order, size, old):
     files = written(tmp_path, rng, order, size, old)
-    pictures = rng.integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    probabilities = classify_with(imported(*files), mx.cpu())(pictures)
-    expected = by_opencv(*files, pictures, MEAN[::-1])
+    images = rng.integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    probabilities = classify_with(imported(*files), mx.cpu())(images)
+    expected = by_opencv(*files, images, MEAN[::-1])
     assert expected.max() - expected.min() > 0.1  # the net tells the classes apart
     np.testing.assert_allclose(probabilities, expected, atol=2e-5)
 
 
 def test_bgr_the_mean_and_the_order_of_the_layers_matter(rng, tmp_path):
     files = written(tmp_path, rng)
-    pictures = rng.integers(0, 256, (2, 227, 227, 3), dtype=np.uint8)
-    right = classify_with(imported(*files), mx.cpu())(pictures)
-    assert np.abs(right - by_opencv(*files, pictures[..., ::-1].copy(), MEAN[::-1])).max() > 1e-2
-    assert np.abs(right - by_opencv(*files, pictures, MEAN)).max() > 1e-4
+    images = rng.integers(0, 256, (2, 227, 227, 3), dtype=np.uint8)
+    right = classify_with(imported(*files), mx.cpu())(images)
+    assert np.abs(right - by_opencv(*files, images[..., ::-1].copy(), MEAN[::-1])).max() > 1e-2
+    assert np.abs(right - by_opencv(*files, images, MEAN)).max() > 1e-4
     files[0].write_text(caffemodels.prototxt(CAFFENET))
-    assert np.abs(right - by_opencv(*files, pictures, MEAN[::-1])).max() > 1e-3
+    assert np.abs(right - by_opencv(*files, images, MEAN[::-1])).max() > 1e-3
 
 
 @pytest.mark.parametrize("described", ["shape", "dim", "layer"])
@@ -80,16 +80,16 @@ def test_the_full_net_has_as_many_parameters_as_bvlc_s(tmp_path):
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == 60_965_224
 
 
-def test_a_mean_picture_s_centre_is_subtracted(rng, tmp_path):
+def test_a_mean_image_s_centre_is_subtracted(rng, tmp_path):
     files = written(tmp_path, rng, size=104)
-    picture = rng.uniform(60, 190, (3, 256, 256)).astype("<f4")  # BGR
-    for name, content in (("new", blob(picture[None])), ("old", blob(picture[None], old=True))):
+    image = rng.uniform(60, 190, (3, 256, 256)).astype("<f4")  # BGR
+    for name, content in (("new", blob(image[None])), ("old", blob(image[None], old=True))):
         file = tmp_path / name
         file.write_bytes(content)
-        np.testing.assert_array_equal(caffe_weights.read_mean(file), picture[::-1])
-    pictures = rng.integers(0, 256, (2, 104, 104, 3), dtype=np.uint8)
-    probabilities = classify_with(imported(*files, caffe_weights.read_mean(file)), mx.cpu())(pictures)
-    expected = by_opencv(*files, pictures, picture[:, 76:180, 76:180].transpose(1, 2, 0))
+        np.testing.assert_array_equal(caffe_weights.read_mean(file), image[::-1])
+    images = rng.integers(0, 256, (2, 104, 104, 3), dtype=np.uint8)
+    probabilities = classify_with(imported(*files, caffe_weights.read_mean(file)), mx.cpu())(images)
+    expected = by_opencv(*files, images, image[:, 76:180, 76:180].transpose(1, 2, 0))
     np.testing.assert_allclose(probabilities, expected, atol=2e-5)
 
 
@@ -109,9 +109,9 @@ def test_the_command_writes_an_export_that_others_load(rng, tmp_path):
     assert description["provenance"]["architecture"] == "CaffeNet"
     assert description["verified"]["largest_difference"]["OpenCV"] < 2e-5
     model = symbol.load_export(out, mx.cpu())
-    pictures = rng.integers(0, 256, (2, 227, 227, 3), dtype=np.uint8)
-    expected = by_opencv(*files, pictures, np.array([104.00698793, 116.66876762, 122.67891434], np.float32))
-    np.testing.assert_allclose(model.classify(pictures), expected, atol=2e-5)
+    images = rng.integers(0, 256, (2, 227, 227, 3), dtype=np.uint8)
+    expected = by_opencv(*files, images, np.array([104.00698793, 116.66876762, 122.67891434], np.float32))
+    np.testing.assert_allclose(model.classify(images), expected, atol=2e-5)
     assert [c["wnid"] for c in model.classes] == [str(number) for number in range(7)]
 
 
@@ -147,11 +147,11 @@ def test_eval_measures_an_imported_net(rng, tmp_path):
     words = ["eval", "--model", tmp_path / "out", "--data", tmp_path / "data", "--views", 1, "--cpus", 0, "--json"]
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 0, result.output
-    # The same by hand: OpenCV's first guesses for the central 227 pixels of the pictures.
+    # The same by hand: OpenCV's first guesses for the central 227 pixels of the images.
     wrong = 0
     for label in range(7):
-        picture = cv2.imread(str(tmp_path / "val" / str(label) / "a.png"))
-        ok, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        image = cv2.imread(str(tmp_path / "val" / str(label) / "a.png"))
+        ok, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])
         assert ok
         crop = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[14:241, 14:241, ::-1]
         mean = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)

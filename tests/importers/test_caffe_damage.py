@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from helpers import caffemodels
 from helpers.caffemodels import ALEXNET, blob, field, written
 
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.importers.caffe import architecture as caffe
 from gluon_alexnet.importers.caffe import weights as caffe_weights
 from gluon_alexnet.tools.main import main
@@ -46,8 +46,8 @@ CHANGES = {
     "groups": ("kernel_size: 5 group: 2", "kernel_size: 5 group: 3", "cannot read 8 maps in 3 groups"),
     "no numbers": ("alpha: 0.0001", "alpha: nan", "are no normalisation"),
     "grey": ("dim: 3 dim: 227", "dim: 1 dim: 227", "it must be N×3×S×S"),
-    "huge picture": ("dim: 227 dim: 227", "dim: 99999 dim: 99999", "at most 256 pixels"),
-    "tiny picture": ("dim: 227 dim: 227", "dim: 20 dim: 20", "too small for its layers"),
+    "huge image": ("dim: 227 dim: 227", "dim: 99999 dim: 99999", "at most 256 pixels"),
+    "tiny image": ("dim: 227 dim: 227", "dim: 20 dim: 20", "too small for its layers"),
     "no text": ("layer {", "layer <<", "is no prototxt"),
     "no input": ('input: "data"', "", "does not say what its input is"),
     "no UTF-8": ('name: "norm1" type: "LRN"', 'name: "\\xff" type: "\\xfe"', "is no prototxt"),
@@ -178,9 +178,9 @@ def test_a_net_that_opencv_judges_otherwise_is_not_written(rng, tmp_path, monkey
 
 def test_the_reader_raises_the_project_s_errors(tmp_path):
     (tmp_path / "a").write_bytes(b"\xff\xfe")
-    with pytest.raises(WrongUse, match="is no prototxt"):
+    with pytest.raises(InvalidRequest, match="is no prototxt"):
         caffe.read_architecture(tmp_path / "a")
-    with pytest.raises(FailedWork, match="a is cut or no file of Caffe's"):
+    with pytest.raises(OperationFailed, match="a is cut or no file of Caffe's"):
         caffe_weights.read_mean(tmp_path / "a")
 
 
@@ -209,7 +209,7 @@ def test_any_byte_may_be_wrong(rng, tmp_path):
         try:
             architecture = caffe.read_architecture(prototxt)
             weights = caffe_weights.read_weights(caffemodel, architecture)
-        except (WrongUse, FailedWork) as error:
+        except (InvalidRequest, OperationFailed) as error:
             assert str(tmp_path) in str(error)
             refused += 1
         else:

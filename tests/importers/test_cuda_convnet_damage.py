@@ -6,7 +6,7 @@ import pytest
 from helpers import cuda_files as files
 from helpers.cuda_files import section
 
-from gluon_alexnet.errors import WrongUse as InvalidRequest
+from gluon_alexnet.errors import InvalidRequest as InvalidRequest
 from gluon_alexnet.importers import cuda_convnet
 
 CONV = section("conv", type="conv", inputs="data", channels=3, filters=4, filterSize=3, padding=1, initW=0.1)

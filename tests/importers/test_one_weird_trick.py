@@ -10,7 +10,7 @@ from helpers import owt_files, torch_files
 from helpers.runner import run
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.export import symbol
 from gluon_alexnet.importers.trained import DRAWN, TRAINED
 from gluon_alexnet.model.classifier import classify_with
@@ -82,7 +82,7 @@ def test_a_convolutional_part_is_a_net_to_begin_with_and_no_classifier(arrays, t
     assert "one-weird-trick, conv1 to conv5, no classifier: a net to fine-tune from" in said
     description = json.loads((tmp_path / "out.json").read_text())
     assert description["output"] == {"shape": ["N", 256, 6, 6], "values": "pool5, after the last pooling"}
-    with pytest.raises(WrongUse, match="is a convolutional part and knows no classes"):
+    with pytest.raises(InvalidRequest, match="is a convolutional part and knows no classes"):
         symbol.load_export(tmp_path / "out", mx.cpu())
     initial = {f"conv{n}_{end}": mx.nd.zeros(a.shape) for n, pair in enumerate(arrays[:5], 1)
                for end, a in zip(("weight", "bias"), pair)}  # fmt: skip
@@ -165,6 +165,6 @@ def test_a_net_that_the_judge_computes_otherwise_is_not_written(arrays, tmp_path
     from gluon_alexnet.importers import network
 
     monkeypatch.setattr(network, "by_model_zoo", lambda weights, images: np.full((len(images), 7), 1 / 7))
-    with pytest.raises(FailedWork, match="Gluon's model zoo gets probabilities that differ"):
+    with pytest.raises(OperationFailed, match="Gluon's model zoo gets probabilities that differ"):
         import_weights([owt_files.write(tmp_path, arrays, "zip")], tmp_path / "out")
     assert not list(tmp_path.glob("*out*"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import owt_files
 
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.importers.arrays import read_array
 from gluon_alexnet.importers.files import read_table
 
@@ -54,12 +54,12 @@ def one(**changes):
 )
 def test_what_is_no_such_file_is_refused(tmp_path, content, said):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(FailedWork, match=said):
+    with pytest.raises(OperationFailed, match=said):
         read(tmp_path / "x")
 
 
 @pytest.mark.parametrize(("dtype", "size", "name"), [("BF16", 2, "bfloat16"), ("F16", 2, "float16"), ("I64", 8, "I64")])
 def test_other_types_are_refused_by_name(tmp_path, dtype, size, name):
     (tmp_path / "x").write_bytes(file_of({"a": one(dtype=dtype, data_offsets=[0, 2 * size])}, bytes(2 * size)))
-    with pytest.raises(WrongUse, match=f"a holds {name} numbers"):
+    with pytest.raises(InvalidRequest, match=f"a holds {name} numbers"):
         read(tmp_path / "x")

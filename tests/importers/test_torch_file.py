@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import torch_files as t
 
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.importers.arrays import read_array
 from gluon_alexnet.importers.files import read_table
 
@@ -82,7 +82,7 @@ def test_what_would_run_is_refused_by_name_and_does_not(tmp_path, form, protocol
     victim = tmp_path / "victim"
     call = pickle.dumps({"features.0.weight": Runs(victim)}, protocol=protocol)[2:-1]
     content = t.zipped(call, {}) if form == "zip" else t.streamed(call, {})
-    with pytest.raises(FailedWork, match=r"would import (posix|nt)\.mkdir"):
+    with pytest.raises(OperationFailed, match=r"would import (posix|nt)\.mkdir"):
         read(tmp_path, content)
     assert not victim.exists()
 
@@ -148,7 +148,7 @@ def pickle_of(described):
     ],
 )  # fmt: skip
 def test_what_is_no_table_of_tensors_is_refused_in_a_sentence(tmp_path, content, said):
-    with pytest.raises(FailedWork, match=said) as refused:
+    with pytest.raises(OperationFailed, match=said) as refused:
         read(tmp_path, content)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 500
@@ -159,13 +159,13 @@ def test_a_list_of_contents_of_megabytes_is_not_read(tmp_path):
     with zipfile.ZipFile(made, "w") as archive:
         for place in range(60_000):
             archive.writestr(f"archive/data/{place:040}", b"")
-    with pytest.raises(FailedWork, match="cut or damaged"):
+    with pytest.raises(OperationFailed, match="cut or damaged"):
         read(tmp_path, made.getvalue())
 
 
 def test_other_types_are_refused_with_the_remedy(tmp_path):
     half = t.zipped(t.table({"a": t.tensor("0", (3,), kind="HalfStorage")}), {"0": bytes(6)})
-    with pytest.raises(WrongUse, match=r"a holds float16 numbers.*\.float\(\)"):
+    with pytest.raises(InvalidRequest, match=r"a holds float16 numbers.*\.float\(\)"):
         read(tmp_path, half)
 
 
@@ -177,5 +177,5 @@ def test_any_damage_is_a_sentence(rng, arrays, tmp_path):
             for place in rng.integers(0, 800 if rng.integers(2) else len(whole), 3):
                 damaged[place] = rng.integers(256)
             cut = damaged[: rng.integers(1, len(whole))] if rng.integers(2) else damaged
-            with contextlib.suppress(FailedWork, WrongUse):
+            with contextlib.suppress(OperationFailed, InvalidRequest):
                 read(tmp_path, bytes(cut))

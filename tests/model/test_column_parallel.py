@@ -9,8 +9,8 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.column_parallel import ColumnParallel, join, split
 from gluon_alexnet.recipes import presets
-from gluon_alexnet.training.lr_schedule import Rates
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.training.lr_schedule import LearningRates
+from gluon_alexnet.training.trainer import Trainer
 
 CONTEXTS = [mx.cpu(0), mx.cpu(1)]
 
@@ -20,11 +20,11 @@ def no_dropout(one):
 
 
 def flat(rate):
-    return Rates(rate, rate, rate, rate)
+    return LearningRates(rate, rate, rate, rate)
 
 
-def gradients(learner):
-    parts = [{n: p.grad().copy() for n, p in block.collect_params().items()} for block in learner._blocks]
+def gradients(trainer):
+    parts = [{n: p.grad().copy() for n, p in block.collect_params().items()} for block in trainer._blocks]
     return {name: value.asnumpy() for name, value in join(parts).items()}
 
 
@@ -44,15 +44,15 @@ def updates(one, classes, batch, steps, rng, rate=0.01):
     labels = [rng.integers(0, classes, batch) for _ in range(steps)]
     results = []
     for contexts in (CONTEXTS[:1], CONTEXTS):
-        learner = Learner(one, classes, contexts)
-        learner.initialize(classes, seed=5)
-        outputs = learner._net(mx.nd.array(crops[0])).asnumpy()
+        trainer = Trainer(one, classes, contexts)
+        trainer.initialize(classes, seed=5)
+        outputs = trainer._net(mx.nd.array(crops[0])).asnumpy()
         losses, first = [], None
         for crop, label in zip(crops, labels):
-            losses.append(learner.step(crop, label, flat(rate), seed=1))
-            first = first or gradients(learner)
-        after = {name: value.asnumpy() for name, value in learner.parameters().items()}
-        momentum = {name: value.asnumpy() for name, value in learner.momentum().items()}
+            losses.append(trainer.step(crop, label, flat(rate), seed=1))
+            first = first or gradients(trainer)
+        after = {name: value.asnumpy() for name, value in trainer.parameters().items()}
+        momentum = {name: value.asnumpy() for name, value in trainer.momentum().items()}
         results.append((outputs, losses, first, after, momentum))
     return results
 

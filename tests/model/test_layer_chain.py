@@ -5,7 +5,7 @@ from helpers import caffemodels
 from helpers.caffemodels import CAFFENET
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.importers.caffe import architecture as caffe
 from gluon_alexnet.importers.caffe import network as caffe_network
 from gluon_alexnet.importers.caffe import weights as caffe_weights
@@ -13,10 +13,10 @@ from gluon_alexnet.model import layer_chain as chain
 from gluon_alexnet.model.classifier import Classifier
 from gluon_alexnet.recipes import presets, variants
 
-# Fig. 2 and Sec. 3.5, by hand: the output of each layer for one picture.
+# Fig. 2 and Sec. 3.5, by hand: the output of each layer for one image.
 PAPER = {
     "mean": (3, 224, 224),
-    "border": (3, 227, 227),
+    "padding": (3, 227, 227),
     **{name: (96, 55, 55) for name in ("conv1", "relu1", "norm1")},
     "pool1": (96, 27, 27),
     **{name: (256, 27, 27) for name in ("conv2", "relu2", "norm2")},
@@ -40,7 +40,7 @@ def test_the_paper_s_net_layer_by_layer():
     assert {layer.name: layer.shape for layer in layers} == PAPER
     assert [layer.name for layer in layers] == list(PAPER)
     kinds = {layer.name: layer.kind for layer in layers}
-    assert kinds["border"] == chain.Pad(left=0, right=3, top=0, bottom=3)
+    assert kinds["padding"] == chain.Pad(left=0, right=3, top=0, bottom=3)
     assert kinds["conv2"] == chain.Convolution(inputs=96, kernels=256, size=5, stride=1, padding=2, groups=2)
     assert kinds["norm1"] == chain.ResponseNorm(columns=2, n=5, alpha=5e-4, beta=0.75, k=2)
     assert kinds["pool5"] == chain.Pooling(size=3, stride=2, rounds_up=False)
@@ -100,9 +100,9 @@ def layer(number, x, **settings):
         (lambda: layer("", data()), "has not the name of a layer"),
         (lambda: layer(1, layer(1, data())), "has the layer conv1 twice"),
         (lambda: mx.sym.Reshape(data(), shape=(-1, 1, 0, 0), name="r"), "r is not followed by LRN alone"),
-        (lambda: mx.sym.var("pictures") + 1, "no input named data"),
+        (lambda: mx.sym.var("images") + 1, "no input named data"),
     ],
 )
 def test_what_is_no_chain_is_named(symbol, sentence):
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         chain.read(symbol(), 32)

@@ -66,7 +66,7 @@ def layer_of(numbers, columns, maps, fast):
 def test_normalization_is_the_formula(rng, numbers, columns, maps, hybridize, fast):
     layer = layer_of(numbers, columns, maps, fast)
     layer.hybridize(hybridize)
-    # Activities large enough that the sum matters beside k.
+    # Activations large enough that the sum matters beside k.
     a = rng.normal(0, 60, (2, maps, 3, 4)).astype(np.float32)
     np.testing.assert_allclose(layer(mx.nd.array(a)).asnumpy(), normalized(a, numbers, columns), rtol=2e-5, atol=1e-5)
 

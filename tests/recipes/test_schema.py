@@ -6,14 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.model.shapes import parameter_count
 from gluon_alexnet.recipes import presets, schema
 
 
 def test_the_paper_s_numbers():
     learning, network = presets.PAPER.learning, presets.PAPER.network
-    assert (learning.batch_size, learning.momentum, learning.weight_decay, learning.rate) == (128, 0.9, 0.0005, 0.01)
+    assert (learning.batch_size, learning.momentum, learning.weight_decay) == (128, 0.9, 0.0005)
+    assert learning.learning_rate == 0.01
     assert (learning.rate_divisor, learning.rate_drops, learning.epochs) == (10, 3, 90)
     normalization = network.normalization
     assert (normalization.k, normalization.n, normalization.alpha, normalization.beta) == (2, 5, 1e-4, 0.75)
@@ -29,7 +30,7 @@ def test_the_paper_s_numbers():
     ]
     assert [layer.bias for layer in layers] == [0, 1, 0, 1, 1]
     assert [layer.both_columns for layer in layers] == [True, False, True, False, False]
-    assert presets.PAPER.augmentation.colour_deviation == 0.1
+    assert presets.PAPER.augmentation.colour_std == 0.1
 
 
 def test_the_narrow_net_is_an_eighth_of_the_paper_s():
@@ -47,9 +48,9 @@ def test_one_weird_trick_is_torchvision_s_net():
     assert [layer.kernels for _, layer in network.convolutions()] == [64, 192, 384, 256, 256]
     np.testing.assert_allclose(np.array(network.channel_mean) / 255, [0.485, 0.456, 0.406], rtol=1e-6)
     np.testing.assert_allclose(np.array(network.channel_std) / 255, [0.229, 0.224, 0.225], rtol=1e-6)
-    with pytest.raises(WrongUse, match="three numbers"):
+    with pytest.raises(InvalidRequest, match="three numbers"):
         dataclasses.replace(network, channel_mean=(1.0,))
-    with pytest.raises(WrongUse, match="must be positive"):
+    with pytest.raises(InvalidRequest, match="must be positive"):
         dataclasses.replace(network, channel_std=(1.0, 0.0, 1.0))
 
 
@@ -61,28 +62,28 @@ def test_a_recipe_survives_json(one):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda c: c["learning"].pop("rate"), "missing"),
+        (lambda c: c["learning"].pop("learning_rate"), "missing"),
         (lambda c: c["learning"].update(speed=1), "unknown"),
-        (lambda c: c["learning"].update(rate="fast"), "rate must be of type float"),
+        (lambda c: c["learning"].update(learning_rate="fast"), "learning_rate must be of type float"),
         (lambda c: c["learning"].update(batch_size=True), "batch_size must be of type int"),
         (lambda c: c["network"].update(conv1=[1]), "must be an object"),
-        (lambda c: c["network"]["conv1"].update(border="00"), "border must be a list of int"),
-        (lambda c: c["learning"].update(rate=-1), "rate must be a positive number"),
+        (lambda c: c["network"]["conv1"].update(padding="00"), "padding must be a list of int"),
+        (lambda c: c["learning"].update(learning_rate=-1), "learning_rate must be a positive number"),
     ],
 )
 def test_a_damaged_recipe_is_refused(change, sentence):
     content = json.loads(json.dumps(schema.to_dict(presets.PAPER)))
     change(content)
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         schema.from_dict(content)
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"rate": float("nan")}, "positive number"),
-        ({"rate": float("inf")}, "positive number"),
-        ({"rate": 0.0}, "positive number"),
+        ({"learning_rate": float("nan")}, "positive number"),
+        ({"learning_rate": float("inf")}, "positive number"),
+        ({"learning_rate": 0.0}, "positive number"),
         ({"rate_steps": (51, 25)}, "must rise"),
         ({"rate_steps": (25, 25)}, "must rise"),
         ({"rate_steps": (0, 25)}, "1 or more"),
@@ -91,10 +92,10 @@ def test_a_damaged_recipe_is_refused(change, sentence):
     ],
 )
 def test_learning_out_of_range_is_refused(values, sentence):
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         schema.Learning(**values)
 
 
 def test_columns_must_divide_the_layers():
-    with pytest.raises(WrongUse, match="5 columns must divide"):
+    with pytest.raises(InvalidRequest, match="5 columns must divide"):
         schema.Network(columns=5)

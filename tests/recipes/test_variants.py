@@ -7,7 +7,7 @@ import pytest
 from helpers.paper import PARAMETERS
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.export import symbol
 from gluon_alexnet.model.alexnet import LowerLayers, initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
@@ -15,7 +15,7 @@ from gluon_alexnet.model.layers import MapNormalization
 from gluon_alexnet.model.shapes import convolution_outputs, parameter_count
 from gluon_alexnet.recipes import presets, published, schema, variants
 from gluon_alexnet.training import lr_schedule
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.training.trainer import Trainer
 
 NAMES = [variant.name for variant in variants.VARIANTS]
 
@@ -33,9 +33,9 @@ def changed(left, right, path=""):
 def test_as_run_differs_from_the_paper_in_the_fields_of_its_table_and_in_no_other():
     assert changed(presets.PAPER, presets.AS_RUN) == {
         "name",
-        "network.conv3.weight_deviation",
-        "network.conv4.weight_deviation",
-        "network.conv5.weight_deviation",
+        "network.conv3.weight_std",
+        "network.conv4.weight_std",
+        "network.conv5.weight_std",
         "network.normalization.alpha_divided_by_n",
         "network.relu_before_normalization",
         "network.map_normalization",
@@ -48,7 +48,7 @@ def test_as_run_differs_from_the_paper_in_the_fields_of_its_table_and_in_no_othe
         "learning.epochs",
     }
     network = presets.AS_RUN.network
-    assert [network.conv3.weight_deviation, network.conv1.weight_deviation] == [0.03, 0.01]
+    assert [network.conv3.weight_std, network.conv1.weight_std] == [0.03, 0.01]
     assert dataclasses.astuple(network.map_normalization) == (5, 1e-3, 0.75)
 
 
@@ -85,16 +85,16 @@ def test_the_last_epoch(one, epochs):
 
 
 def test_a_frozen_layer_stays_and_each_parameter_has_its_own_rate(small_recipe, rng):
-    learner = Learner(
+    trainer = Trainer(
         dataclasses.replace(small_recipe, learning=schema.Learning(momentum=0.0, weight_decay=0.0)), 5, [mx.cpu(0)]
     )
     crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 5, 4)
     moved = []
-    for rates in (lr_schedule.Rates(0.01, 0.02, 0.0, 0.0), lr_schedule.Rates(0.01, 0.01, 0.01, 0.01)):
-        learner.initialize(5, seed=1)
-        before = {name: value.asnumpy() for name, value in learner.parameters().items()}
-        learner.step(crops, labels, rates, seed=0)
-        moved.append({name: value.asnumpy() - before[name] for name, value in learner.parameters().items()})
+    for rates in (lr_schedule.LearningRates(0.01, 0.02, 0.0, 0.0), lr_schedule.LearningRates(0.01, 0.01, 0.01, 0.01)):
+        trainer.initialize(5, seed=1)
+        before = {name: value.asnumpy() for name, value in trainer.parameters().items()}
+        trainer.step(crops, labels, rates, seed=0)
+        moved.append({name: value.asnumpy() - before[name] for name, value in trainer.parameters().items()})
     for name, distance in moved[0].items():
         factor = 0 if name.startswith("conv1") else 2 if name.endswith("_bias") else 1
         np.testing.assert_allclose(distance, factor * moved[1][name], rtol=1e-4, atol=1e-6, err_msg=name)
@@ -181,7 +181,7 @@ def test_a_variant_is_recorded_and_changes_the_recipe(name):
     ],
 )
 def test_variants_that_contradict_are_refused(base, names, sentence):
-    with pytest.raises(WrongUse, match=sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
         variants.apply(base, names)
 
 
@@ -189,7 +189,7 @@ def test_as_run_takes_variants_too():
     one = variants.apply(presets.AS_RUN, ["no-lrn", "no-colour-shift"])
     assert one.network.normalization is None
     assert one.network.map_normalization is None
-    assert (one.augmentation.colour_deviation, one.augmentation.colour_divisor) == (0.0, 1.0)
+    assert (one.augmentation.colour_std, one.augmentation.colour_divisor) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -212,20 +212,23 @@ def test_each_net_has_its_target(year, split, names, expected):
 def test_each_variant_trains_exports_and_reloads(small_recipe, name, contexts, rng, tmp_path):
     network = dataclasses.replace(small_recipe.network, dropout=0.5)
     one = variants.apply(dataclasses.replace(small_recipe, network=network), [name])
-    learner = Learner(one, 7, [mx.cpu(i) for i in range(min(contexts, one.network.columns))])
-    learner.initialize(7, seed=1)
-    before = {key: value.asnumpy() for key, value in learner.parameters().items()}
+    trainer = Trainer(one, 7, [mx.cpu(i) for i in range(min(contexts, one.network.columns))])
+    trainer.initialize(7, seed=1)
+    before = {key: value.asnumpy() for key, value in trainer.parameters().items()}
     crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 7, 4)
     for step in range(2):
-        learner.step(crops, labels, lr_schedule.Rates(0.01, 0.01, 0.01, 0.01), step)
-    parameters = learner.parameters()
+        trainer.step(crops, labels, lr_schedule.LearningRates(0.01, 0.01, 0.01, 0.01), step)
+    parameters = trainer.parameters()
     assert all((value.asnumpy() != before[key]).any() for key, value in parameters.items())
     parameters["mean"] = mx.nd.zeros((3, 99, 99))
     classifier = build_classifier(one.network, parameters, mx.cpu())
-    pictures = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
-    description = {"classes": [], "provenance": {"variants": list(one.variants)}}
-    symbol.export(classifier, tmp_path / "net", 99, description, pictures, mx.cpu())
+    images = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
+    description = {
+        "classes": [{"wnid": n, "name": n} for n in "abcdefg"],
+        "provenance": {"variants": list(one.variants)},
+    }
+    symbol.export(classifier, tmp_path / "net", 99, description, images, mx.cpu())
     model = symbol.load_export(tmp_path / "net", mx.cpu())
     assert model.variants == (name,)
-    ours = learner.classifier(np.zeros((3, 99, 99), np.float32))(pictures)
-    np.testing.assert_allclose(model.classify(pictures), ours, atol=1e-5)
+    ours = trainer.classifier(np.zeros((3, 99, 99), np.float32))(images)
+    np.testing.assert_allclose(model.classify(images), ours, atol=1e-5)

@@ -52,13 +52,13 @@ def python_batch(pixels, labels):
 
 @pytest.fixture
 def small(monkeypatch):
-    """Batches of four pictures."""
-    monkeypatch.setattr(cifar10, "PICTURES_A_BATCH", 4)
+    """Batches of four images."""
+    monkeypatch.setattr(cifar10, "IMAGES_PER_BATCH", 4)
 
 
 @pytest.fixture
 def made(rng):
-    """Six batches of four pictures: (pixels uint8 (4, 3072), labels)."""
+    """Six batches of four images: (pixels uint8 (4, 3072), labels)."""
     return [(rng.integers(0, 256, (4, 3072), dtype=np.uint8), rng.integers(0, 10, 4).tolist()) for _ in FILES]
 
 
@@ -95,21 +95,21 @@ def write(folder, made, version, form):
 
 @pytest.mark.parametrize("form", ["archive", "folder"])
 @pytest.mark.parametrize("version", ["binary", "python"])
-def test_both_versions_give_the_same_pictures(small, made, tmp_path, version, form):
+def test_both_versions_give_the_same_images(small, made, tmp_path, version, form):
     found = cifar10.read_cifar(write(tmp_path, made, version, form))
     assert found.names == NAMES
     assert found.train.shape == (20, 32, 32, 3)
     for index, (pixels, labels) in enumerate(made):
-        pictures = found.train[4 * index : 4 * index + 4] if index < 5 else found.test
+        images = found.train[4 * index : 4 * index + 4] if index < 5 else found.test
         given = found.train_labels[4 * index : 4 * index + 4] if index < 5 else found.test_labels
         assert given.tolist() == labels
         # 1,024 red values row by row, then green, then blue
         assert all(
-            pictures[n, y, x, c] == pixels[n, 1024 * c + 32 * y + x]
+            images[n, y, x, c] == pixels[n, 1024 * c + 32 * y + x]
             for n in range(4)
             for y, x, c in [(0, 0, 0), (0, 31, 1), (31, 0, 2), (17, 5, 1)]
         )
-        assert pictures.sum(dtype=int) == pixels.sum(dtype=int)
+        assert images.sum(dtype=int) == pixels.sum(dtype=int)
 
 
 class Runs:
@@ -164,7 +164,7 @@ def test_a_cut_or_odd_file_in_a_folder_is_named(small, made, tmp_path, version):
 def test_a_label_that_no_class_has_is_named(small, made, tmp_path):
     made[4][1][2] = 10
     for version in ("binary", "python"):
-        with pytest.raises(SourceError, match=r"data_batch_5.*: picture 2 has the label 10"):
+        with pytest.raises(SourceError, match=r"data_batch_5.*: image 2 has the label 10"):
             cifar10.read_cifar(write(tmp_path, made, version, "archive"))
 
 

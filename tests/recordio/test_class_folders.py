@@ -1,4 +1,4 @@
-"""Class folders: which pictures are found, which labels they get, what is refused."""
+"""Class folders: which images are found, which labels they get, what is refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from array import array
 import numpy as np
 import pytest
 
-from gluon_alexnet.recordio.dataset.images import PictureError
+from gluon_alexnet.recordio.dataset.images import ImageError
 from gluon_alexnet.recordio.dataset.manifest import SourceError
-from gluon_alexnet.recordio.sources.class_folders import PictureList, Source, class_folder, split_half
+from gluon_alexnet.recordio.sources.class_folders import ImageList, Source, class_folder, split_half
 from gluon_alexnet.recordio.sources.tar_index import members
 
 
@@ -30,7 +30,7 @@ def test_labels_are_places_in_the_sorted_names(tmp_path):
     )
     found = class_folder(tmp_path)
     assert found.wnids == ("n01", "n02", "n10")
-    assert [(s.key, s.label) for s in found.pictures] == [
+    assert [(s.key, s.label) for s in found.images] == [
         ("n01/b.jpg", 0),
         ("n01/deep/er/d.TIFF", 0),
         ("n01/e.WebP", 0),
@@ -39,14 +39,14 @@ def test_labels_are_places_in_the_sorted_names(tmp_path):
         ("n02/g.tif", 1),
         ("n10/c.png", 2),
     ]
-    assert found.pictures[-1].read() == b"n10/c.png"
+    assert found.images[-1].read() == b"n10/c.png"
     assert found.ignored == 0
 
 
 def test_other_files_are_counted_and_hidden_ones_passed_over(tmp_path):
     touch(tmp_path, "a/x.jpg", "a/x.txt", "a/sub/README", "loose.jpg", ".hidden/x.jpg", "a/.DS_Store", "a/._x.jpg")
     found = class_folder(tmp_path)
-    assert [source.key for source in found.pictures] == ["a/x.jpg"]
+    assert [source.key for source in found.images] == ["a/x.jpg"]
     assert found.ignored == 3
 
 
@@ -55,7 +55,7 @@ def test_names_keep_every_character(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(os.fsencode(name))
-    found = class_folder(tmp_path).pictures
+    found = class_folder(tmp_path).images
     assert {source.key for source in found} == set(names)
     assert all(source.read() == os.fsencode(source.key) for source in found)
 
@@ -65,7 +65,7 @@ def test_links_to_folders_and_files_are_followed(tmp_path):
     (tmp_path / "train" / "n02").mkdir(parents=True)
     (tmp_path / "train" / "n01").symlink_to(tmp_path / "store" / "n01")
     (tmp_path / "train" / "n02" / "b.jpg").symlink_to(tmp_path / "store" / "b.jpg")
-    assert [source.key for source in class_folder(tmp_path / "train").pictures] == ["n01/a.jpg", "n02/b.jpg"]
+    assert [source.key for source in class_folder(tmp_path / "train").images] == ["n01/a.jpg", "n02/b.jpg"]
 
 
 def test_link_to_a_folder_above_is_refused(tmp_path):
@@ -85,19 +85,19 @@ def test_val_may_lack_a_class_and_says_which(tmp_path):
     touch(tmp_path, "cat/a.jpg", "bee/notes.txt")
     found = class_folder(tmp_path, ("ant", "bee", "cat"))
     assert found.missing == ("ant", "bee")
-    assert [(s.key, s.label) for s in found.pictures] == [("cat/a.jpg", 2)]
+    assert [(s.key, s.label) for s in found.images] == [("cat/a.jpg", 2)]
 
 
 @pytest.mark.parametrize(
     "names, sentence",
     [
-        (["readme.txt"], "no pictures .*each class needs a folder of its own"),
-        (["flat.jpg"], "no pictures .*each class needs a folder of its own"),
-        (["n01/readme.txt"], "no pictures"),
-        (["n01/a.jpg", "n02/a.txt"], "class folders without a picture: n02"),
+        (["readme.txt"], "no images .*each class needs a folder of its own"),
+        (["flat.jpg"], "no images .*each class needs a folder of its own"),
+        (["n01/readme.txt"], "no images"),
+        (["n01/a.jpg", "n02/a.txt"], "class folders without a image: n02"),
     ],
 )
-def test_folders_without_pictures(tmp_path, names, sentence):
+def test_folders_without_images(tmp_path, names, sentence):
     touch(tmp_path, *names)
     with pytest.raises(SourceError, match=sentence):
         class_folder(tmp_path)
@@ -114,11 +114,11 @@ def test_no_folder_at_all(tmp_path):
 def test_pipe_is_not_waited_for(tmp_path):
     (tmp_path / "n01").mkdir()
     os.mkfifo(tmp_path / "n01" / "x.jpg")
-    source = class_folder(tmp_path).pictures[0]
+    source = class_folder(tmp_path).images[0]
     reasons = []
 
     def read():
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(ImageError) as caught:
             source.read()
         reasons.append(str(caught.value))
 
@@ -129,16 +129,16 @@ def test_pipe_is_not_waited_for(tmp_path):
 
 
 def test_list_takes_little_memory():
-    pictures = PictureList()
+    images = ImageList()
     for number in range(100_000):
         key = f"n01440764/n01440764_{number}.JPEG"
-        pictures.append(Source(key, number % 1000, f"train/{key}"))
-    held = sum(len(block) * block.itemsize for block in vars(pictures).values() if isinstance(block, array))
-    assert held + len(pictures._keys) < 65 * len(pictures)
-    assert len(pictures._names) == 1
-    assert pictures[99_999] == Source("n01440764/n01440764_99999.JPEG", 999, "train/n01440764/n01440764_99999.JPEG")
+        images.append(Source(key, number % 1000, f"train/{key}"))
+    held = sum(len(block) * block.itemsize for block in vars(images).values() if isinstance(block, array))
+    assert held + len(images._keys) < 65 * len(images)
+    assert len(images._names) == 1
+    assert images[99_999] == Source("n01440764/n01440764_99999.JPEG", 999, "train/n01440764/n01440764_99999.JPEG")
     with pytest.raises(IndexError):
-        pictures[100_000]
+        images[100_000]
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_list_takes_little_memory():
     ],
 )
 def test_list_gives_back_what_was_added(source):
-    pictures = PictureList()
-    pictures.append(Source("other", 0, "elsewhere/other"))
-    pictures.append(source)
-    assert pictures[1] == pictures[-1] == source
-    pictures.replace(0, *source[2:])
-    assert pictures[0] == Source("other", 0, *source[2:])
+    images = ImageList()
+    images.append(Source("other", 0, "elsewhere/other"))
+    images.append(source)
+    assert images[1] == images[-1] == source
+    images.replace(0, *source[2:])
+    assert images[0] == Source("other", 0, *source[2:])
 
 
 # Tars
@@ -184,7 +184,7 @@ def test_members_are_those_that_tarfile_finds(tmp_path, format, rng):
     assert [(m.name, whole[m.offset : m.offset + m.size]) for m in members(path)] == files
 
 
-def test_folders_links_and_pipes_in_a_tar_are_no_pictures(tmp_path):
+def test_folders_links_and_pipes_in_a_tar_are_no_images(tmp_path):
     with tarfile.open(tmp_path / "n00000001.tar", "w") as tar:
         for kind, name in [
             (tarfile.DIRTYPE, "x.JPEG"),
@@ -198,7 +198,7 @@ def test_folders_links_and_pipes_in_a_tar_are_no_pictures(tmp_path):
         for name in ("a.JPEG", ".hidden.JPEG", "readme.txt"):
             tar.addfile(tarfile.TarInfo(name))
     found = class_folder(tmp_path)
-    assert [source.key for source in found.pictures] == ["n00000001/a.JPEG"]
+    assert [source.key for source in found.images] == ["n00000001/a.JPEG"]
     assert found.ignored == 1
 
 
@@ -209,17 +209,17 @@ def test_tar_of_tars_and_folder_of_tars_and_folders_are_the_same_list(tmp_path):
     (tmp_path / "tars").mkdir()
     for wnid, content in inner.items():
         (tmp_path / "tars" / f"{wnid}.tar").write_bytes(content)
-        for name, picture in files[wnid]:
+        for name, image in files[wnid]:
             touch(tmp_path / "folders", f"{wnid}/{name}")
-            (tmp_path / "folders" / wnid / name).write_bytes(picture)
+            (tmp_path / "folders" / wnid / name).write_bytes(image)
     expected = [(f"n0000000{c}/n0000000{c}_{i}.JPEG", c - 1, b"%d%d" % (c, i)) for c in (1, 2, 3) for i in (1, 10, 2)]
     for place in ("all.tar", "tars", "folders"):
-        assert [(s.key, s.label, s.read()) for s in class_folder(tmp_path / place).pictures] == expected
+        assert [(s.key, s.label, s.read()) for s in class_folder(tmp_path / place).images] == expected
 
 
 def test_of_members_with_one_name_the_last_counts(tmp_path):
     write_tar(tmp_path / "n00000001.tar", [("a.JPEG", b"old"), ("./a.JPEG", b"new"), ("n00000001/b.JPEG", b"b")])
-    found = class_folder(tmp_path).pictures
+    found = class_folder(tmp_path).images
     assert [(s.key, s.read()) for s in found] == [("n00000001/a.JPEG", b"new"), ("n00000001/b.JPEG", b"b")]
 
 
@@ -232,9 +232,9 @@ def test_class_as_folder_and_as_tar(tmp_path):
 
 def test_tar_that_is_cut_after_it_was_listed(tmp_path):
     content = write_tar(tmp_path / "n00000001.tar", [("a.JPEG", bytes(5000))])
-    source = class_folder(tmp_path).pictures[0]
+    source = class_folder(tmp_path).images[0]
     (tmp_path / "n00000001.tar").write_bytes(content[:3000])
-    with pytest.raises(PictureError, match="its tar has been cut"):
+    with pytest.raises(ImageError, match="its tar has been cut"):
         source.read()
 
 
@@ -271,18 +271,18 @@ def test_each_class_is_halved_and_an_odd_one_is_for_training(tmp_path):
     counts = {"a": 7, "b": 1, "c": 40, "d": 2}
     for wnid, count in counts.items():
         touch(tmp_path, *(f"{wnid}/{number}.jpg" for number in range(count)))
-    pictures = class_folder(tmp_path).pictures
-    first, second = split_half(pictures, 5)
+    images = class_folder(tmp_path).images
+    first, second = split_half(images, 5)
     assert np.bincount([s.label for s in first]).tolist() == [4, 1, 20, 1]
     assert np.bincount([s.label for s in second], minlength=4).tolist() == [3, 0, 20, 1]
-    assert sorted([*first, *second]) == sorted(pictures)
-    again, other = split_half(pictures, 5)[0], split_half(pictures, 6)[0]
+    assert sorted([*first, *second]) == sorted(images)
+    again, other = split_half(images, 5)[0], split_half(images, 6)[0]
     assert list(first) == list(again) != list(other)
 
 
 def test_halves_are_drawn_and_not_cut(tmp_path):
     touch(tmp_path, *(f"a/{number:04d}.jpg" for number in range(1000)))
-    first, second = split_half(class_folder(tmp_path).pictures, 0)
+    first, second = split_half(class_folder(tmp_path).images, 0)
     early = sum(source.key < "a/0500.jpg" for source in first)
     assert 200 < early < 300  # 250 expected, standard deviation 8
     assert len(first) == len(second) == 500

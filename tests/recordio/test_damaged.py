@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from helpers.images import packed
 
-from gluon_alexnet.distributed.collectives import Alone
+from gluon_alexnet.distributed.collectives import SingleWorker
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.tools.commands import train
@@ -38,7 +38,7 @@ def spoil(folder, split, positions):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A sound data set of 12 and 6 pictures, a copy with damage in both splits, and the name of the spoilt shard."""
+    """A sound data set of 12 and 6 images, a copy with damage in both splits, and the name of the spoilt shard."""
     folder = tmp_path_factory.mktemp("damaged")
     sound = packed(folder, images=4)
     spoilt = shutil.copytree(sound, folder / "spoilt")
@@ -64,7 +64,7 @@ def test_training_skips_and_counts(place, tmp_path):
     output = run(*words)
     for epoch in epochs(tmp_path / "run"):
         assert (epoch["images"], epoch["skipped"], epoch["validation_images"]) == (10, 2, 5)
-    assert "2 damaged pictures skipped" in output
+    assert "2 damaged images skipped" in output
     assert "Skipped 3 damaged records:" in output
     for position in (3, 7):
         assert f"{shard}: record {position} (" in output
@@ -75,14 +75,14 @@ def test_training_skips_and_counts(place, tmp_path):
     evaluate = ["eval", "--data", folder / "spoilt", "--model", tmp_path / "run", "--views", 1]
     assert "val-00000-of-00001.rec: record 1 (" in run(*evaluate, code=1)
     output = run(*evaluate, "--on-damaged", "skip")
-    assert "5 pictures of" in output
+    assert "5 images of" in output
     assert "each counted once, 1 damaged ones skipped" in output
 
 
-def test_an_epoch_resumes_behind_skipped_pictures(place):
+def test_an_epoch_resumes_behind_skipped_images(place):
     narrow = RECIPES["narrow"]
     narrow = dataclasses.replace(narrow, learning=dataclasses.replace(narrow.learning, batch_size=4))
-    data, _ = train._data(place[0] / "spoilt", narrow, 0, "skip", Alone())
+    data, _ = train._data(place[0] / "spoilt", narrow, 0, "skip", SingleWorker())
     whole = [(crops.tobytes(), labels.tolist(), skipped) for crops, labels, skipped in data.epoch(0, 0)]
     assert [len(labels) + skipped for _, labels, skipped in whole] == [4, 4, 4]
     assert sum(skipped for _, _, skipped in whole) == 2
@@ -91,7 +91,7 @@ def test_an_epoch_resumes_behind_skipped_pictures(place):
         assert rest == whole[done:]
 
 
-def test_a_data_set_without_one_good_picture_is_said(place, tmp_path):
+def test_a_data_set_without_one_good_image_is_said(place, tmp_path):
     folder = shutil.copytree(place[0] / "data", tmp_path / "data")
     spoil(folder, "train", range(12))
     words = ["train", "--data", folder, "--run", tmp_path / "run", *NARROW, "--on-damaged", "skip"]

@@ -120,7 +120,7 @@ def test_client_is_killed_and_resumes_on_the_cluster(tmp_path, cluster, trees, b
     again = begin("--dask", address, "--resume")
     _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
-    assert "pictures had been done before" in err
+    assert "images had been done before" in err
     assert contents(tmp_path / "out") == reference
 
 
@@ -162,8 +162,8 @@ def test_without_dask(tmp_path, trees, monkeypatch):
     assert (code, err) == (2, "Error: --dask needs Dask; install it with: pip install 'gluon-alexnet[dask]'\n")
 
 
-@pytest.mark.parametrize("lacking", ["folder", "pictures", "tar"])
-def test_worker_without_the_same_paths_rejects_no_picture(tmp_path, lacking):
+@pytest.mark.parametrize("lacking", ["folder", "images", "tar"])
+def test_worker_without_the_same_paths_rejects_no_image(tmp_path, lacking):
     tar = lacking == "tar"
     source = Source("n01/a.jpg", 0, str(tmp_path / ("all.tar" if tar else "train/n01/a.jpg")), 512 if tar else -1, 9)
     if lacking == "folder":

@@ -1,4 +1,4 @@
-"""Pictures of val or test that train holds, too, are counted when packed, said when measured, and named by verify."""
+"""Images of val or test that train holds, too, are counted when packed, said when measured, and named by verify."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ from helpers.images import file_bytes, photo
 from helpers.nets import make_run
 from helpers.runner import invoke
 
-from gluon_alexnet.recordio.dataset.duplicates import twins
+from gluon_alexnet.recordio.dataset.duplicates import find_duplicates
 from gluon_alexnet.recordio.dataset.manifest import DatasetError, read_manifest
 from gluon_alexnet.recordio.packing import shard_worker
 from gluon_alexnet.recordio.packing.shard_writer import read_receipt
@@ -25,7 +25,7 @@ def run(*words, code=0):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """Pictures of which two of val are in train under other names, one even in another class, and one is not quite."""
+    """Images of which two of val are in train under other names, one even in another class, and one is not quite."""
     folder = tmp_path_factory.mktemp("source")
     for split, count in (("train", TRAIN), ("val", VAL)):
         for label in range(CLASSES):
@@ -51,7 +51,7 @@ def held(folder, split="val"):
     return next(one["also_in_train"] for one in splits if one["name"] == split)
 
 
-SENTENCE = "2 of the 12 pictures of val are in train, too"
+SENTENCE = "2 of the 12 images of val are in train, too"
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "raw"])
@@ -138,6 +138,6 @@ def test_twins_against_a_plain_search(rng):
     for count in (0, 1, 200):
         train = rng.integers(0, 300, count).astype(np.uint64)
         here = rng.integers(0, 300, 150).astype(np.uint64)
-        places, theirs = twins(here, train)
+        places, theirs = find_duplicates(here, train)
         assert places.tolist() == [i for i, digest in enumerate(here) if digest in train.tolist()]
         assert [train[j] for j in theirs] == [here[i] for i in places]

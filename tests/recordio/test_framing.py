@@ -7,8 +7,8 @@ import pytest
 from helpers.images import mxnet, photo
 
 from gluon_alexnet.recordio.dataset.framing import MAGIC, RecordError, frame, pack_image, unframe, unpack_image
-from gluon_alexnet.recordio.dataset.images import PictureError, encode, packed_pixels
-from gluon_alexnet.recordio.packing.shard_writer import escape, unescape
+from gluon_alexnet.recordio.dataset.images import ImageError, encode, packed_pixels
+from gluon_alexnet.recordio.dataset.keys import escape, unescape
 
 # Payloads with the magic word at the begin, in the middle, twice in a row, at the end, and off the multiples of four.
 PAYLOADS = [
@@ -87,11 +87,11 @@ def test_raw_pixels_that_spell_the_magic_word_come_back():
     assert len(record) > 8 + 24 + image.nbytes
     pixels = unpack_image(unframe(memoryview(record)))[3]
     assert (packed_pixels(pixels, "raw") == image).all()
-    with pytest.raises(PictureError, match="196604 bytes instead of 196608"):
+    with pytest.raises(ImageError, match="196604 bytes instead of 196608"):
         packed_pixels(pixels[4:], "raw")
 
 
-def test_mutated_images_are_pictures_or_damaged(rng):
+def test_mutated_images_are_images_or_damaged(rng):
     image = bytearray(encode(photo(1, 256, 256), "jpeg"))
     outcomes = set()
     for _ in range(300):
@@ -100,7 +100,7 @@ def test_mutated_images_are_pictures_or_damaged(rng):
             mutated[place] = rng.integers(256)
         try:
             outcomes.add(packed_pixels(bytes(mutated), "jpeg").shape)
-        except PictureError:
+        except ImageError:
             outcomes.add("damaged")
     assert outcomes == {(256, 256, 3), "damaged"}
 

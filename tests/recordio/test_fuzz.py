@@ -1,4 +1,4 @@
-"""Thousands of damaged pictures, tars and records: each is used or refused with a reason, without a traceback."""
+"""Thousands of damaged images, tars and records: each is used or refused with a reason, without a traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helpers.challenge import make_challenge, tar_bytes
 from helpers.images import ODD, file_bytes, packed, photo
 
 from gluon_alexnet.recordio.dataset.framing import RecordError, frame, pack_image, unframe, unpack_image
-from gluon_alexnet.recordio.dataset.images import PictureError, decode, packed_pixels, shorter_side_256
+from gluon_alexnet.recordio.dataset.images import ImageError, decode, packed_pixels, shorter_side_256
 from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError, read_manifest
 from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.recordio.reading.verify import verify
@@ -55,7 +55,7 @@ def header_damaged(content: bytes, random: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-PICTURES = {
+IMAGES = {
     "JPEG": file_bytes(photo(1, 60, 70), "JPEG"),
     "progressive": file_bytes(photo(2, 60, 70), "JPEG", progressive=True),
     "PNG": file_bytes(photo(3, 60, 70), "PNG"),
@@ -63,15 +63,15 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_damaged_pictures(name, rng):
+@pytest.mark.parametrize("name", IMAGES)
+def test_damaged_images(name, rng):
     refused = 0
     for number in range(250):
-        data = (header_damaged if number % 2 else damaged)(PICTURES[name], rng)
+        data = (header_damaged if number % 2 else damaged)(IMAGES[name], rng)
         began = time.monotonic()
         try:
             image = decode(data)
-        except PictureError as error:
+        except ImageError as error:
             refused += 1
             assert "\n" not in str(error) and str(error)
         else:
@@ -82,13 +82,13 @@ def test_damaged_pictures(name, rng):
     assert refused < 250 or name == "PNG"  # whose every chunk has a checksum
 
 
-def test_packing_damaged_pictures_loses_none_from_the_count(tmp_path, rng):
+def test_packing_damaged_images_loses_none_from_the_count(tmp_path, rng):
     for split, count in (("train", 150), ("val", 30)):
         (tmp_path / split / "ant").mkdir(parents=True)
-        (tmp_path / split / "ant" / "whole.jpg").write_bytes(PICTURES["JPEG"])
+        (tmp_path / split / "ant" / "whole.jpg").write_bytes(IMAGES["JPEG"])
         for number in range(count):
             path = tmp_path / split / "ant" / f"{number}.jpg"
-            path.write_bytes(damaged(PICTURES[("JPEG", "progressive", "PNG")[number % 3]], rng))
+            path.write_bytes(damaged(IMAGES[("JPEG", "progressive", "PNG")[number % 3]], rng))
     result = CliRunner().invoke(
         main, ["pack", "--train", f"{tmp_path}/train", "--val", f"{tmp_path}/val", "--data", f"{tmp_path}/out"]
     )
@@ -143,11 +143,11 @@ def test_damaged_tars_of_tars(tmp_path, rng):
     for _ in range(200):
         path.write_bytes(damaged(whole, rng))
         try:
-            pictures = class_folder(path).pictures
+            images = class_folder(path).images
         except SourceError:
             refused += 1
         else:
-            assert all(len(source.read()) == source.size for source in pictures)
+            assert all(len(source.read()) == source.size for source in images)
     assert 20 < refused < 200
 
 
@@ -177,7 +177,7 @@ def test_damaged_records(rng):
         data = (header_damaged if number % 2 else damaged)(record, rng)
         try:
             packed_pixels(unpack_image(unframe(data))[3], "jpeg")
-        except (RecordError, PictureError) as error:
+        except (RecordError, ImageError) as error:
             refused += 1
             assert str(error) and "\n" not in str(error)
     assert refused > 100

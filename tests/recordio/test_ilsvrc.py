@@ -1,4 +1,4 @@
-"""The official downloads, never unpacked: which picture gets which label, and what is said when some are missing."""
+"""The official downloads, never unpacked: which image gets which label, and what is said when some are missing."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def packed_from(source, year, out, *options):
     return out
 
 
-def picture_of(folder, split, key):
-    """(uint8 (256, 256, 3), label) of the picture with this key."""
+def image_of(folder, split, key):
+    """(uint8 (256, 256, 3), label) of the image with this key."""
     with Reader(folder, split) as reader:
         keys = [reader.key(number) for number in range(len(reader))]
         return reader.read(keys.index(key))
@@ -47,7 +47,7 @@ def made(request, tmp_path):
     return make_challenge(tmp_path / "downloads", request.param)
 
 
-def test_every_picture_has_its_own_pixels_and_label(made, tmp_path):
+def test_every_image_has_its_own_pixels_and_label(made, tmp_path):
     out = packed_from(made.folder, made.year, tmp_path / "out")
     manifest = read_manifest(out)
     wnids = [info.wnid for info in manifest.classes]
@@ -67,7 +67,7 @@ def test_every_picture_has_its_own_pixels_and_label(made, tmp_path):
                 assert wnids[int(header.label)] == made.wnids[split][key]
 
 
-def test_pictures_without_labels_are_counted_apart(tmp_path):
+def test_images_without_labels_are_counted_apart(tmp_path):
     made = make_challenge(tmp_path / "downloads", 2012)
     out = packed_from(made.folder, 2012, tmp_path / "out")
     test, val = read_manifest(out).split("test"), read_manifest(out).split("val")
@@ -112,17 +112,17 @@ def test_patch_images_of_2010_replace_the_blank_ones(tmp_path):
     keys = {"train": f"{WNIDS[1]}/{WNIDS[1]}_10.JPEG", "val": "ILSVRC2010_val_00000003.JPEG"}
     keys["test"] = "ILSVRC2010_test_00000005.JPEG"
     patches = {f"patch_images/{split}/{key.rpartition('/')[2]}": RED for split, key in keys.items()}
-    # The name of a validation picture in the folder of another split replaces nothing.
+    # The name of a validation image in the folder of another split replaces nothing.
     patches["patch_images/test/ILSVRC2010_val_00000001.JPEG"] = RED
     (made.folder / "patch_images.tar").write_bytes(tar_bytes(patches))
     code, _, err = run("--ilsvrc", 2010, "--source", made.folder, "--data", tmp_path / "out")
     assert code == 0
-    assert "patch_images.tar: 3 pictures replaced, 1 replace none" in err
+    assert "patch_images.tar: 3 images replaced, 1 replace none" in err
     for split, key in keys.items():
-        image, label = picture_of(tmp_path / "out", split, key)
+        image, label = image_of(tmp_path / "out", split, key)
         assert np.abs(image.astype(int) - (250, 5, 5)).max() < 6
         assert read_manifest(tmp_path / "out").classes[label].wnid == made.wnids[split][key]
-    image, _ = picture_of(tmp_path / "out", "val", "ILSVRC2010_val_00000001.JPEG")
+    image, _ = image_of(tmp_path / "out", "val", "ILSVRC2010_val_00000001.JPEG")
     assert np.abs(image.astype(int) - (250, 5, 5)).max() > 50
 
     unpacked = unpack(made, tmp_path / "unpacked")
@@ -132,8 +132,8 @@ def test_patch_images_of_2010_replace_the_blank_ones(tmp_path):
     assert contents(packed_from(unpacked, 2010, tmp_path / "b")) == contents(tmp_path / "out")
 
 
-def test_odd_pictures_of_the_official_tars(tmp_path):
-    """2010 has a gzip-compressed JPEG, 2012 a PNG named .JPEG, both have CMYK pictures."""
+def test_odd_images_of_the_official_tars(tmp_path):
+    """2010 has a gzip-compressed JPEG, 2012 a PNG named .JPEG, both have CMYK images."""
     made = make_challenge(tmp_path / "downloads", 2012)
     image = photo(3, 300, 280)
     files = made.files["train"]
@@ -147,14 +147,14 @@ def test_odd_pictures_of_the_official_tars(tmp_path):
     write_train(made)
     out = packed_from(made.folder, 2012, tmp_path / "out", "--on-bad", "fail")
     for key, expected in ((zipped, image), (png, image), (cmyk, np.asarray(ink.convert("RGB")))):
-        found, _ = picture_of(out, "train", key)
+        found, _ = image_of(out, "train", key)
         assert np.abs(found.astype(int) - shorter_side_256(expected)).mean() < 5
 
 
 # What is missing
 
 
-def test_missing_training_picture_is_said_and_only_packed_around_when_asked(made, tmp_path):
+def test_missing_training_image_is_said_and_only_packed_around_when_asked(made, tmp_path):
     gone = f"{WNIDS[0]}/{WNIDS[0]}_2.JPEG"
     del made.files["train"][gone]
     write_train(made)
@@ -162,7 +162,7 @@ def test_missing_training_picture_is_said_and_only_packed_around_when_asked(made
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert (
-        f"{NAMES[made.year].format('train')}: 14 pictures where the development kit counts 15; 1 classes differ: "
+        f"{NAMES[made.year].format('train')}: 14 images where the development kit counts 15; 1 classes differ: "
         f"{WNIDS[0]} (2 of 3); complete them, or pack what is there with --allow-missing" in err
     )
     assert not (tmp_path / "out").exists()
@@ -189,23 +189,23 @@ def test_missing_numbers(tmp_path, split):
     (made.folder / NAMES[2010].format(split)).write_bytes(tar_bytes(kept))
     code, _, err = run("--ilsvrc", 2010, "--source", made.folder, "--data", tmp_path / "out")
     assert code == 2
-    assert f"1 of {len(files)} pictures are missing, the first is ILSVRC2010_{split}_00000001.JPEG" in err
+    assert f"1 of {len(files)} images are missing, the first is ILSVRC2010_{split}_00000001.JPEG" in err
     packed_from(made.folder, 2010, tmp_path / "out", "--allow-missing")
     for key in kept:
-        _, label = picture_of(tmp_path / "out", split, key)
+        _, label = image_of(tmp_path / "out", split, key)
         assert sorted(WNIDS)[label] == made.wnids[split][key]
 
 
-def test_gap_in_unlabelled_test_pictures(tmp_path):
+def test_gap_in_unlabelled_test_images(tmp_path):
     made = make_challenge(tmp_path / "downloads", 2012)
     kept = {key: data for key, data in made.files["test"].items() if not key.endswith("2.JPEG")}
     (made.folder / NAMES[2012].format("test")).write_bytes(tar_bytes(kept))
     code, _, err = run("--ilsvrc", 2012, "--source", made.folder, "--data", tmp_path / "out")
     assert code == 2
-    assert "1 of 5 pictures are missing, the first is ILSVRC2012_test_00000002.JPEG" in err
+    assert "1 of 5 images are missing, the first is ILSVRC2012_test_00000002.JPEG" in err
 
 
-def test_no_test_pictures_is_only_a_note(made, tmp_path):
+def test_no_test_images_is_only_a_note(made, tmp_path):
     (made.folder / NAMES[made.year].format("test")).unlink()
     code, out, err = run("--ilsvrc", made.year, "--source", made.folder, "--data", tmp_path / "out")
     assert code == 0
@@ -217,7 +217,7 @@ def test_no_test_pictures_is_only_a_note(made, tmp_path):
     ("name", "allowed", "sentence"),
     [
         ("ILSVRC2012_devkit_t12.tar.gz", False, "nor it unpacked (ILSVRC2012_devkit_t12); the classes and the labels"),
-        ("ILSVRC2012_img_train.tar", False, "nor it unpacked (train); the training pictures are in it: download it"),
+        ("ILSVRC2012_img_train.tar", False, "nor it unpacked (train); the training images are in it: download it"),
         ("ILSVRC2012_img_val.tar", True, "pack what is there with --allow-missing"),
     ],
 )
@@ -236,7 +236,7 @@ def test_test_labels_of_2010_are_a_download_of_their_own(tmp_path):
     (made.folder / "ILSVRC2010_test_ground_truth.txt").unlink()
     code, _, err = run("--ilsvrc", 2010, "--source", made.folder, "--data", tmp_path / "out")
     assert code == 2
-    assert "no ILSVRC2010_test_ground_truth.txt, and without it test pictures have no labels" in err
+    assert "no ILSVRC2010_test_ground_truth.txt, and without it test images have no labels" in err
     packed_from(made.folder, 2010, tmp_path / "out", "--allow-missing")
     assert read_manifest(tmp_path / "out").split("test").unlabelled == 5
 

@@ -44,7 +44,7 @@ def evaluate(place, year, *words, code=0):
 
 def kit_error(predictions: str, truth: str, guesses: int) -> float:
     """The rules of the kit's eval_flat.m, said again: each line's first labels, at most `guesses`, in any number;
-    a picture costs 1 unless one of them is its label; the error is the mean cost over all lines of both files."""
+    a image costs 1 unless one of them is its label; the error is the mean cost over all lines of both files."""
     cost = 0
     lines, labels = predictions.splitlines(), truth.split()
     assert len(lines) == len(labels)
@@ -82,7 +82,7 @@ def test_eval_writes_what_the_kit_scores_as_eval_did(place, tmp_path, year, spli
     assert len({tuple(line) for line in lines}) > 1
     assert kit_error(file.read_text(), truth, 1) == pytest.approx(score["top1_error"] / 100)
     assert kit_error(file.read_text(), truth, 5) == pytest.approx(score["top5_error"] / 100)
-    # Line by line against the saved probabilities: the first guess of the picture whose number the line has.
+    # Line by line against the saved probabilities: the first guess of the image whose number the line has.
     evaluate(place, year, "--split", split, "--views", 10, "--save-predictions", tmp_path / "p.npz")
     number_of = {str(row["WNID"]): int(row[f"ILSVRC{year}_ID"]) for row in meta}
     with np.load(tmp_path / "p.npz", allow_pickle=False) as saved:
@@ -97,13 +97,13 @@ def test_eval_writes_what_the_kit_scores_as_eval_did(place, tmp_path, year, spli
     assert shown == [round(kit_error(file.read_text(), truth, count), 4) for count in range(1, 6)]
 
 
-def test_pictures_without_labels_are_submitted_only(place, tmp_path):
+def test_images_without_labels_are_submitted_only(place, tmp_path):
     assert "no public labels" in evaluate(place, 2012, "--split", "test", code=2)
     file, saved = tmp_path / "s.txt", tmp_path / "p.npz"
     words = ["--split", "test", "--submission", file, "--save-predictions", saved]
     said = evaluate(place, 2012, *words)
     assert "top-1" not in said
-    assert f"{file}: submission of {TEST} pictures" in said
+    assert f"{file}: submission of {TEST} images" in said
     assert len(file.read_text().splitlines()) == TEST
     assert "scores" not in json.loads(evaluate(place, 2012, *words, "--json"))
     run("average", saved, "--submission", tmp_path / "again.txt")
@@ -111,14 +111,14 @@ def test_pictures_without_labels_are_submitted_only(place, tmp_path):
     assert "no public labels" in run("average", saved, code=2)
 
 
-def test_a_missing_picture_is_said_before_the_net_runs(place, tmp_path, small_recipe):
+def test_a_missing_image_is_said_before_the_net_runs(place, tmp_path, small_recipe):
     made = make_challenge(tmp_path / "c2012", 2012, VAL, TEST, CLASSES)
     made.files["val"]["ILSVRC2012_val_00000007.JPEG"] = b"junk"
     (tmp_path / "c2012" / "ILSVRC2012_img_val.tar").write_bytes(tar_bytes(made.files["val"]))
     run("pack", "--ilsvrc", 2012, "--source", tmp_path / "c2012", "--data", tmp_path / "d2012")
     make_run(tmp_path / "r2012", small_recipe, tmp_path / "d2012", 3)
     said = evaluate(tmp_path, 2012, "--submission", tmp_path / "s.txt", code=2)
-    assert f"each picture from 1 to {VAL} once, and 1 are not in the data set, the first of them number 7" in said
+    assert f"each image from 1 to {VAL} once, and 1 are not in the data set, the first of them number 7" in said
     assert not (tmp_path / "s.txt").exists()
     said = evaluate(place, 2012, "--submission", tmp_path / "s.txt", "--on-damaged", "skip", code=2)
     assert "no record can be skipped" in said
@@ -126,7 +126,7 @@ def test_a_missing_picture_is_said_before_the_net_runs(place, tmp_path, small_re
 
 
 def test_keys_that_are_no_numbers():
-    with pytest.raises(SourceError, match=r"a/b\.jpg is not named like a picture of the challenge"):
+    with pytest.raises(SourceError, match=r"a/b\.jpg is not named like a image of the challenge"):
         Submission(["a/b.jpg"], [1, 2])
     with pytest.raises(SourceError, match="once"):
         Submission(["ILSVRC2012_val_00000001.JPEG", "x/ILSVRC2012_val_00000001.JPEG"], [1, 2])
@@ -134,10 +134,10 @@ def test_keys_that_are_no_numbers():
         Submission(["ILSVRC2012_val_00000001.JPEG"], [1, None])
 
 
-def test_pictures_that_were_never_guessed_are_not_written(tmp_path):
+def test_images_that_were_never_guessed_are_not_written(tmp_path):
     collected = Submission([f"ILSVRC2012_val_{number:08d}.JPEG" for number in (2, 1)], [3, 1, 2])
     collected.add(np.array([0]), np.array([[2, 0, 1]]))
-    with pytest.raises(DatasetError, match="1 pictures have no guesses, the first is number 1"):
+    with pytest.raises(DatasetError, match="1 images have no guesses, the first is number 1"):
         collected.write(tmp_path / "s.txt")
     collected.add(np.array([1]), np.array([[1, 2, 0]]))
     collected.write(tmp_path / "s.txt")
@@ -162,7 +162,7 @@ def test_files_of_results_that_fit_and_that_do_not(place, tmp_path, text, senten
     (tmp_path / "s.txt").write_text(text, newline="")
     words = ["score", tmp_path / "s.txt", "--kit", place / "c2012" / KITS[2012][0]]
     if sentence is None:
-        assert f"{VAL} pictures" in run(*words)
+        assert f"{VAL} images" in run(*words)
     else:
         assert sentence in run(*words, code=2)
 

@@ -1,4 +1,4 @@
-"""Every kind of picture against Pillow and values known by hand; what is no picture; scaling and cutting."""
+"""Every kind of image against Pillow and values known by hand; what is no image; scaling and cutting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from helpers.images import ODD, file_bytes, photo, pixels_by_pillow
 from PIL import Image, ImageFile, ImageOps
 
-from gluon_alexnet.recordio.dataset.images import PictureError, decode, shorter_side_256
+from gluon_alexnet.recordio.dataset.images import ImageError, decode, shorter_side_256
 
 RED = np.full((3, 5, 3), (250, 10, 20), np.uint8)
 
@@ -120,7 +120,7 @@ def test_odd_files_that_can_be_read(name):
 def test_gzip_compressed_jpeg():
     data = file_bytes(photo(6), "JPEG")
     assert (decode(gzip.compress(data)) == decode(data)).all()
-    with pytest.raises(PictureError, match="gzip"):
+    with pytest.raises(ImageError, match="gzip"):
         decode(gzip.compress(data)[:-20])
 
 
@@ -143,9 +143,9 @@ PNG = file_bytes(photo(8), "PNG")
     "data, reason",
     [
         (b"", "empty file"),
-        (b"GIF87", "not a picture in a format"),
-        (b"%!PS-Adobe-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a format"),
-        (bytes(1000), "not a picture in a format"),
+        (b"GIF87", "not a image in a format"),
+        (b"%!PS-Adobe-3.0\n%%BoundingBox: 0 0 9 9\n", "not a image in a format"),
+        (bytes(1000), "not a image in a format"),
         (JPEG[:-2], "truncated"),
         (JPEG[:-300], "truncated"),
         (JPEG[: len(JPEG) // 2], "truncated"),
@@ -154,15 +154,15 @@ PNG = file_bytes(photo(8), "PNG")
         ((ODD / "truncated_end_chunk.png").read_bytes(), "(?i)truncated"),
         (PNG[: len(PNG) // 2], "(?i)truncated"),
         (_header(JPEG, 60_000, 60_000), "60000x60000 pixels, the limit is 150 million"),
-        (_header(JPEG, 0, 80), "pixels|not a picture|invalid"),
+        (_header(JPEG, 0, 80), "pixels|not a image|invalid"),
         (_png(60_000, 60_000, 8, b""), "its header says more than 150 million pixels"),
         (file_bytes(np.ones((4, 4), np.float32), "TIFF"), "floating-point"),
         (file_bytes(np.full((4, 4), 70_000, np.int32), "TIFF"), "32-bit"),
     ],
 )
-def test_what_is_no_picture(data, reason, monkeypatch):
+def test_what_is_no_image(data, reason, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as gluoncv leaves it
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         decode(data)
 
 
@@ -170,7 +170,7 @@ def test_what_is_no_picture(data, reason, monkeypatch):
 
 
 def test_shorter_side_becomes_256_and_the_middle_is_kept():
-    """A 512x1024 picture of 2x2 blocks: the area filter gives the blocks, and columns 128-383 of the 512 remain."""
+    """A 512x1024 image of 2x2 blocks: the area filter gives the blocks, and columns 128-383 of the 512 remain."""
     blocks = np.random.default_rng(0).integers(0, 256, (256, 512, 3), dtype=np.uint8)
     doubled = blocks.repeat(2, axis=0).repeat(2, axis=1)
     assert (shorter_side_256(doubled) == blocks[:, 128:384]).all()
@@ -193,7 +193,7 @@ def test_longer_side_is_rounded():
     assert np.abs(shorter_side_256(ramp).astype(int) - by_pillow).mean() < 0.3
 
 
-def test_small_pictures_grow_by_the_cubic_filter():
+def test_small_images_grow_by_the_cubic_filter():
     image = photo(9, 100, 128)
     grown = shorter_side_256(image)
     by_pillow = np.asarray(Image.fromarray(image).resize((328, 256), Image.Resampling.BICUBIC))[:, 36:292]

@@ -45,12 +45,12 @@ def test_number_of_workers_changes_no_byte(tmp_path):
 
 
 def test_seed_sets_the_order_and_nothing_else(tmp_path):
-    def pictures(folder):
+    def images(folder):
         with Reader(folder, "train") as reader:
             (batch,) = reader.batches(100)
             return [(reader.key(i), int(batch.labels[i]), batch.images[i].tobytes()) for i in range(len(reader))]
 
-    first, second = (pictures(packed(tmp_path / str(seed), images=20, seed=seed)) for seed in (0, 1))
+    first, second = (images(packed(tmp_path / str(seed), images=20, seed=seed)) for seed in (0, 1))
     assert first != second
     assert sorted(first) == sorted(second)
     labels = [label for _, label, _ in first]
@@ -74,7 +74,7 @@ def test_mxnet_reads_what_the_sources_say(tmp_path):
     assert sizes == {shard.name: shard.bytes for split in manifest.splits for shard in split.shards}
 
 
-def test_more_shards_than_pictures(tmp_path):
+def test_more_shards_than_images(tmp_path):
     folder = packed(tmp_path, images=1, shards=99)
     assert [shard.images for shard in read_manifest(folder).split("train").shards] == [1, 1, 1]
     assert len(records_by_mxnet(folder, "train")) == 3
@@ -103,7 +103,7 @@ def test_last_line_counts_everything(tmp_path, trees):
     assert [split.rejected for split in manifest.splits] == [2, 1]
 
 
-def test_fail_stops_at_the_first_bad_picture(tmp_path, trees):
+def test_fail_stops_at_the_first_bad_image(tmp_path, trees):
     train, val = trees
     (train / "bee" / "cut.jpg").write_bytes(JPEG[:-300])
     code, out, err = run("--train", train, "--val", val, "--data", tmp_path / "out", "--on-bad", "fail")
@@ -112,7 +112,7 @@ def test_fail_stops_at_the_first_bad_picture(tmp_path, trees):
     assert not (tmp_path / "out").exists()
 
 
-def test_unreadable_file_is_a_rejected_picture(tmp_path, trees):
+def test_unreadable_file_is_a_rejected_image(tmp_path, trees):
     train, val = trees
     (train / "ant" / "gone.jpg").symlink_to("nowhere.jpg")
     (train / "bee" / "loop.jpg").symlink_to("loop.jpg")
@@ -130,7 +130,7 @@ def test_names_that_are_no_unicode(tmp_path, trees):
         with open(os.fsencode(train / "ant") + b"/" + name, "wb") as file:
             file.write(content)
     assert run("--train", train, "--val", val, "--data", tmp_path / "out")[0] == 0
-    assert b"train\tant/bad-\xe9.jpg\tnot a picture" in (tmp_path / "out" / "rejected.tsv").read_bytes()
+    assert b"train\tant/bad-\xe9.jpg\tnot a image" in (tmp_path / "out" / "rejected.tsv").read_bytes()
     with Reader(tmp_path / "out", "train") as reader:
         assert os.fsdecode(b"ant/good-\xe9.jpg") in [reader.key(number) for number in range(len(reader))]
 
@@ -187,7 +187,7 @@ def test_readable_names_of_ilsvrc_classes(tmp_path):
     assert [info.name for info in read_manifest(tmp_path / "other").classes] == ["n01440764", "n02119789", "n99999999"]
 
 
-def test_half_of_the_training_pictures_for_validation(tmp_path):
+def test_half_of_the_training_images_for_validation(tmp_path):
     train = class_tree(tmp_path / "train", images=5)
     code, out, _ = run("--train", train, "--split-half", 3, "--data", tmp_path / "out")
     assert code == 0
@@ -211,14 +211,14 @@ def test_fall_release_as_a_tar_of_tars(tmp_path):
     arguments = ("--train", tmp_path / "fall11_whole.tar", "--split-half", 0, "--data", tmp_path / "out")
     code, _, err = run(*arguments)
     assert code == 2
-    assert "class folders without a picture: n00021939; fill or remove them" in err
+    assert "class folders without a image: n00021939; fill or remove them" in err
     code, out, _ = run(*arguments, "--allow-missing")
     assert code == 0
     assert out.startswith("packed 6 train, 6 val; ")
     assert read_manifest(tmp_path / "out").split("train").class_counts == (2, 2, 2, 0)
 
 
-def test_failing_disk_is_not_a_matter_of_one_picture(tmp_path, trees, monkeypatch):
+def test_failing_disk_is_not_a_matter_of_one_image(tmp_path, trees, monkeypatch):
     def read(source):
         raise OSError(errno.EIO, "Input/output error")
 
@@ -229,7 +229,7 @@ def test_failing_disk_is_not_a_matter_of_one_picture(tmp_path, trees, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_shard_of_nothing_but_bad_pictures(tmp_path):
+def test_shard_of_nothing_but_bad_images(tmp_path):
     train = class_tree(tmp_path / "train", images=2)
     for path in list(train.rglob("*.JPEG"))[1:]:
         path.write_bytes(b"junk")
@@ -248,7 +248,7 @@ def test_class_missing_from_val_is_said(tmp_path, trees):
         path.unlink()
     code, _, err = run("--train", train, "--val", val, "--data", tmp_path / "out")
     assert code == 0
-    assert f"{val}: no pictures of 1 classes: bee" in err
+    assert f"{val}: no images of 1 classes: bee" in err
     assert read_manifest(tmp_path / "out").split("val").class_counts == (2, 0, 2)
 
 
@@ -261,21 +261,21 @@ def test_class_only_in_val(tmp_path, trees):
     assert not (tmp_path / "out").exists()
 
 
-def test_folder_without_pictures(tmp_path, trees):
+def test_folder_without_images(tmp_path, trees):
     (tmp_path / "empty").mkdir()
     code, out, err = run("--train", tmp_path / "empty", "--val", trees[1], "--data", tmp_path / "out")
     assert (code, out) == (2, "")
-    assert err.startswith(f"Error: {tmp_path / 'empty'}: no pictures (.jpg")
+    assert err.startswith(f"Error: {tmp_path / 'empty'}: no images (.jpg")
 
 
-def test_all_pictures_unreadable(tmp_path, trees):
+def test_all_images_unreadable(tmp_path, trees):
     train, val = trees
     for path in val.rglob("*.JPEG"):
         path.write_bytes(b"junk")
     code, out, err = run("--train", train, "--val", val, "--data", tmp_path / "made" / "out")
     assert (code, out) == (1, "")
-    assert err.startswith("Error: val: none of the 6 pictures can be read (")
-    assert "not a picture in a format" in err
+    assert err.startswith("Error: val: none of the 6 images can be read (")
+    assert "not a image in a format" in err
     assert [path.name for path in (tmp_path / "made" / "out").iterdir()] == ["packing.partial"]
 
 
@@ -384,7 +384,7 @@ def test_interrupted_pack_leaves_nothing(tmp_path, overwrite):
     assert (contents(tmp_path / "data") if overwrite else (tmp_path / "data").exists()) == (before or False)
 
 
-def test_progress_counts_every_picture(tmp_path):
+def test_progress_counts_every_image(tmp_path):
     seen = []
     packed(tmp_path, progress=lambda count, **values: seen.append((count, values)))
     assert seen[0] == (0, {"of": 3 * 4 + 3 * 2, "earlier": True})
@@ -410,7 +410,7 @@ def test_a_data_set_needs_a_training_split(tmp_path):
 
     with pytest.raises(SourceError, match="needs a training split"):
         pack({}, [], tmp_path / "out")
-    with pytest.raises(DatasetError, match="none of the 0 pictures"):
+    with pytest.raises(DatasetError, match="none of the 0 images"):
         pack({"train": []}, [], tmp_path / "out")
 
 

@@ -96,7 +96,7 @@ def test_a_part_is_resumed_and_replaced_like_a_whole(tmp_path, sources, parts):
     assert run(*sources, "--part", "2/3", "--data", parts[1])[0] == 2
     code, _, err = run(*sources, "--part", "2/3", "--data", parts[1], "--resume")
     assert code == 0
-    assert "pictures had been done before" in err
+    assert "images had been done before" in err
     assert run(*sources, "--part", "1/3", "--data", parts[1], "--resume")[0] == 2
     assert contents(parts[1]) == before
     assert run(*sources, "--part", "2/3", "--data", parts[1], "--overwrite")[0] == 0
@@ -119,8 +119,8 @@ def test_what_is_no_part(tmp_path, sources, part):
     assert "is not a part such as 2/8, the second of eight" in err
 
 
-def test_parts_without_a_picture_in_some_split(tmp_path, sources, reference):
-    """Six validation pictures of which all that one part has are bad."""
+def test_parts_without_a_image_in_some_split(tmp_path, sources, reference):
+    """Six validation images of which all that one part has are bad."""
     val = sources[4]
     for path in list(val.rglob("*.JPEG"))[1:]:
         path.write_bytes(b"junk")
@@ -150,7 +150,7 @@ def test_part_of_another_pack(tmp_path, sources, parts):
     assert run(*sources, "--seed", 4, "--part", "3/3", "--data", tmp_path / "other")[0] == 0
     code, _, err = run("merge", *parts[:2], tmp_path / "other", "--data", tmp_path / "out")
     assert code == 2
-    assert err == f"Error: {tmp_path / 'other'}: packed from other pictures, or with other options, than {parts[0]}\n"
+    assert err == f"Error: {tmp_path / 'other'}: packed from other images, or with other options, than {parts[0]}\n"
 
 
 def test_part_of_another_number_of_parts(tmp_path, sources, parts):

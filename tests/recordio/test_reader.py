@@ -1,4 +1,4 @@
-"""Batches: every picture once, the same for any number of threads, rendered and kept as they should be."""
+"""Batches: every image once, the same for any number of threads, rendered and kept as they should be."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_raw_records_hold_the_pixels(tmp_path):
     assert (batch.images == [shorter_side_256(pixels_by_pillow(source)) for source in sources]).all()
 
 
-def test_batches_hold_every_picture_once(folder):
+def test_batches_hold_every_image_once(folder):
     with Reader(folder, "train", threads=2) as reader:
         batches = list(reader.batches(7))
         assert len(reader) == 24
@@ -82,33 +82,33 @@ def test_order_is_the_callers_and_start_resumes_it(folder):
 
 
 class Corner:
-    """A rendering whose values tell which picture and which drawn number they came from."""
+    """A transform whose values tell which image and which drawn number they came from."""
 
     shape, dtype = (3, 5), np.dtype(np.float32)
 
     def draw(self, ids):
         return (1000 * np.asarray(ids)).tolist()
 
-    def render(self, picture, drawn, out):
-        out[:] = picture[:5, 7].T
+    def render(self, image, drawn, out):
+        out[:] = image[:5, 7].T
         out += drawn
 
 
-@pytest.mark.parametrize("rendering", [None, Corner()])
-def test_number_of_threads_changes_nothing(folder, rendering):
+@pytest.mark.parametrize("transform", [None, Corner()])
+def test_number_of_threads_changes_nothing(folder, transform):
     def content(threads):
         with Reader(folder, "train", threads) as reader:
-            batches = reader.batches(10, epoch_order(24, 1, 1), rendering=rendering)
+            batches = reader.batches(10, epoch_order(24, 1, 1), transform=transform)
             return [[field.tobytes() for field in batch] for batch in batches]
 
     assert content(1) == content(4)
 
 
-def test_a_rendering_gets_each_picture_and_what_was_drawn_for_it(folder):
+def test_a_rendering_gets_each_image_and_what_was_drawn_for_it(folder):
     with Reader(folder, "train", threads=3) as reader:
         order = epoch_order(24, 5, 0)
         (plain,) = reader.batches(24, order)
-        (rendered,) = reader.batches(24, order, rendering=Corner())
+        (rendered,) = reader.batches(24, order, transform=Corner())
     expected = plain.images[:, :5, 7].transpose(0, 2, 1) + 1000.0 * order[:, None, None]
     assert rendered.images.dtype == np.float32
     assert (rendered.images == expected).all()

@@ -72,17 +72,17 @@ def test_ilsvrc_killed_at_forty_random_moments(tmp_path, seed):
 # What is kept and what is said
 
 
-def stop_after(monkeypatch, pictures):
-    """Make packing fail as on Ctrl-C after so many pictures."""
-    real, done = shard_worker._picture, []
+def stop_after(monkeypatch, images):
+    """Make packing fail as on Ctrl-C after so many images."""
+    real, done = shard_worker._image, []
 
-    def picture(*arguments):
+    def image(*arguments):
         done.append(1)
-        if len(done) > pictures:
+        if len(done) > images:
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(shard_worker, "_picture", picture)
+    monkeypatch.setattr(shard_worker, "_image", image)
 
 
 @pytest.fixture
@@ -98,12 +98,12 @@ def unfinished(tmp_path, sources, monkeypatch):
 
 
 def test_finished_shards_are_not_packed_again(unfinished, sources, reference, monkeypatch):
-    real, read = shard_worker._picture, []
-    monkeypatch.setattr(shard_worker, "_picture", lambda source, *rest: read.append(source.key) or real(source, *rest))
+    real, read = shard_worker._image, []
+    monkeypatch.setattr(shard_worker, "_image", lambda source, *rest: read.append(source.key) or real(source, *rest))
     code, out, err = run("pack", *sources, "--data", unfinished, "--resume")
     assert code == 0
     assert len(read) == 13 + 6 - 6
-    assert "6 pictures had been done before" in err
+    assert "6 images had been done before" in err
     assert out.startswith("packed 12 train, 6 val; rejected 1; ")
     assert contents(unfinished) == contents(reference)
 
@@ -117,14 +117,14 @@ def test_unfinished_pack_is_not_thrown_away_unasked(unfinished, sources, referen
     assert contents(unfinished) == contents(reference)
 
 
-@pytest.mark.parametrize("change", ["seed", "shards", "picture", "encoding"])
+@pytest.mark.parametrize("change", ["seed", "shards", "image", "encoding"])
 def test_resuming_something_else_is_refused(unfinished, sources, change):
     options = {"seed": ("--seed", 3), "shards": ("--shards", 3), "encoding": ("--encoding", "raw")}.get(change, ())
-    if change == "picture":
+    if change == "image":
         (sources[1] / "ant" / "another.jpg").write_bytes(b"new")
     code, _, err = run("pack", *sources, *options, "--data", unfinished, "--resume")
     assert code == 2
-    assert "holds an unfinished pack of other pictures or options; give it the same as before" in err
+    assert "holds an unfinished pack of other images or options; give it the same as before" in err
     assert len(list((unfinished / "packing.partial").glob("*.receipt"))) == 1
 
 
@@ -156,10 +156,10 @@ def test_resume_with_nothing_begun_packs(tmp_path, sources, reference):
 
 def test_resume_of_a_complete_data_set_says_so_and_reads_nothing(sources, reference, monkeypatch):
     before = contents(reference)
-    monkeypatch.setattr(shard_worker, "_picture", None)
+    monkeypatch.setattr(shard_worker, "_image", None)
     code, out, err = run("pack", *sources, "--data", reference, "--resume")
     assert code == 0
-    assert "19 pictures had been done before" in err
+    assert "19 images had been done before" in err
     assert out.startswith("packed 12 train, 6 val; rejected 1; ")
     assert contents(reference) == before
     code, _, err = run("pack", *sources, "--seed", 5, "--data", reference, "--resume")
@@ -174,7 +174,7 @@ def test_split_that_cannot_be_read_is_mended_and_resumed(tmp_path, sources):
         path.write_bytes(b"junk")
     code, _, err = run("pack", *sources, "--data", tmp_path / "out")
     assert code == 1
-    assert "val: none of the 6 pictures can be read" in err
+    assert "val: none of the 6 images can be read" in err
     assert "the finished shards are kept: add --resume to go on with them" in err
     for path, content in good.items():
         path.write_bytes(content)

@@ -12,13 +12,13 @@ from gluon_alexnet.recordio.dataset.manifest import DatasetError
 from gluon_alexnet.recordio.dataset.statistics import SIZE_EDGES, Statistics, Sums, principal_axes, read_statistics
 
 
-def picture(*rgb):
+def plain(*rgb):
     return np.full((256, 256, 3), rgb, np.uint8)
 
 
-def sums_of(*pictures):
+def sums_of(*images):
     sums = Sums()
-    for image in pictures:
+    for image in images:
         sums.add(image, image.shape[:2])
     return sums
 
@@ -27,8 +27,8 @@ def identical(a: Statistics, b: Statistics) -> bool:
     return all(np.array_equal(value, getattr(b, name)) for name, value in vars(a).items())
 
 
-def test_two_plain_pictures():
-    statistics = sums_of(picture(10, 20, 30), picture(30, 20, 10)).statistics()
+def test_two_plain_images():
+    statistics = sums_of(plain(10, 20, 30), plain(30, 20, 10)).statistics()
     assert (statistics.images, statistics.pixels) == (2, 2 * 256 * 256)
     assert (statistics.mean_image == 20).all()
     assert (statistics.covariance == [[100, 0, -100], [0, 0, 0], [-100, 0, 100]]).all()
@@ -51,7 +51,7 @@ def test_equals_numpy_over_the_packed_records_read_by_mxnet_and_pillow(tmp_path)
 
 @pytest.mark.parametrize(
     "image",
-    [picture(255, 255, 255), picture(255, 0, 255), picture(0, 0, 0), photo(3, 256, 256)]
+    [plain(255, 255, 255), plain(255, 0, 255), plain(0, 0, 0), photo(3, 256, 256)]
     + [np.random.default_rng(seed).integers(0, 256, (256, 256, 3), dtype=np.uint8) for seed in range(5)]
     + [np.random.default_rng(9).choice(np.array([0, 255], np.uint8), (256, 256, 3))],
 )
@@ -64,18 +64,18 @@ def test_sums_are_exact(image):
 
 
 def test_order_and_parts_change_no_bit():
-    pictures = [photo(seed, 256, 256) for seed in range(6)]
-    whole = sums_of(*pictures).statistics()
-    assert identical(sums_of(*reversed(pictures)).statistics(), whole)
-    joined = sums_of(*pictures[4:])
-    joined.merge(sums_of(pictures[0]))
+    images = [photo(seed, 256, 256) for seed in range(6)]
+    whole = sums_of(*images).statistics()
+    assert identical(sums_of(*reversed(images)).statistics(), whole)
+    joined = sums_of(*images[4:])
+    joined.merge(sums_of(images[0]))
     joined.merge(Sums())
-    joined.merge(sums_of(*pictures[1:4]))
+    joined.merge(sums_of(*images[1:4]))
     assert identical(joined.statistics(), whole)
-    assert not identical(sums_of(*pictures[:5]).statistics(), whole)
+    assert not identical(sums_of(*images[:5]).statistics(), whole)
 
 
-def test_nothing_overflows_at_fifteen_million_pictures():
+def test_nothing_overflows_at_fifteen_million_images():
     """Half black, half white: the mean is 127.5 and every entry of the covariance 127.5²."""
     half = 7_500_000
     sums = Sums()
@@ -95,15 +95,15 @@ def test_short_sums_are_emptied_before_they_overflow():
         sums._recent += 255 * (2**24 - 1)
         sums._recent_images += 2**24 - 1
         sums.images += 2**24 - 1
-        sums.add(picture(255, 255, 255), (256, 256))
+        sums.add(plain(255, 255, 255), (256, 256))
     assert (sums.statistics().mean_image == 255).all()
 
 
 def test_sizes_of_the_sources_are_counted_and_add_up():
     sums, other = Sums(), Sums()
     for size in [(256, 300), (255, 300), (16, 4096), (1, 100_000)]:
-        sums.add(picture(0, 0, 0), size)
-    other.add(picture(0, 0, 0), (270, 300))
+        sums.add(plain(0, 0, 0), size)
+    other.add(plain(0, 0, 0), (270, 300))
     sums.merge(other)
     sizes = sums.statistics().source_sizes
     side = {name: index for index, name in enumerate(SIZE_EDGES)}
@@ -122,7 +122,7 @@ def test_statistics_give_back_their_sums():
 
 
 def test_statistics_of_nothing():
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         Sums().statistics()
 
 

@@ -1,4 +1,4 @@
-"""Verifying: a whole data set passes, and every damage is found and named by shard, position and picture."""
+"""Verifying: a whole data set passes, and every damage is found and named by shard, position and image."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_damaged_files(folder, suffix, how):
     assert all(line.startswith(name.rpartition(".")[0]) for line in lines)
 
 
-def test_statistics_of_other_pictures(folder, tmp_path):
+def test_statistics_of_other_images(folder, tmp_path):
     """Replaced with their digest in the manifest: only computing them again tells."""
     other = packed(tmp_path / "other", images=7, seed=3)
     content = (other / "statistics.npz").read_bytes()
@@ -141,8 +141,8 @@ def test_statistics_of_other_pictures(folder, tmp_path):
     rewrite_manifest(folder, lambda d: d.update(statistics_sha256=hashlib.sha256(content).hexdigest()))
     code, lines, _ = verify(folder)
     assert code == 1
-    assert "statistics.npz: mean_image is not that of the training pictures" in lines
-    assert "statistics.npz: images is not that of the training pictures" in lines
+    assert "statistics.npz: mean_image is not that of the training images" in lines
+    assert "statistics.npz: images is not that of the training images" in lines
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
@@ -169,7 +169,7 @@ def test_wrong_counts_of_the_classes(folder):
 
 def test_rejected_list_with_a_line_missing(folder):
     rewrite_manifest(folder, lambda d: d["splits"][1].update(rejected=2))
-    assert verify(folder)[:2] == (1, ["rejected.tsv: 0 pictures of val instead of 2"])
+    assert verify(folder)[:2] == (1, ["rejected.tsv: 0 images of val instead of 2"])
     (folder / "rejected.tsv").unlink()
     assert verify(folder)[1] == ["rejected.tsv: No such file or directory"]
 

@@ -59,12 +59,12 @@ def test_predict_takes_what_pack_takes(client):
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"<svg/>", "not a picture in a format"),
+        (b"<svg/>", "not a image in a format"),
         ((ODD / "truncated_jpeg.jpg").read_bytes(), "trunc"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, ""),
     ],
 )
-def test_what_is_no_picture_is_said(client, model, data, reason):
+def test_what_is_no_image_is_said(client, model, data, reason):
     response = client.post("/predict", content=data)
     assert response.status_code == 422
     assert "is no image this program reads" in response.json()["error"]

@@ -45,21 +45,21 @@ def test_layers_have_the_shapes_of_the_net(microscope, view):
 
 
 def test_conv1_by_hand(microscope, parameters, view):
-    """A neuron of layer 1: its window of the picture, the mean subtracted, times its kernel; ReLU."""
+    """A neuron of layer 1: its window of the image, the mean subtracted, times its kernel; ReLU."""
     maps = microscope.activations(view, NOTHING)["conv1"]
     pixels = network_order(view[None])[0] - 120
     kernels, biases = parameters["conv1_weight"].asnumpy(), parameters["conv1_bias"].asnumpy()
     for kernel, y, x in ((0, 0, 0), (3, 10, 7), (7, 22, 5), (5, 4, 22)):
         window = pixels[:, 4 * y : 4 * y + 11, 4 * x : 4 * x + 11]
-        weights = kernels[kernel][:, : window.shape[1], : window.shape[2]]  # beyond the picture are zeros
+        weights = kernels[kernel][:, : window.shape[1], : window.shape[2]]  # beyond the image are zeros
         expected = max(0, (window * weights).sum() + biases[kernel])
         np.testing.assert_allclose(maps[kernel, y, x], expected, rtol=1e-4, atol=1e-3)
     np.testing.assert_array_equal(microscope.kernels(), kernels)
 
 
-def test_fc7_is_what_near_pictures_are_found_by(small_recipe, microscope, parameters, view):
+def test_fc7_is_what_near_images_are_found_by(small_recipe, microscope, parameters, view):
     classifier = build_classifier(small_recipe.network, parameters, mx.cpu())
-    expected = of_classifier(classifier, small_recipe.network, mx.cpu()).activities(view[None])[0]
+    expected = of_classifier(classifier, small_recipe.network, mx.cpu()).activations(view[None])[0]
     np.testing.assert_allclose(microscope.activations(view, NOTHING)["fc7"][:, 0, 0], expected, rtol=1e-5, atol=1e-5)
 
 

@@ -24,8 +24,8 @@ def place(tmp_path_factory, small_recipe):
         file = folder / "photos" / f"{number % 2}" / f"image {number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(file), images.photo(number, 80 + number, 90))
-    (folder / "photos" / "0" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
-    (folder / "photos" / "0" / "notes.txt").write_text("no picture")
+    (folder / "photos" / "0" / "broken.jpg").write_bytes(b"\xff\xd8 no image")
+    (folder / "photos" / "0" / "notes.txt").write_text("no image")
     return folder
 
 
@@ -56,8 +56,8 @@ def test_each_row_is_that_of_its_image(place, tmp_path):
     words = ["--layer", "conv5", "--layer", "fc6", "--before-activation"]
     said, problems = write(place, tmp_path / "out", *words, code=1)
     assert "out/conv5.npy: float32 (7, 12, 5, 5)" in said and "7 images" in said
-    assert "broken.jpg is no picture this program reads" in problems and "notes.txt" not in problems
-    assert "1 files could not be read as pictures; they have no row" in problems
+    assert "broken.jpg is no image this program reads" in problems and "notes.txt" not in problems
+    assert "1 files could not be read as images; they have no row" in problems
     keys = (tmp_path / "out" / "keys.txt").read_text().splitlines()
     assert keys == [str(file) for file in files_of(place)]
     for layer in ("conv5", "fc6"):
@@ -98,7 +98,7 @@ class Interrupted(Exception):
 @pytest.mark.parametrize("kind", ["files", "data"])
 @pytest.mark.parametrize("kill", [KeyboardInterrupt, Interrupted])
 def test_what_was_stopped_goes_on_and_is_the_same(place, tmp_path, monkeypatch, kind, kill):
-    monkeypatch.setattr(activations, "MOST_IMAGES_A_PASS", 2)
+    monkeypatch.setattr(activations, "MOST_IMAGES_PER_PASS", 2)
     monkeypatch.setattr(activation_store, "SYNCED_ROWS", 4)
     source = [place / "photos"] if kind == "files" else ["--data", place / "data", "--split", "train"]
     words = ["activations", place / "run", *source, "--layer", "conv3", "--layer", "fc7", "--cpus", 0, "--output"]
@@ -140,7 +140,7 @@ def _source(place, kind):
 
 def begun(place, tmp_path, monkeypatch):
     """A folder with the first four images."""
-    monkeypatch.setattr(activations, "MOST_IMAGES_A_PASS", 2)
+    monkeypatch.setattr(activations, "MOST_IMAGES_PER_PASS", 2)
     real, calls = activations._computed, []
 
     def computed(net, views):
@@ -171,7 +171,7 @@ def test_other_images_do_not_go_on(place, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["photos", "--layer", "conv9", "--output", "o"], "There is no layer conv9; this net has mean, border, conv1"),
+        (["photos", "--layer", "conv9", "--output", "o"], "There is no layer conv9; this net has mean, padding, conv1"),
         (["photos", "--output", "o"], "Name a layer with --layer; --list prints"),
         (["photos", "--layer", "fc6"], "Name the folder to make with --output"),
         (["--layer", "fc6", "--output", "o"], "Give IMAGES, or a packed data set with --data"),
@@ -185,9 +185,9 @@ def test_wrong_use(place, monkeypatch, words, sentence):
     assert not (place / "o").exists() and not (place / "o.partial").exists()
 
 
-def test_no_model_and_no_picture(place, tmp_path):
+def test_no_model_and_no_image(place, tmp_path):
     words = ["--layer", "fc6", "--output", tmp_path / "o", "--cpus", 0]
     assert "neither a run folder nor an exported net" in run("activations", tmp_path / "none", "x.jpg", *words, code=2)
     said = run("activations", place / "run", place / "photos" / "0" / "broken.jpg", *words, code=1)
-    assert "There is not one picture to compute activations of" in said
+    assert "There is not one image to compute activations of" in said
     assert list(tmp_path.iterdir()) == []

@@ -24,9 +24,9 @@ def run(*words, code=0):
 def place(tmp_path_factory, small_recipe):
     """A data set of seven classes, three nets a, b and c for it, and the predictions of each."""
     folder = tmp_path_factory.mktemp("average")
-    class_tree(folder / "pictures", LETTERS, IMAGES)
-    pictures = folder / "pictures"
-    run("pack", "--train", pictures, "--val", pictures, "--data", folder / "data")
+    class_tree(folder / "images", LETTERS, IMAGES)
+    images = folder / "images"
+    run("pack", "--train", images, "--val", images, "--data", folder / "data")
     for seed, name in enumerate("abc"):
         make_run(folder / name, small_recipe, folder / "data", seed)
         words = ["--model", folder / name, "--save-predictions", folder / f"{name}.npz", "--json"]
@@ -45,7 +45,7 @@ def saved(file):
 
 
 def errors(probabilities, labels):
-    """Top-1 and top-5 error in per cent, picture by picture."""
+    """Top-1 and top-5 error in per cent, image by image."""
     wrong = np.zeros(2)
     for row, label in zip(probabilities, labels):
         before = sum(p > row[label] or (p == row[label] and place < label) for place, p in enumerate(row))
@@ -115,7 +115,7 @@ def test_tables_of_the_paper_with_the_measured_rows(place):
     score = json.loads((place / "a.json").read_text())["scores"][1]
     shown = [f"{score['top1_error']:.2f}", f"{score['top5_error']:.2f}", "–"]
     assert row.split()[-4:-1] == shown
-    assert f"{len(LETTERS) * IMAGES} pictures" in output
+    assert f"{len(LETTERS) * IMAGES} images" in output
     output = run("average", place / "a.npz", "--ilsvrc", 2010)
     assert "Sparse coding" in output
     assert output.splitlines()[0].split()[2:] == [
@@ -154,10 +154,10 @@ def test_errors_of_classes_and_confused_pairs(place):
 
 
 def test_what_cannot_be_averaged_is_said(place, tmp_path, small_recipe):
-    shutil.copytree(place / "pictures", tmp_path / "pictures")
-    shutil.rmtree(tmp_path / "pictures" / "gnu")
-    pictures = tmp_path / "pictures"
-    run("pack", "--train", pictures, "--val", pictures, "--data", tmp_path / "data")
+    shutil.copytree(place / "images", tmp_path / "images")
+    shutil.rmtree(tmp_path / "images" / "gnu")
+    images = tmp_path / "images"
+    run("pack", "--train", images, "--val", images, "--data", tmp_path / "data")
     other = make_run(tmp_path / "other", small_recipe, tmp_path / "data", 1)
     said = measured(place, "--model", place / "a", "--model", other, code=2)
     assert f"{place / 'a'} knows 7 classes and {other} knows 6" in said

@@ -1,4 +1,4 @@
-"""The commands one after another on made pictures, and what each says to bad input."""
+"""The commands one after another on made images, and what each says to bad input."""
 
 import json
 import re
@@ -15,25 +15,25 @@ from helpers.runner import run
 
 from gluon_alexnet import backend
 
-CLASSES, TRAIN, VAL = 6, 5, 3  # classes, and pictures of each
+CLASSES, TRAIN, VAL = 6, 5, 3  # classes, and images of each
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "8"]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Pictures, a data set of them, and a run of one epoch on it."""
+    """Images, a data set of them, and a run of one epoch on it."""
     folder = tmp_path_factory.mktemp("commands")
     made = np.random.default_rng(0)
     for split, count in (("train", TRAIN), ("val", VAL)):
         for label in range(CLASSES):
             for index in range(count):
-                picture = made.integers(0, 128, (90, 110, 3), dtype=np.uint8)
-                picture[:, :, label % 3] += np.uint8(60 + 60 * (label // 3))
-                file = folder / "pictures" / split / f"class{label}" / f"{index}.png"
+                image = made.integers(0, 128, (90, 110, 3), dtype=np.uint8)
+                image[:, :, label % 3] += np.uint8(60 + 60 * (label // 3))
+                file = folder / "images" / split / f"class{label}" / f"{index}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                assert cv2.imwrite(str(file), picture)
-    pictures = folder / "pictures"
-    run("pack", "--train", pictures / "train", "--val", pictures / "val", "--data", folder / "data")
+                assert cv2.imwrite(str(file), image)
+    images = folder / "images"
+    run("pack", "--train", images / "train", "--val", images / "val", "--data", folder / "data")
     run("train", "--data", folder / "data", "--run", folder / "run", *NARROW, "--epochs", 1)
     return folder
 
@@ -46,14 +46,14 @@ def log(folder, event):
 def test_an_epoch_leaves_a_log_line_a_checkpoint_and_curves(place):
     (epoch,) = log(place / "run", "epoch")
     assert (epoch["epoch"], epoch["images"], epoch["validation_images"]) == (1, CLASSES * TRAIN, CLASSES * VAL)
-    assert epoch["step"] == 4  # 30 pictures are batches of 8, 8, 8 and 6
+    assert epoch["step"] == 4  # 30 images are batches of 8, 8, 8 and 6
     assert (place / "run" / "latest" / "parameters.params").exists()
     assert (place / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_eval_counts_every_picture_and_shows_the_paper_s_row(place):
+def test_eval_counts_every_image_and_shows_the_paper_s_row(place):
     output = run("eval", "--data", place / "data", "--model", place / "run", "--ilsvrc", 2012)
-    assert f"{CLASSES * VAL} pictures" in output
+    assert f"{CLASSES * VAL} images" in output
     assert "10 views" in output
     assert "centre view" in output
     assert "paper, Table 2" in output
@@ -62,7 +62,7 @@ def test_eval_counts_every_picture_and_shows_the_paper_s_row(place):
 
 def test_eval_of_the_export_is_eval_of_the_run(place):
     out = place / "exported" / "net"
-    assert "largest difference in a probability over 8 pictures: SymbolBlock" in run("export", place / "run", out)
+    assert "largest difference in a probability over 8 images: SymbolBlock" in run("export", place / "run", out)
     scores = [
         json.loads(run("eval", "--data", place / "data", "--model", model, "--json"))["scores"]
         for model in (place / "run", out)
@@ -73,7 +73,7 @@ def test_eval_of_the_export_is_eval_of_the_run(place):
 
 def test_without_a_data_set_a_run_is_evaluated_on_its_own(place, monkeypatch):
     monkeypatch.chdir(place)
-    assert f"{CLASSES * VAL} pictures of {place / 'data'} (val)" in run("eval", "--model", "run", "--views", 1)
+    assert f"{CLASSES * VAL} images of {place / 'data'} (val)" in run("eval", "--model", "run", "--views", 1)
 
 
 def test_views_and_split_are_the_user_s_choice(place):
@@ -89,7 +89,7 @@ def test_views_and_split_are_the_user_s_choice(place):
 def test_two_columns_train_and_their_run_exports_as_one_net(place, tmp_path):
     words = ["--recipe", "narrow", "--cpus", "0,1", "--batch-size", 16, "--epochs", 2, "--lr-steps", 1]
     run("train", "--data", place / "data", "--run", tmp_path / "run", *words)
-    assert [epoch["rate"] for epoch in log(tmp_path / "run", "epoch")] == pytest.approx([0.01, 0.001])
+    assert [epoch["learning_rate"] for epoch in log(tmp_path / "run", "epoch")] == pytest.approx([0.01, 0.001])
     assert log(tmp_path / "run", "start")[0]["contexts"] == ["cpu(0)", "cpu(1)"]
     run("export", tmp_path / "run", tmp_path / "net")
     description = json.loads((tmp_path / "net.json").read_text())
@@ -119,16 +119,16 @@ def test_as_run_trains(place, tmp_path):
     words = ["--data", place / "data", "--cpus", "0,1", "--batch-size", 30, "--epochs", 1]
     run("train", *words, "--recipe", "as-run", "--run", tmp_path / "run")
     (epoch,) = log(tmp_path / "run", "epoch")
-    assert epoch["rates"] == {"weights": 0.01, "biases": 0.02, "conv1_weights": 0.01, "conv1_biases": 0.02}
+    assert epoch["learning_rates"] == {"weights": 0.01, "biases": 0.02, "conv1_weights": 0.01, "conv1_biases": 0.02}
 
 
 def test_fewer_than_five_classes_are_explained(place, tmp_path):
     for split in ("train", "val"):
         for label in range(3):
-            source = place / "pictures" / split / f"class{label}"
-            shutil.copytree(source, tmp_path / "pictures" / split / f"class{label}")
-    pictures = tmp_path / "pictures"
-    run("pack", "--train", pictures / "train", "--val", pictures / "val", "--data", tmp_path / "data")
+            source = place / "images" / split / f"class{label}"
+            shutil.copytree(source, tmp_path / "images" / split / f"class{label}")
+    images = tmp_path / "images"
+    run("pack", "--train", images / "train", "--val", images / "val", "--data", tmp_path / "data")
     run("train", "--data", tmp_path / "data", "--run", tmp_path / "run", *NARROW, "--epochs", 1)
     output = run("eval", "--data", tmp_path / "data", "--model", tmp_path / "run", "--views", 1)
     assert "With 3 classes the five best guesses are all of them" in output
@@ -163,8 +163,8 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_continues_bit_by_bit(place, tmp_
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--lr", -0.1], "rate must be a positive number"),
-        (["--lr", "nan"], "rate must be a positive number"),
+        (["--lr", -0.1], "learning_rate must be a positive number"),
+        (["--lr", "nan"], "learning_rate must be a positive number"),
         (["--lr", "fast"], "'fast' is not a valid float"),
         (["--lr-steps", "51,25"], "must rise from step to step, not 51,25"),
         (["--lr-steps", "a,b"], "is not a list of whole numbers"),
@@ -266,8 +266,8 @@ def test_plots_are_written_and_say_what_they_hold(place, tmp_path):
         "plot", "filters", place / "run", "--output", tmp_path / "f.png"
     )
     assert "(1 epochs)" in run("plot", "curves", place / "run", place / "run" / "best", "--output", tmp_path / "c.png")
-    picture = place / "pictures" / "val" / "class1" / "0.png"
-    output = run("plot", "predictions", place / "run", picture, picture, "--output", tmp_path / "p.png")
+    image = place / "images" / "val" / "class1" / "0.png"
+    output = run("plot", "predictions", place / "run", image, image, "--output", tmp_path / "p.png")
     guesses = output.splitlines()[0].split(": ", 1)[1].split(", ")
     assert len(guesses) == 5
     assert {guess.split()[0] for guess in guesses} <= {f"class{label}" for label in range(CLASSES)}
@@ -275,12 +275,12 @@ def test_plots_are_written_and_say_what_they_hold(place, tmp_path):
         assert cv2.imread(str(tmp_path / name)) is not None
 
 
-def test_plots_of_what_is_no_run_or_no_picture_are_refused(place, tmp_path):
+def test_plots_of_what_is_no_run_or_no_image_are_refused(place, tmp_path):
     assert "is not a run" in run("plot", "filters", tmp_path, code=2)
     junk = tmp_path / "junk.jpg"
     junk.write_bytes(b"junk")
     words = ["plot", "predictions", place / "run", junk, "--output", tmp_path / "p.png"]
-    assert "junk.jpg is no picture this program reads" in run(*words, code=1)
+    assert "junk.jpg is no image this program reads" in run(*words, code=1)
     words[3] = tmp_path / "none.jpg"
     assert "none.jpg: No such file" in run(*words, code=1)
     assert not (tmp_path / "p.png").exists()
@@ -313,7 +313,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_training_goes_on(place, tmp_pa
 def test_checkpoints_within_an_epoch(place, tmp_path):
     words = ["--data", place / "data", "--run", tmp_path / "run", *NARROW, "--epochs", 1, "--batch-size", 4]
     run("train", *words, "--checkpoint-minutes", 0.00001)
-    # 30 pictures are 8 updates; before and after the validation the last step is saved twice
+    # 30 images are 8 updates; before and after the validation the last step is saved twice
     kept = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
     assert kept == ["step-00000008", "step-00000008-2"]
 

@@ -91,14 +91,14 @@ def test_a_python_without_pytorch_is_told(place, tmp_path):
 
 @pytest.mark.skipif(processor.no_bfloat16() is not None, reason="this processor has no bfloat16")
 def test_bf16_is_measured_beside_float32(place, tmp_path):
-    said = export(place, tmp_path / "net", "--bf16", "--max-drop", 100, "--compare-pictures", 4)
-    assert "bf16: " in said and "of 4 pictures of" in said
+    said = export(place, tmp_path / "net", "--bf16", "--max-drop", 100, "--compare-images", 4)
+    assert "bf16: " in said and "of 4 images of" in said
     bf16 = ["net-bf16-0000.params", "net-bf16-symbol.json", "net-bf16.json", "net-bf16.md"]
     assert names(tmp_path) == sorted([*FLOAT32, *bf16])
     compared = json.loads((tmp_path / "net-bf16.json").read_text())["bf16"]["compared"]
     words = ["--data", place / "data", "--views", 1, "--cpus", 0, "--json"]
     (score,) = json.loads(run("eval", "--model", tmp_path / "net-bf16", *words))["scores"]
-    assert score["images"] == 6 and compared["pictures"] == 4
+    assert score["images"] == 6 and compared["images"] == 4
     said = run("export", tmp_path / "net-bf16", tmp_path / "b", "--data", place / "data", "--cpus", 0, code=2)
     assert "is a net in bf16, from which no other form is made; export the float32 net." in said
     # No net is 101 points better than another, so this allowance cannot be met.

@@ -59,7 +59,7 @@ def test_the_run_says_what_it_is(place):
     network = checkpoint.read_description(place / "run").recipe.network
     assert len(recipe["network"]["layers"]) == len(network.layers) == 31 and network.layer("rnorm1a").minimum == 2
     logged = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
-    rates = next(line for line in logged if line["event"] == "epoch")["rates"]
+    rates = next(line for line in logged if line["event"] == "epoch")["learning_rates"]
     assert rates["conv1a_weight"] == 0.001 and rates["conv1a_bias"] == 0.02
 
 
@@ -72,14 +72,14 @@ def test_it_is_evaluated_exported_drawn_and_looked_into(place, tmp_path):
     assert json.loads(scores[0])["scores"] == json.loads(scores[1])["scores"]
     assert "layer file layers-own.cfg" in (tmp_path / "net.md").read_text()
     assert "12 kernels" in run("plot", "filters", net, "--output", tmp_path / "filters.png")
-    picture = next((place / "val").rglob("*.JPEG"))
-    assert "JPEG: " in run("predict", net, picture, "--cpus", 0)
+    image = next((place / "val").rglob("*.JPEG"))
+    assert "JPEG: " in run("predict", net, image, "--cpus", 0)
 
 
 def test_the_rates_of_the_files_are_changed_by_hand(place):
     train(place, "by-hand", "--epochs", 2, "--lr", 0.004, "--lr-steps", 1, "--variant", "no-colour-shift")
     logged = [json.loads(line) for line in (place / "by-hand" / "log.jsonl").read_text().splitlines()]
-    epochs = [line["rates"] for line in logged if line["event"] == "epoch"]
+    epochs = [line["learning_rates"] for line in logged if line["event"] == "epoch"]
     assert [rates["conv3b_weight0"] for rates in epochs] == pytest.approx([0.004, 0.0004])
     assert [rates["conv3b_bias"] for rates in epochs] == pytest.approx([0.02, 0.02])
     for words, sentence in (
@@ -99,7 +99,7 @@ def test_rates_that_fall_within_a_run(place, tmp_path):
     words = ["--cuda-convnet", *pair(tmp_path), "--input-size", SIZE, "--batch-size", 4, "--data", place / "data"]
     run("train", "--run", tmp_path / "run", *words, "--epochs", 2, "--cpus", 0)
     logged = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    rates = [line["rates"]["conv1a_weight"] for line in logged if line["event"] == "epoch"]
+    rates = [line["learning_rates"]["conv1a_weight"] for line in logged if line["event"] == "epoch"]
     assert rates == pytest.approx([0.001, 0.0001])  # at the beginning of each epoch
 
 

@@ -1,4 +1,4 @@
-"""Five classes of any picture: the same probabilities as eval's, every file counted, memory that stays flat."""
+"""Five classes of any image: the same probabilities as eval's, every file counted, memory that stays flat."""
 
 import json
 import os
@@ -20,11 +20,11 @@ IMAGES = 4
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, small_recipe):
-    """Pictures, a data set that holds their very pixels, a net, and its probabilities by eval."""
+    """Images, a data set that holds their very pixels, a net, and its probabilities by eval."""
     folder = tmp_path_factory.mktemp("predict")
-    class_tree(folder / "pictures", LETTERS, IMAGES)
-    pictures = folder / "pictures"
-    invoke("pack", "--train", pictures, "--val", pictures, "--data", folder / "data", "--encoding", "raw")
+    class_tree(folder / "images", LETTERS, IMAGES)
+    images = folder / "images"
+    invoke("pack", "--train", images, "--val", images, "--data", folder / "data", "--encoding", "raw")
     make_run(folder / "run", small_recipe, folder / "data", 5)
     words = ["--model", folder / "run", "--save-predictions", folder / "p.npz", "--cpus", 0]
     invoke("eval", "--data", folder / "data", *words)
@@ -37,12 +37,12 @@ def net(place, *words, **options):
 
 @pytest.mark.parametrize("views", [10, 1])
 def test_the_probabilities_are_those_of_eval(place, views):
-    out, err = net(place, place / "pictures", "--json", "--views", views)
+    out, err = net(place, place / "images", "--json", "--views", views)
     with np.load(place / "p.npz", allow_pickle=False) as arrays:
         expected = {key.decode(): row for key, row in zip(arrays["keys"], arrays[f"probabilities_{views}"])}
     seen = {}
     for line in map(json.loads, out.splitlines()):
-        key = os.path.relpath(line["image"], place / "pictures")
+        key = os.path.relpath(line["image"], place / "images")
         seen[key] = line["guesses"]
     assert set(seen) == set(expected)
     for key, guesses in seen.items():
@@ -50,7 +50,7 @@ def test_the_probabilities_are_those_of_eval(place, views):
         assert [guess["wnid"] for guess in guesses] == [LETTERS[label] for label in order]
         found = [guess["probability"] for guess in guesses]
         np.testing.assert_allclose(found, expected[key][order], rtol=1e-4, atol=1e-6)
-    assert err.splitlines()[-1].startswith(f"{len(LETTERS) * IMAGES} pictures in ")
+    assert err.splitlines()[-1].startswith(f"{len(LETTERS) * IMAGES} images in ")
     assert "images/s" in err
     assert len({tuple(guess["wnid"] for guess in guesses) for guesses in seen.values()}) > 1
 
@@ -60,13 +60,13 @@ def test_files_folders_and_names_on_stdin_in_their_order(place, tmp_path):
     (folder / "deep" / "deeper").mkdir(parents=True)
     made = [photo(seed, 90, 70 + seed) for seed in range(4)]
     names = ["a.png", "deep/b.JPG", "deep/deeper/ü c.webp", "d.bmp"]
-    for name, picture, kind in zip(names, made, ("PNG", "JPEG", "WEBP", "BMP")):
-        (folder / name).write_bytes(file_bytes(picture, kind))
-    (folder / "notes.txt").write_text("no picture")
+    for name, image, kind in zip(names, made, ("PNG", "JPEG", "WEBP", "BMP")):
+        (folder / name).write_bytes(file_bytes(image, kind))
+    (folder / "notes.txt").write_text("no image")
     (folder / ".hidden.png").write_bytes(b"junk")
     out, err = net(place, folder)
     assert sorted(line.split(": ")[0] for line in out.splitlines()) == sorted(str(folder / name) for name in names)
-    assert "4 pictures in" in err
+    assert "4 images in" in err
     assert "2 other files passed over" in err
     by_name = dict(line.split(": ", 1) for line in out.splitlines())
     order = [folder / name for name in names[::-1]]
@@ -79,7 +79,7 @@ def test_files_folders_and_names_on_stdin_in_their_order(place, tmp_path):
         assert all(abs(float(one[word]) - float(two[word])) <= 0.0011 for word in one)
 
 
-def test_what_is_no_picture_is_said_counted_and_skipped(place, tmp_path):
+def test_what_is_no_image_is_said_counted_and_skipped(place, tmp_path):
     whole = file_bytes(photo(1, 200, 200), "JPEG")
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "junk.png").write_bytes(b"junk")
@@ -89,28 +89,28 @@ def test_what_is_no_picture_is_said_counted_and_skipped(place, tmp_path):
     out, err = net(place, *names, code=1)
     assert [line.split(": ")[0] for line in out.splitlines()] == [str(tmp_path / "good.jpg")]
     for name in ("cut.jpg", "junk.png", "pipe.jpg"):
-        assert f"{tmp_path / name} is no picture this program reads: " in err
+        assert f"{tmp_path / name} is no image this program reads: " in err
     assert f"{tmp_path / 'none.jpg'}: No such file or directory" in err
-    assert "1 pictures in" in err
-    assert "4 of 5 files could not be read as pictures" in err
+    assert "1 images in" in err
+    assert "4 of 5 files could not be read as images" in err
     out, _ = net(place, *names, "--json", code=1)
     assert [("error" in json.loads(line)) for line in out.splitlines()] == [True, False, True, True, True]
     (tmp_path / "empty").mkdir()
-    assert "not one picture in" in net(place, tmp_path / "empty", code=1)[1]
+    assert "not one image in" in net(place, tmp_path / "empty", code=1)[1]
 
 
-def test_the_figure_shows_the_first_pictures(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "FIGURE_PICTURES", 3)
-    files = sorted((place / "pictures").glob("*/*"))[:4]
+def test_the_figure_shows_the_first_images(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "FIGURE_IMAGES", 3)
+    files = sorted((place / "images").glob("*/*"))[:4]
     _, err = net(place, *files, "--figure", tmp_path / "f.png")
-    assert f"{tmp_path / 'f.png'}: 3 pictures; the figure shows the first 3" in err
+    assert f"{tmp_path / 'f.png'}: 3 images; the figure shows the first 3" in err
     assert cv2.imread(str(tmp_path / "f.png")) is not None
     assert "is no folder" in net(place, *files, "--figure", tmp_path / "none" / "f.png", code=2)[1]
 
 
 def test_an_export_predicts_as_its_run(place, tmp_path):
     invoke("export", place / "run", tmp_path / "net", "--data", place / "data")
-    files = sorted((place / "pictures").glob("*/*"))[:3]
+    files = sorted((place / "images").glob("*/*"))[:3]
     by_export = invoke("predict", tmp_path / "net", "--cpus", 0, "--json", *files)[0]
     by_run = net(place, "--json", *files)[0]
     for one, two in zip(by_export.splitlines(), by_run.splitlines()):
@@ -121,7 +121,7 @@ def test_an_export_predicts_as_its_run(place, tmp_path):
 
 @pytest.mark.slow
 def test_a_folder_of_thousands_takes_no_more_memory_than_one_of_hundreds(place, tmp_path):
-    picture = sorted((place / "pictures").glob("*/*"))[0]
+    image = sorted((place / "images").glob("*/*"))[0]
     program = (
         "import resource, sys; from click.testing import CliRunner; from gluon_alexnet.tools.main import main\n"
         "main(sys.argv[1:], standalone_mode=False)\n"
@@ -132,12 +132,12 @@ def test_a_folder_of_thousands_takes_no_more_memory_than_one_of_hundreds(place, 
         folder = tmp_path / str(count)
         folder.mkdir()
         for number in range(count):
-            (folder / f"{number}.png").symlink_to(picture)
+            (folder / f"{number}.png").symlink_to(image)
         words = ["predict", str(place / "run"), str(folder), "--views", "1", "--cpus", "0"]
         done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
         assert len(done.stdout.splitlines()) == count
         return int(done.stderr.splitlines()[-1]) // 1024
 
     few, many = peak(500), peak(6000)
-    print(f"500 pictures: {few} MB; 6,000: {many} MB")
-    assert many < few + 60  # one kept picture in ten would be 100 MB more
+    print(f"500 images: {few} MB; 6,000: {many} MB")
+    assert many < few + 60  # one kept image in ten would be 100 MB more

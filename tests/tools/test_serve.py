@@ -22,10 +22,10 @@ LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox")
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, small_recipe):
-    """Pictures, a data set that holds their very pixels, and a net."""
+    """Images, a data set that holds their very pixels, and a net."""
     folder = tmp_path_factory.mktemp("serve")
-    pictures = class_tree(folder / "pictures", LETTERS, 3)
-    invoke("pack", "--train", pictures, "--val", pictures, "--data", folder / "data", "--encoding", "raw")
+    images = class_tree(folder / "images", LETTERS, 3)
+    invoke("pack", "--train", images, "--val", images, "--data", folder / "data", "--encoding", "raw")
     make_run(folder / "run a", small_recipe, folder / "data", 5)
     return folder
 
@@ -52,7 +52,7 @@ def ask(address, data=None):
 
 
 def test_a_run_with_its_data(place):
-    files = sorted((place / "pictures").glob("*/*"))[:4]
+    files = sorted((place / "images").glob("*/*"))[:4]
     predicted = invoke("predict", place / "run a", *files, "--json", "--cpus", 0)[0].splitlines()
     invoke("similar", place / "run a", files[0], "--data", place / "data", "--output", place / "s.png", "--cpus", 0)
     with served(place / "run a", "--data", place / "data") as address:
@@ -65,7 +65,7 @@ def test_a_run_with_its_data(place):
             assert [guess["wnid"] for guess in guesses] == [guess["wnid"] for guess in expected]
             probabilities = [[guess["probability"] for guess in each] for each in (guesses, expected)]
             np.testing.assert_allclose(*probabilities, rtol=1e-4, atol=1e-6)
-        # The picture itself is in the data set: nothing is nearer.
+        # The image itself is in the data set: nothing is nearer.
         near = ask(f"{address}similar?count=3", files[0].read_bytes())["images"]
         assert near[0]["label"] == files[0].parent.name
         assert near[0]["distance"] < 0.05 * near[1]["distance"]
@@ -74,7 +74,7 @@ def test_a_run_with_its_data(place):
 
 def test_an_export_is_served_without_its_inside(place):
     invoke("export", place / "run a", place / "net", "--data", place / "data")
-    file = sorted((place / "pictures").glob("*/*"))[0]
+    file = sorted((place / "images").glob("*/*"))[0]
     with served(place / "net") as address:
         assert ask(f"{address}model")["switches"] == []
         assert len(ask(f"{address}predict?top=6", file.read_bytes())["guesses"]) == 6

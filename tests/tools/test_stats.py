@@ -1,4 +1,4 @@
-"""`alexnet-tools stats`: its numbers against plain NumPy over the packed records, and its picture."""
+"""`alexnet-tools stats`: its numbers against plain NumPy over the packed records, and its image."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def test_the_figure_shows_the_mean_colour(folder, tmp_path):
 
 
 def test_source_sizes_are_told(tmp_path):
-    train = class_tree(tmp_path / "train", images=1)  # three small pictures
+    train = class_tree(tmp_path / "train", images=1)  # three small images
     for number, (height, width) in enumerate([(300, 400), (300, 500), (600, 300), (256, 257), (255, 700)]):
         (train / "ant" / f"large{number}.png").write_bytes(file_bytes(photo(number, height, width), "PNG"))
     source = class_folder(train)
-    pack({"train": source.pictures}, [ClassInfo(wnid, wnid) for wnid in source.wnids], tmp_path / "data")
+    pack({"train": source.images}, [ClassInfo(wnid, wnid) for wnid in source.wnids], tmp_path / "data")
     statistics = read_statistics(tmp_path / "data")
     assert statistics.source_sizes.sum() == 8
     assert "4 (50.0%) were scaled up to 256" in report.lines(read_manifest(tmp_path / "data"), statistics)[-1]

@@ -52,15 +52,15 @@ def test_the_rate_of_a_running_training_is_turned_and_stays_when_it_is_resumed(d
         process.kill()
         process.wait()
     (turned,) = log(folder, "rate")
-    assert turned["rate"] == 0.0025
+    assert turned["learning_rate"] == 0.0025
     assert turned["by"].partition("@")[2]
     assert turned["step"] <= 2 * before + 40
     assert not (folder / "rate.json").exists()
     epochs = len(checkpoint.read_state(checkpoint.find_checkpoint(folder)).epochs)
     run("train", "--resume", "--run", folder, "--cpus", "0,1", "--epochs", epochs + 2)
-    assert [epoch["rate"] for epoch in log(folder, "epoch")][-2:] == [0.0025, 0.0025]
+    assert [epoch["learning_rate"] for epoch in log(folder, "epoch")][-2:] == [0.0025, 0.0025]
     run("train", "--resume", "--run", folder, "--cpus", "0", "--epochs", epochs + 3, "--lr", 0.005)
-    assert log(folder, "epoch")[-1]["rate"] == 0.005
+    assert log(folder, "epoch")[-1]["learning_rate"] == 0.005
 
 
 def test_a_rate_for_what_does_not_run_is_refused(data, tmp_path):
@@ -77,10 +77,10 @@ def test_a_rate_for_what_does_not_run_is_refused(data, tmp_path):
 def test_a_damaged_request_is_told_and_does_no_harm(data, tmp_path):
     folder = tmp_path / "run"
     run("train", "--data", data, "--run", folder, *NARROW, "--epochs", 1)
-    (folder / "rate.json").write_text('{"version": 1, "rate": "fast", "by": "me"}')
+    (folder / "rate.json").write_text('{"version": 1, "learning_rate": "fast", "by": "me"}')
     said = run("train", "--resume", "--run", folder, "--cpus", 0, "--epochs", 2)
     assert "asks for no learning rate" in said
-    assert log(folder, "epoch")[-1]["rate"] == 0.01
+    assert log(folder, "epoch")[-1]["learning_rate"] == 0.01
     assert not (folder / "rate.json").exists()
 
 
@@ -91,7 +91,7 @@ def test_a_run_that_ends_before_it_takes_the_rate_is_told(data, tmp_path, monkey
     monkeypatch.setattr(checkpoint, "is_running", lambda run: next(answers))
     assert "ended before it took the rate" in run("lr", folder, 0.001, code=1)
     run("train", "--resume", "--run", folder, "--cpus", 0, "--epochs", 2)
-    assert [record["rate"] for record in log(folder, "rate")] == [0.001]
+    assert [record["learning_rate"] for record in log(folder, "rate")] == [0.001]
     monkeypatch.setattr(checkpoint, "is_running", lambda run: True)
     monkeypatch.setattr(lr, "SECONDS", 0.0)
     assert "has not taken the rate yet" in run("lr", folder, 0.002)
@@ -102,7 +102,8 @@ def test_a_plateau_of_the_user_s_length(data, tmp_path):
     words = ["--data", data, "--run", tmp_path / "run", *NARROW, "--lr", 1e-12]
     run("train", *words, "--plateau", 2, "--epochs", 50)
     epochs = log(tmp_path / "run", "epoch")
-    assert [epoch["rate"] for epoch in epochs] == pytest.approx([1e-12] * 3 + [1e-13] * 2 + [1e-14] * 2 + [1e-15] * 2)
+    expected = [1e-12] * 3 + [1e-13] * 2 + [1e-14] * 2 + [1e-15] * 2
+    assert [epoch["learning_rate"] for epoch in epochs] == pytest.approx(expected)
     assert [(r["step"], r["by"]) for r in log(tmp_path / "run", "rate")] == [
         (6, "plateau"),
         (10, "plateau"),
@@ -122,7 +123,7 @@ def test_event_files_are_what_tensorboard_reads(data, tmp_path):
     board.Reload()
     losses = board.Scalars("training/loss")
     assert [event.step for event in losses] == [1, 2, 3, 4, 5, 6]
-    for number, epoch in enumerate(log(folder, "epoch")):  # both batches of an epoch have 8 pictures
+    for number, epoch in enumerate(log(folder, "epoch")):  # both batches of an epoch have 8 images
         mean = sum(event.value for event in losses[2 * number : 2 * number + 2]) / 2
         assert mean == pytest.approx(epoch["training_loss"], rel=1e-5)
         error = board.Scalars("validation/top1_error")[number]

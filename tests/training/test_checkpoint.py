@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.recipes import presets
 from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training.lr_schedule import ManualRate
 
 
 @pytest.fixture
@@ -95,14 +96,14 @@ def test_a_damaged_file_is_named(run, name, damage):
         file.unlink()
     else:
         file.write_bytes(content[: len(content) // 2] if damage == "cut" else b"not what was saved")
-    with pytest.raises(FailedWork, match=name):
+    with pytest.raises(OperationFailed, match=name):
         checkpoint.load(run / "checkpoints" / "step-00000001")
 
 
 def test_a_newer_checkpoint_is_refused(run):
     file = save(run, 1) / "state.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "version": 99}))
-    with pytest.raises(FailedWork, match=rf"version 99; this program reads up to {checkpoint.FORMAT_VERSION}"):
+    with pytest.raises(OperationFailed, match=rf"version 99; this program reads up to {checkpoint.FORMAT_VERSION}"):
         checkpoint.load(run / "latest")
 
 
@@ -118,18 +119,18 @@ def raise_mxnet_error(file, arrays):
 def test_a_failed_save_leaves_the_old_checkpoint(run, monkeypatch, full_disk):
     save(run, 1)
     monkeypatch.setattr(mx.nd, "save", full_disk)
-    with pytest.raises(FailedWork, match="step 2 cannot be written"):
+    with pytest.raises(OperationFailed, match="step 2 cannot be written"):
         save(run, 2)
     assert checkpoint.load(run / "latest")[0].step == 1
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000001"]
 
 
 def test_what_is_no_run_is_said(tmp_path, run):
-    with pytest.raises(WrongUse, match=r"is not a run: it has no recipe\.json"):
+    with pytest.raises(InvalidRequest, match=r"is not a run: it has no recipe\.json"):
         checkpoint.find_checkpoint(tmp_path)
-    with pytest.raises(FailedWork, match="no checkpoint yet"):
+    with pytest.raises(OperationFailed, match="no checkpoint yet"):
         checkpoint.find_checkpoint(run)
-    with pytest.raises(WrongUse, match="no run with a checkpoint"):
+    with pytest.raises(InvalidRequest, match="no run with a checkpoint"):
         checkpoint.newest_run(tmp_path)
     save(run, 1)
     assert checkpoint.newest_run(tmp_path) == run
@@ -138,7 +139,7 @@ def test_what_is_no_run_is_said(tmp_path, run):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1}', '{"version": "x"}'])
 def test_a_damaged_description_is_refused(run, content):
     (run / "recipe.json").write_text(content)
-    with pytest.raises(FailedWork, match=r"recipe\.json"):
+    with pytest.raises(OperationFailed, match=r"recipe\.json"):
         checkpoint.read_description(run)
 
 
@@ -153,7 +154,9 @@ def test_a_checkpoint_of_another_net_is_refused(tmp_path, small_recipe):
         (initial_parameters(network, 3, seed=0), {"fc8_bias": mx.nd.zeros(4)}, "momentum"),
     ):
         checkpoint.save(tmp_path, checkpoint.State(seed=0), values, momentum, best=False)
-        with pytest.raises(FailedWork, match=rf"is of another net than .*recipe.json describes \({named} differs\)"):
+        with pytest.raises(
+            OperationFailed, match=rf"is of another net than .*recipe.json describes \({named} differs\)"
+        ):
             checkpoint.load_run(tmp_path)
     good = initial_parameters(network, 3, seed=0)
     checkpoint.save(tmp_path, checkpoint.State(seed=0), good, {"fc8_bias": good["fc8_bias"]}, best=False)
@@ -168,11 +171,36 @@ def test_runs_of_the_first_version_are_read(run):
         del content[field]
     (run / "recipe.json").write_text(json.dumps({**description, "version": 1}))
     state = json.loads((run / "latest" / "state.json").read_text())
-    for field in ("by_hand", "recent_loss"):
+    for field in ("manual_rate", "recent_loss"):
         del state["state"][field]
     (run / "latest" / "state.json").write_text(json.dumps({**state, "version": 1}))
     assert checkpoint.read_description(run).recipe == presets.PAPER
     assert checkpoint.read_state(run / "latest").step == 7
     (run / "recipe.json").write_text(json.dumps({**description, "version": checkpoint.FORMAT_VERSION}))
-    with pytest.raises(FailedWork, match="missing"):
+    with pytest.raises(OperationFailed, match="missing"):
         checkpoint.read_description(run)
+
+
+def test_runs_of_the_second_version_had_other_names(run):
+    """Written here as the program of 2026-11-22 wrote them, with numbers that are nobody's defaults."""
+    save(run, 7)
+    description = json.loads((run / "recipe.json").read_text())
+    network, learning = description["recipe"]["network"], description["recipe"]["learning"]
+    del network["conv1"]["padding"], network["conv1"]["weight_std"], network["fc8_weight_std"], network["activation"]
+    network["conv1"].update(border=[1, 2], weight_deviation=0.125)
+    network.update(fc8_weight_deviation=0.25, neuron="tanh")
+    del learning["learning_rate"]
+    learning["rate"] = 0.375
+    (run / "recipe.json").write_text(json.dumps({**description, "version": 2}))
+    state = json.loads((run / "latest" / "state.json").read_text())
+    del state["state"]["manual_rate"]
+    state["state"]["by_hand"] = {"rate": 0.5, "scheduled": 0.25, "by": "me"}
+    state["state"]["epochs"] = [{"validation_top1": 50.0, "rate": 0.01, "rates": {"weights": 0.01}}]
+    (run / "latest" / "state.json").write_text(json.dumps({**state, "version": 2}))
+    recipe = checkpoint.read_description(run).recipe
+    assert (recipe.network.conv1.padding, recipe.network.conv1.weight_std) == ((1, 2), 0.125)
+    assert (recipe.network.fc8_weight_std, recipe.network.activation) == (0.25, "tanh")
+    assert recipe.learning.learning_rate == 0.375
+    found = checkpoint.read_state(run / "latest")
+    assert found.manual_rate == ManualRate(0.5, 0.25, "me")
+    assert found.epochs == [{"validation_top1": 50.0, "learning_rate": 0.01, "learning_rates": {"weights": 0.01}}]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import WrongUse
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.export import symbol
 from gluon_alexnet.model import alexnet
 from gluon_alexnet.model.classifier import build_classifier
@@ -71,35 +71,35 @@ def test_an_exported_net_gives_the_same(small_recipe, run, tmp_path):
     folder, values = run
     classifier = build_classifier(small_recipe.network, values, mx.cpu())
     size = small_recipe.network.input_size
-    pictures = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     facts = {"classes": OLD, "provenance": {"variants": []}}
-    symbol.export(classifier, tmp_path / "out", size, facts, pictures, mx.cpu())
+    symbol.export(classifier, tmp_path / "out", size, facts, images, mx.cpu())
     from_run, from_export = (taken(small_recipe, path)[1] for path in (folder, tmp_path / "out"))
     for name, value in from_run.items():
         assert same(value, from_export[name]), name
 
 
 def test_a_sixth_layer_is_new_on_top_of_five(small_recipe, run):
-    sixth = schema.Convolution(kernels=12, size=3, border=(1, 1), both_columns=True, bias=1.0)
+    sixth = schema.Convolution(kernels=12, size=3, padding=(1, 1), both_columns=True, bias=1.0)
     wider = dataclasses.replace(small_recipe, network=dataclasses.replace(small_recipe.network, conv6=sixth))
     _, _, summary = taken(wider, run[0])
     assert summary.layers == ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
 
 
 def test_what_cannot_be_taken_is_named(small_recipe, run, tmp_path):
-    with pytest.raises(WrongUse, match="conv6 cannot be taken: the new net has no such layer"):
+    with pytest.raises(InvalidRequest, match="conv6 cannot be taken: the new net has no such layer"):
         taken(small_recipe, run[0], layers=("conv6",))
     conv2 = dataclasses.replace(small_recipe.network.conv2, kernels=16)
     other = dataclasses.replace(small_recipe, network=dataclasses.replace(small_recipe.network, conv2=conv2))
     with pytest.raises(
-        WrongUse, match=r"conv2_weight of .* has the shape \(12, 4, 5, 5\), that of the new net \(16, 4"
+        InvalidRequest, match=r"conv2_weight of .* has the shape \(12, 4, 5, 5\), that of the new net \(16, 4"
     ):
         taken(other, run[0])
-    with pytest.raises(WrongUse, match="No class of"):
+    with pytest.raises(InvalidRequest, match="No class of"):
         taken(small_recipe, run[0], [{"wnid": "x", "name": "x"}], match=True)
-    with pytest.raises(WrongUse, match="no classes to match"):
+    with pytest.raises(InvalidRequest, match="no classes to match"):
         taken(small_recipe, run[0], OLD, match=True)
-    with pytest.raises(WrongUse, match="is not a run"):
+    with pytest.raises(InvalidRequest, match="is not a run"):
         taken(small_recipe, tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_frozen_layers_stay_and_the_others_learn_as_if_none_were(small_recipe, f
     images = rng.normal(0, 50, (4, 3, size, size)).astype(np.float32)
     after = []
     for recipe in (small_recipe, still):
-        one = trainer.Learner(recipe, len(NEW), [mx.cpu(number) for number in range(contexts)])
+        one = trainer.Trainer(recipe, len(NEW), [mx.cpu(number) for number in range(contexts)])
         one.restore(before, {})
         one.step(images, np.array([0, 1, 2, 1]), lr_schedule.rates(recipe.learning, []), seed=1)
         after.append(one.parameters())

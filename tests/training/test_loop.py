@@ -7,20 +7,20 @@ import pytest
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.data.prefetch import prefetched
-from gluon_alexnet.errors import FailedWork, WrongUse
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recipes.schema import Learning
-from gluon_alexnet.training.callbacks import Supervisor
+from gluon_alexnet.training.callbacks import TrainingCallback
 from gluon_alexnet.training.checkpoint import State
 from gluon_alexnet.training.loop import Data, step_seed, train
-from gluon_alexnet.training.lr_schedule import Rates
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.training.lr_schedule import LearningRates
+from gluon_alexnet.training.trainer import Trainer
 
 CLASSES = 5
 CONTEXTS = {"fused": [mx.cpu(0)], "two columns": [mx.cpu(0), mx.cpu(1)]}
 
 
 def flat(rate):
-    return Rates(rate, rate, rate, rate)
+    return LearningRates(rate, rate, rate, rate)
 
 
 def batch(rng, size, count=6):
@@ -29,14 +29,14 @@ def batch(rng, size, count=6):
 
 def mean_gradients(one, parameters, crops, labels):
     """Gradient of the mean loss at these parameters, from MXNet's autograd alone: no trainer, no decay."""
-    learner = Learner(one, CLASSES, [mx.cpu(0)])
-    learner.restore({name: mx.nd.array(value) for name, value in parameters.items()}, {})
+    trainer = Trainer(one, CLASSES, [mx.cpu(0)])
+    trainer.restore({name: mx.nd.array(value) for name, value in parameters.items()}, {})
     with mx.autograd.record():
-        logits = learner._net(mx.nd.array(crops))
+        logits = trainer._net(mx.nd.array(crops))
         picked = mx.nd.pick(mx.nd.log_softmax(logits), mx.nd.array(labels))
         loss = -mx.nd.sum(picked) / len(labels)
     loss.backward()
-    gradients = {name: p.grad().asnumpy() for name, p in learner._blocks[0].collect_params().items()}
+    gradients = {name: p.grad().asnumpy() for name, p in trainer._blocks[0].collect_params().items()}
     return float(loss.asscalar()), gradients
 
 
@@ -44,23 +44,23 @@ def mean_gradients(one, parameters, crops, labels):
 def test_updates_are_the_printed_rule(small_recipe, rng, contexts):
     decay = 0.05  # large enough that a missing or an extra decay is seen
     one = dataclasses.replace(small_recipe, learning=Learning(weight_decay=decay))
-    learner = Learner(one, CLASSES, contexts)
-    learner.initialize(CLASSES, seed=1)
-    weights = {name: value.asnumpy().astype(np.float64) for name, value in learner.parameters().items()}
+    trainer = Trainer(one, CLASSES, contexts)
+    trainer.initialize(CLASSES, seed=1)
+    weights = {name: value.asnumpy().astype(np.float64) for name, value in trainer.parameters().items()}
     velocity = {name: np.zeros_like(value) for name, value in weights.items()}
     for step, rate in enumerate([0.01, 0.01, 0.001, 0.001, 0.02]):  # the rate changes on the way
         crops, labels = batch(rng, one.network.input_size)
         expected_loss, gradients = mean_gradients(one, weights, crops, labels)
-        assert learner.step(crops, labels, flat(rate), step) == pytest.approx(expected_loss, rel=1e-4)
+        assert trainer.step(crops, labels, flat(rate), step) == pytest.approx(expected_loss, rel=1e-4)
         for name in weights:
             decayed = 0.0 if name.endswith("_bias") else decay
             velocity[name] = 0.9 * velocity[name] - decayed * rate * weights[name] - rate * gradients[name]
             weights[name] = weights[name] + velocity[name]
-    for name, value in learner.parameters().items():
+    for name, value in trainer.parameters().items():
         np.testing.assert_allclose(
             value.asnumpy(), weights[name], atol=2e-4 * np.abs(weights[name]).max(), err_msg=name
         )
-    for name, value in learner.momentum().items():
+    for name, value in trainer.momentum().items():
         np.testing.assert_allclose(
             value.asnumpy(), velocity[name], atol=2e-3 * np.abs(velocity[name]).max(), err_msg=name
         )
@@ -68,60 +68,60 @@ def test_updates_are_the_printed_rule(small_recipe, rng, contexts):
 
 def test_biases_do_not_decay_and_weights_do(small_recipe, rng):
     one = dataclasses.replace(small_recipe, learning=Learning(weight_decay=0.5, momentum=0.0))
-    learner = Learner(one, CLASSES, [mx.cpu(0)])
-    learner.initialize(CLASSES, seed=1)
-    before = {name: value.asnumpy() for name, value in learner.parameters().items()}
+    trainer = Trainer(one, CLASSES, [mx.cpu(0)])
+    trainer.initialize(CLASSES, seed=1)
+    before = {name: value.asnumpy() for name, value in trainer.parameters().items()}
     crops, labels = batch(rng, one.network.input_size)
     _, gradients = mean_gradients(one, before, crops, labels)
-    learner.step(crops, labels, flat(0.1), 0)
-    for name, value in learner.parameters().items():
+    trainer.step(crops, labels, flat(0.1), 0)
+    for name, value in trainer.parameters().items():
         decay = (before[name] - value.asnumpy() - 0.1 * gradients[name]) / 0.1
         expected = 0 if name.endswith("_bias") else 0.5 * before[name]
         np.testing.assert_allclose(decay, expected, atol=1e-4, err_msg=name)
 
 
 def test_a_number_of_devices_that_does_not_fit_is_refused(small_recipe):
-    with pytest.raises(WrongUse, match="2 columns runs on 1 device or on a multiple of 2, not on 3"):
-        Learner(small_recipe, CLASSES, [mx.cpu(i) for i in range(3)])
+    with pytest.raises(InvalidRequest, match="2 columns runs on 1 device or on a multiple of 2, not on 3"):
+        Trainer(small_recipe, CLASSES, [mx.cpu(i) for i in range(3)])
 
 
 class Run:
-    """A run on made pictures, with its saves kept in memory."""
+    """A run on made images, with its saves kept in memory."""
 
-    def __init__(self, one, contexts, images=20, seed=9):
-        self.one, self.images, self.saved, self.said = one, images, [], []
-        self.learner = Learner(one, CLASSES, contexts)
-        self.learner.initialize(CLASSES, seed)
+    def __init__(self, one, contexts, count=20, seed=9):
+        self.one, self.count, self.saved, self.said = one, count, [], []
+        self.trainer = Trainer(one, CLASSES, contexts)
+        self.trainer.initialize(CLASSES, seed)
         self.state = State(seed)
         made = np.random.default_rng(1)
         size = one.network.input_size
-        self.crops = made.normal(0, 50, (images, 3, size, size)).astype(np.float32)
-        self.labels = made.integers(0, CLASSES, images)
-        self.pictures = made.integers(0, 256, (7, 256, 256, 3), dtype=np.uint8)
+        self.crops = made.normal(0, 50, (count, 3, size, size)).astype(np.float32)
+        self.labels = made.integers(0, CLASSES, count)
+        self.images = made.integers(0, 256, (7, 256, 256, 3), dtype=np.uint8)
 
     def data(self):
         def epoch(number, position):
-            order = np.random.default_rng(number).permutation(self.images)
-            for start in range(position, self.images, self.one.learning.batch_size):
+            order = np.random.default_rng(number).permutation(self.count)
+            for start in range(position, self.count, self.one.learning.batch_size):
                 part = order[start : start + self.one.learning.batch_size]
                 yield self.crops[part], self.labels[part], 0
 
         size = self.one.network.input_size
-        validation = [(self.pictures, np.arange(7) % CLASSES, np.arange(7))]
-        return Data(self.images, epoch, lambda: validation, np.zeros((3, size, size), np.float32))
+        validation = [(self.images, np.arange(7) % CLASSES, np.arange(7))]
+        return Data(self.count, epoch, lambda: validation, np.zeros((3, size, size), np.float32))
 
     def go(self, stop=lambda: False, rates=()):
-        return train(self.learner, self.one, self.data(), self.state, Notes(self, stop, rates))
+        return train(self.trainer, self.one, self.data(), self.state, Notes(self, stop, rates))
 
 
-class Notes(Supervisor):
+class Notes(TrainingCallback):
     """Keeps what a training saves and says; ``rates``: (step after which somebody asks, rate)."""
 
     def __init__(self, run, stop, rates):
         self.run, self.stop, self.rates = run, stop, dict(rates)
 
     def save(self, state, best):
-        parameters, momentum = self.run.learner.parameters(), self.run.learner.momentum()
+        parameters, momentum = self.run.trainer.parameters(), self.run.trainer.momentum()
         kept = dataclasses.replace(state, epochs=list(state.epochs))
         self.run.saved.append((kept, parameters, momentum, best))
 
@@ -142,12 +142,12 @@ def test_a_stopped_and_resumed_run_ends_bit_by_bit_like_an_uninterrupted_one(sma
     whole = Run(one, contexts)
     assert whole.go()
     halved = Run(one, contexts)
-    assert not halved.go(stop=lambda: halved.state.step == 4)  # in the second epoch: 20 pictures are batches of 8, 8, 4
+    assert not halved.go(stop=lambda: halved.state.step == 4)  # in the second epoch: 20 images are batches of 8, 8, 4
     state, parameters, momentum, _ = halved.saved[-1]
     assert (state.epoch, state.step, state.position) == (1, 4, 8)
     resumed = Run(one, contexts, seed=1234)
-    resumed.state, resumed.learner = state, Learner(one, CLASSES, contexts)
-    resumed.learner.restore(parameters, momentum)
+    resumed.state, resumed.trainer = state, Trainer(one, CLASSES, contexts)
+    resumed.trainer.restore(parameters, momentum)
     assert resumed.go()
     for left, right in ((whole.saved[-1][1], resumed.saved[-1][1]), (whole.saved[-1][2], resumed.saved[-1][2])):
         assert set(left) == set(right)
@@ -166,7 +166,7 @@ def test_a_run_stopped_before_its_validation_resumes_with_it(small_recipe):
     state, parameters, momentum, _ = halved.saved[-1]
     assert (state.epoch, state.step, state.position) == (0, 3, 20)
     halved.state = state
-    halved.learner.restore(parameters, momentum)
+    halved.trainer.restore(parameters, momentum)
     assert halved.go()
     exact = [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in whole.state.epochs]
     assert exact == [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in halved.state.epochs]
@@ -175,38 +175,40 @@ def test_a_run_stopped_before_its_validation_resumes_with_it(small_recipe):
 def test_a_net_trained_on_two_contexts_goes_on_on_one(small_recipe):
     start = Run(small_recipe, CONTEXTS["two columns"])
     assert start.go()
-    learner = Learner(small_recipe, CLASSES, [mx.cpu(0)])
-    learner.restore(start.learner.parameters(), start.learner.momentum())
+    trainer = Trainer(small_recipe, CLASSES, [mx.cpu(0)])
+    trainer.restore(start.trainer.parameters(), start.trainer.momentum())
     crops, labels = start.crops[:8], start.labels[:8]
-    assert learner.step(crops, labels, flat(0.01), 1) == pytest.approx(
-        start.learner.step(crops, labels, flat(0.01), 1), rel=1e-5
+    assert trainer.step(crops, labels, flat(0.01), 1) == pytest.approx(
+        start.trainer.step(crops, labels, flat(0.01), 1), rel=1e-5
     )
-    after = start.learner.parameters()
-    for name, value in learner.parameters().items():
+    after = start.trainer.parameters()
+    for name, value in trainer.parameters().items():
         np.testing.assert_allclose(value.asnumpy(), after[name].asnumpy(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("contexts", CONTEXTS.values(), ids=CONTEXTS)
-@pytest.mark.parametrize("poison", ["a picture", "a weight of layer 8", "a weight of layer 2"])
+@pytest.mark.parametrize("poison", ["a image", "a weight of layer 8", "a weight of layer 2"])
 def test_a_number_that_is_none_stops_before_the_update(small_recipe, contexts, poison):
     run = Run(small_recipe, contexts)
-    if poison == "a picture":
+    if poison == "a image":
         run.crops[:, 0, 50, 50] = np.nan
     else:
         name = {"8": "fc8_weight", "2": "conv2_weight"}[poison[-1]]
-        values = run.learner.parameters()
+        values = run.trainer.parameters()
         values[name][0] = np.inf if name == "conv2_weight" else np.nan
-        run.learner.restore(values, {})
-    before = {name: value.asnumpy() for name, value in run.learner.parameters().items()}
-    with pytest.raises(FailedWork, match=r"At step 1 \(epoch 1, rate 0\.01\) the (loss is|gradient of \w+ is not)"):
+        run.trainer.restore(values, {})
+    before = {name: value.asnumpy() for name, value in run.trainer.parameters().items()}
+    with pytest.raises(
+        OperationFailed, match=r"At step 1 \(epoch 1, learning rate 0\.01\) the (loss is|gradient of \w+ is not)"
+    ):
         run.go()
-    for name, value in run.learner.parameters().items():
+    for name, value in run.trainer.parameters().items():
         np.testing.assert_array_equal(value.asnumpy(), before[name])
     assert run.saved == []
 
 
 def test_a_rate_set_by_hand_is_the_rate_of_the_next_step_and_survives_resuming(small_recipe):
-    """20 pictures in batches of 8 are 3 steps an epoch; the step list divides the rate after the first epoch."""
+    """20 images in batches of 8 are 3 steps an epoch; the step list divides the rate after the first epoch."""
     one = dataclasses.replace(small_recipe, learning=dataclasses.replace(small_recipe.learning, rate_steps=(1,)))
     whole = Run(one, CONTEXTS["fused"])
     assert whole.go(rates={2: 0.004})
@@ -214,14 +216,14 @@ def test_a_rate_set_by_hand_is_the_rate_of_the_next_step_and_survives_resuming(s
         (2, 0.004, "me"),
         (3, 0.0004, "steps"),
     ]
-    assert [epoch["rate"] for epoch in whole.state.epochs] == pytest.approx([0.004, 0.0004])
+    assert [epoch["learning_rate"] for epoch in whole.state.epochs] == pytest.approx([0.004, 0.0004])
     by_step = {state.step: (state, values) for state, values, _, _ in reversed(whole.saved)}
     start, halved = by_step[2][1], Run(one, CONTEXTS["fused"])
     assert not halved.go(rates={2: 0.004}, stop=lambda: halved.state.step == 2)
     state, parameters, momentum, _ = halved.saved[-1]
     resumed = Run(one, CONTEXTS["fused"], seed=77)
     resumed.state = state
-    resumed.learner.restore(parameters, momentum)
+    resumed.trainer.restore(parameters, momentum)
     assert resumed.go()
     for name, value in whole.saved[-1][1].items():
         assert value.asnumpy().tobytes() == resumed.saved[-1][1][name].asnumpy().tobytes(), name
@@ -238,7 +240,7 @@ def test_a_rate_set_by_hand_is_the_rate_of_the_next_step_and_survives_resuming(s
 def test_a_stalled_start_is_noticed_and_a_good_one_is_not(small_recipe):
     """At a rate of nearly 0 the loss stays that of the first guess; that of a net that learns does not."""
     learning = dataclasses.replace(small_recipe.learning, stalled_after=20, epochs=27, patience=99)
-    stuck = dataclasses.replace(small_recipe, learning=dataclasses.replace(learning, rate=1e-12))
+    stuck = dataclasses.replace(small_recipe, learning=dataclasses.replace(learning, learning_rate=1e-12))
     run = Run(stuck, CONTEXTS["fused"])
     run.labels[:] = np.arange(20) % CLASSES
     assert run.go()
@@ -250,11 +252,11 @@ def test_a_stalled_start_is_noticed_and_a_good_one_is_not(small_recipe):
     assert run.said == []
 
 
-def test_an_epoch_that_lacks_pictures_is_noticed(small_recipe):
+def test_an_epoch_that_lacks_images_is_noticed(small_recipe):
     run = Run(small_recipe, CONTEXTS["fused"])
     data = dataclasses.replace(run.data(), images=21)
     run.data = lambda: data
-    with pytest.raises(FailedWork, match="20 pictures where the data set has 21"):
+    with pytest.raises(OperationFailed, match="20 images where the data set has 21"):
         run.go()
 
 

@@ -55,13 +55,13 @@ def test_training_ends_after_the_last_epoch():
 
 def test_a_rate_set_by_hand_falls_with_the_schedule():
     learning = Learning(rate_steps=(2, 4))
-    by_hand = lr_schedule.ByHand(rate=0.003, scheduled=0.001, by="me")  # set in epoch 3
-    found = [lr_schedule.rates(learning, [9.0] * epoch, by_hand).weights for epoch in (2, 3, 4)]
+    manual_rate = lr_schedule.ManualRate(rate=0.003, scheduled=0.001, by="me")  # set in epoch 3
+    found = [lr_schedule.rates(learning, [9.0] * epoch, manual_rate).weights for epoch in (2, 3, 4)]
     assert found == pytest.approx([0.003, 0.003, 0.0003])
     assert found[0] == 0.003  # to the bit
-    assert lr_schedule.rates(learning, [9.0] * 3, by_hand).biases == 0.003
+    assert lr_schedule.rates(learning, [9.0] * 3, manual_rate).biases == 0.003
     own = Learning(bias_rate=0.02, rate_steps=(2, 4))
-    assert lr_schedule.rates(own, [9.0] * 3, by_hand).biases == 0.02
+    assert lr_schedule.rates(own, [9.0] * 3, manual_rate).biases == 0.02
 
 
 def test_rates_of_layers():

@@ -6,13 +6,13 @@ import pytest
 from gluon_alexnet.backend import mx
 from gluon_alexnet.recipes.graph_updates import Schedule, Update
 from gluon_alexnet.recipes.schema import Learning
-from gluon_alexnet.training.optimizer import MomentumDescent, first_not_finite, optimizer
+from gluon_alexnet.training.optimizer import MomentumSGD, first_not_finite, optimizer
 
 SHAPES = [(300, 70), (300,), (8, 3, 5, 5)]
 
 
 def ours_of(momentum):
-    return MomentumDescent([momentum] * 3, [0.01, 0.0, 0.01], learning_rate=0.05)
+    return MomentumSGD([momentum] * 3, [0.01, 0.0, 0.01], learning_rate=0.05)
 
 
 def mxnets(momentum):
@@ -55,7 +55,7 @@ def test_the_update_is_the_papers_and_has_the_bits_of_mxnets_own(rng, momentum):
 def test_where_the_rate_is_0_neither_the_weight_nor_its_momentum_moves(rng):
     weight, velocity = (mx.nd.array(rng.normal(0, 1, (3, 4))) for _ in range(2))
     before = weight.asnumpy(), velocity.asnumpy()
-    descent = MomentumDescent([0.9], [0.01], learning_rate=0.0)
+    descent = MomentumSGD([0.9], [0.01], learning_rate=0.0)
     descent.update_multi_precision(0, weight, mx.nd.ones((3, 4)), velocity)
     np.testing.assert_array_equal(weight.asnumpy(), before[0])
     np.testing.assert_array_equal(velocity.asnumpy(), before[1])

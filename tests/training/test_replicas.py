@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import WrongUse
-from gluon_alexnet.training.lr_schedule import Rates
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.errors import InvalidRequest
+from gluon_alexnet.training.lr_schedule import LearningRates
+from gluon_alexnet.training.trainer import Trainer
 
 CLASSES = 7
-FLAT = Rates(0.01, 0.01, 0.01, 0.01)
+FLAT = LearningRates(0.01, 0.01, 0.01, 0.01)
 
 
 def contexts(count):
@@ -27,10 +27,10 @@ def batches(rng, size, counts):
 
 def learned(one, made, count):
     """(losses, parameters, momentum) after one update on each batch, on so many contexts."""
-    learner = Learner(one, CLASSES, contexts(count))
-    learner.initialize(CLASSES, seed=5)
-    losses = [learner.step(crops, labels, FLAT, seed=1) for crops, labels in made]
-    arrays = [{n: a.asnumpy() for n, a in found.items()} for found in (learner.parameters(), learner.momentum())]
+    trainer = Trainer(one, CLASSES, contexts(count))
+    trainer.initialize(CLASSES, seed=5)
+    losses = [trainer.step(crops, labels, FLAT, seed=1) for crops, labels in made]
+    arrays = [{n: a.asnumpy() for n, a in found.items()} for found in (trainer.parameters(), trainer.momentum())]
     return losses, *arrays
 
 
@@ -43,7 +43,7 @@ def compare(left, right):
         np.testing.assert_allclose(right[name], value, rtol=0, atol=1e-4 * largest, err_msg=name)
 
 
-# Of 7 pictures the first of two replicas takes 4; of 1 the second has none.
+# Of 7 images the first of two replicas takes 4; of 1 the second has none.
 @pytest.mark.parametrize("sizes", [(8,), (6, 7, 1, 6)], ids=["one step", "uneven parts"])
 @pytest.mark.parametrize("count", [4, 6])
 def test_replicas_of_two_columns_learn_what_one_context_learns(small_recipe, rng, count, sizes):
@@ -62,11 +62,11 @@ def test_replicas_of_a_net_of_one_column(small_recipe, rng):
 
 
 def test_every_replica_has_the_same_bits_after_each_update(small_recipe, rng):
-    learner = Learner(small_recipe, CLASSES, contexts(4))
-    learner.initialize(CLASSES, seed=5)
+    trainer = Trainer(small_recipe, CLASSES, contexts(4))
+    trainer.initialize(CLASSES, seed=5)
     for crops, labels in batches(rng, small_recipe.network.input_size, (7, 5, 1)):
-        learner.step(crops, labels, FLAT, seed=1)
-    first, second = learner._replicas
+        trainer.step(crops, labels, FLAT, seed=1)
+    first, second = trainer._replicas
     for left, right in zip(first.values() + first.velocities(), second.values() + second.velocities()):
         assert left.context != right.context
         assert left.asnumpy().tobytes() == right.asnumpy().tobytes()
@@ -82,13 +82,13 @@ def test_the_same_batch_gives_the_same_bits_again(small_recipe, rng):
 
 def test_replicas_drop_different_neurons(small_recipe):
     network = dataclasses.replace(small_recipe.network, dropout=0.5)
-    learner = Learner(dataclasses.replace(small_recipe, network=network), CLASSES, contexts(4))
-    learner.initialize(CLASSES, seed=5)
+    trainer = Trainer(dataclasses.replace(small_recipe, network=network), CLASSES, contexts(4))
+    trainer.initialize(CLASSES, seed=5)
     mx.random.seed(3)
     same = np.ones((40, network.fc6.neurons // 2), np.float32)  # 20 rows for each replica, one of whose columns it is
     masks = []
     with mx.autograd.train_mode():
-        for replica in learner._replicas:
+        for replica in trainer._replicas:
             column = replica.blocks[0]
             masks.append(column.fc6.dropout(mx.nd.array(same[:20], ctx=replica.context)).asnumpy())
     assert 0.4 < masks[0].mean() < 0.6
@@ -97,13 +97,13 @@ def test_replicas_drop_different_neurons(small_recipe):
 
 def test_all_replicas_classify(small_recipe, rng):
     size = small_recipe.network.input_size
-    pictures = rng.integers(0, 256, (5, size, size, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (5, size, size, 3), dtype=np.uint8)
     mean = np.full((3, size, size), 120, np.float32)
     found = []
     for count in (1, 4):
-        learner = Learner(small_recipe, CLASSES, contexts(count))
-        learner.initialize(CLASSES, seed=5)
-        found.append(learner.classifier(mean)(pictures))
+        trainer = Trainer(small_recipe, CLASSES, contexts(count))
+        trainer.initialize(CLASSES, seed=5)
+        found.append(trainer.classifier(mean)(images))
     assert found[0].shape == (5, CLASSES)
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
 
@@ -111,33 +111,33 @@ def test_all_replicas_classify(small_recipe, rng):
 def test_a_run_moves_between_four_contexts_and_one(small_recipe, rng):
     made = batches(rng, small_recipe.network.input_size, (6, 6))
     whole = learned(small_recipe, made, 1)
-    four = Learner(small_recipe, CLASSES, contexts(4))
+    four = Trainer(small_recipe, CLASSES, contexts(4))
     four.initialize(CLASSES, seed=5)
     four.step(*made[0], FLAT, seed=1)
-    one = Learner(small_recipe, CLASSES, contexts(1))
+    one = Trainer(small_recipe, CLASSES, contexts(1))
     one.restore(four.parameters(), four.momentum())
     one.step(*made[1], FLAT, seed=1)
     compare(whole[1], {name: value.asnumpy() for name, value in one.parameters().items()})
-    back = Learner(small_recipe, CLASSES, contexts(4))
+    back = Trainer(small_recipe, CLASSES, contexts(4))
     back.restore(four.parameters(), four.momentum())
     back.step(*made[1], FLAT, seed=1)
     compare(whole[1], {name: value.asnumpy() for name, value in back.parameters().items()})
 
 
-def test_a_poisoned_picture_of_the_second_replica_stops_every_replica(small_recipe, rng):
+def test_a_poisoned_image_of_the_second_replica_stops_every_replica(small_recipe, rng):
     ((crops, labels),) = batches(rng, small_recipe.network.input_size, (6,))
     crops[5, 0, 40, 40] = np.nan
-    learner = Learner(small_recipe, CLASSES, contexts(4))
-    learner.initialize(CLASSES, seed=5)
-    before = [value.asnumpy() for replica in learner._replicas for value in replica.values()]
+    trainer = Trainer(small_recipe, CLASSES, contexts(4))
+    trainer.initialize(CLASSES, seed=5)
+    before = [value.asnumpy() for replica in trainer._replicas for value in replica.values()]
     with pytest.raises(FloatingPointError, match=r"the loss is nan|the gradient of"):
-        learner.step(crops, labels, FLAT, seed=1)
-    after = [value.asnumpy() for replica in learner._replicas for value in replica.values()]
+        trainer.step(crops, labels, FLAT, seed=1)
+    after = [value.asnumpy() for replica in trainer._replicas for value in replica.values()]
     for left, right in zip(before, after):
         np.testing.assert_array_equal(left, right)
 
 
 @pytest.mark.parametrize("count", [3, 5])
 def test_devices_that_cannot_hold_whole_nets_are_refused(small_recipe, count):
-    with pytest.raises(WrongUse, match=f"2 columns runs on 1 device or on a multiple of 2, not on {count}"):
-        Learner(small_recipe, CLASSES, contexts(count))
+    with pytest.raises(InvalidRequest, match=f"2 columns runs on 1 device or on a multiple of 2, not on {count}"):
+        Trainer(small_recipe, CLASSES, contexts(count))

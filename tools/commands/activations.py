@@ -33,7 +33,7 @@ def command(model, images, devices, layers, before_activation, views, output, da
 
     MODEL is a run, a checkpoint or an exported OUT, imported ones too. IMAGES are files, folders with all that is below
     them, or `-` for names on stdin. --output gets LAYER.npy, float32 (images, …), and keys.txt, the images' names in
-    the same order. Memory is flat; what was stopped goes on with the same command. A file that is no picture is
+    the same order. Memory is flat; what was stopped goes on with the same command. A file that is no image is
     reported on stderr, and the exit code is 1 at the end.
     """
     from gluon_alexnet.workflows import activations
@@ -55,7 +55,7 @@ def command(model, images, devices, layers, before_activation, views, output, da
 
 
 def _write(activations, model, images, context, layers, before_activation, views, output, data, split):
-    from gluon_alexnet.errors import FailedWork
+    from gluon_alexnet.errors import OperationFailed
     from gluon_alexnet.workflows.image_files import ImageFiles
 
     from ..progress import progress
@@ -86,4 +86,4 @@ def _write(activations, model, images, context, layers, before_activation, views
     rate = (written.images - written.resumed) / seconds
     click.echo(f"{written.folder / 'keys.txt'}: {written.images} images{before}, {rate:.1f} images/s")
     if written.unreadable:
-        raise FailedWork(f"{written.unreadable} files could not be read as pictures; they have no row.")
+        raise OperationFailed(f"{written.unreadable} files could not be read as images; they have no row.")

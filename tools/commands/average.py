@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from ..results_table import Results, Wanted, WeightList, results_options
+from ..results_table import ReportOptions, Results, WeightList, results_options
 
-PICTURES_A_PASS = 256
+IMAGES_PER_PASS = 256
 
 
 @click.command("average")
@@ -25,7 +25,7 @@ def command(files, weights, **wanted):
     FILES are made by `alexnet-tools eval --save-predictions`, of the same split of the same data set. One file alone
     is scored as it is.
     """
-    wanted = Wanted(**wanted)
+    wanted = ReportOptions(**wanted)
     from dataclasses import replace
 
     from gluon_alexnet.evaluation.ensemble import average
@@ -51,7 +51,7 @@ def command(files, weights, **wanted):
     results = Results(wanted, description, lambda: first.keys, list(map(str, files)), labelled)
     done = 0
     with results, progress(len(first), "images", "average") as bar:
-        for rows in zip(*(one.rows(PICTURES_A_PASS) for one in opened)):
+        for rows in zip(*(one.rows(IMAGES_PER_PASS) for one in opened)):
             each = [row.probabilities for row in rows]
             mean = [average([one[v] for one in each], weights) for v in range(len(description.views))]
             count = len(rows[0].keys)

@@ -18,7 +18,7 @@ def command():
     Exit code 1 if training could not work.
     """
     from gluon_alexnet import backend
-    from gluon_alexnet.errors import FailedWork
+    from gluon_alexnet.errors import OperationFailed
 
     problems = [f"{library} is missing: apt-get install {package}" for library, package in backend.missing_libraries()]
     build, gpus = backend.build(), backend.gpus()
@@ -35,7 +35,7 @@ def command():
     if gpus and build == "cpu":
         _row("note", "GPUs are there, but MXNet is the CPU build; install the extra cu112 to use them")
     if not problems:
-        problems = _try(build, gpus, backend, FailedWork)
+        problems = _try(build, gpus, backend, OperationFailed)
     for problem in problems:
         _row("problem", problem)
     if problems:
@@ -43,7 +43,7 @@ def command():
     _row("training", "works")
 
 
-def _try(build, gpus, backend, FailedWork):
+def _try(build, gpus, backend, OperationFailed):
     try:
         mx = backend.mx
         kind = "gpu" if build == "cu112" and any(gpu.supported for gpu in gpus) else "cpu"
@@ -57,7 +57,7 @@ def _try(build, gpus, backend, FailedWork):
             no_bias=True,
         ).asscalar()
         import cv2  # noqa: F401
-    except FailedWork as error:
+    except OperationFailed as error:
         return [str(error)]
     except ImportError as error:
         return [f"{error}; install this package again"]

@@ -10,9 +10,9 @@ import click
 from gluon_alexnet.workflows.folders import RUNS, folder_of_year
 
 from ..options import devices, on_damaged, open_contexts, report_damaged
-from ..results_table import Results, Wanted, WeightList, results_options
+from ..results_table import ReportOptions, Results, WeightList, results_options
 
-PICTURES_A_PASS = 16  # of ten views each, shared among the nets: about 2 GB for full nets
+IMAGES_PER_PASS = 16  # of ten views each, shared among the nets: about 2 GB for full nets
 
 
 @click.command("eval")
@@ -39,9 +39,9 @@ def command(devices, data, paths, weights, split, views, on_damaged, **wanted):
     Example: alexnet-tools eval --ilsvrc 2012
     Example: alexnet-tools eval --ilsvrc 2012 --model runs/a --model runs/b --weights 2,1
     """
-    wanted, counts, paths = Wanted(**wanted), _views(views), list(paths)
+    wanted, counts, paths = ReportOptions(**wanted), _views(views), list(paths)
     if wanted.submission and on_damaged == "skip":
-        raise click.UsageError("--submission needs a line for each picture, so no record can be skipped.")
+        raise click.UsageError("--submission needs a line for each image, so no record can be skipped.")
     from gluon_alexnet.evaluation.ensemble import predict
     from gluon_alexnet.evaluation.predictions import Description, Net
     from gluon_alexnet.recordio.dataset.manifest import read_manifest
@@ -80,7 +80,7 @@ def command(devices, data, paths, weights, split, views, on_damaged, **wanted):
     results = Results(
         wanted, description, lambda: map(reader.key, range(len(reader))), list(map(str, paths)), not part.unlabelled
     )
-    batches = (batch for batch in reader.batches(max(2, PICTURES_A_PASS // len(nets))) if len(batch.ids))
+    batches = (batch for batch in reader.batches(max(2, IMAGES_PER_PASS // len(nets))) if len(batch.ids))
     with results, progress(part.images, "images", f"eval {split}") as bar:
         for labels, ids, each, mean in predict(nets, weights, batches, counts):
             results.add(ids, [reader.key(number) for number in ids.tolist()] if wanted.save else [], labels, each, mean)

@@ -18,27 +18,27 @@ PATH = click.Path(path_type=Path)
 @click.argument("run", type=PATH)
 @click.argument("out", type=PATH)
 @devices
-@click.option("--data", type=PATH, help="Pictures to verify with.  [default: the run's data set]")
+@click.option("--data", type=PATH, help="Images to verify with.  [default: the run's data set]")
 @click.option("--onnx", is_flag=True, help="Write OUT.onnx, too, and run it in onnxruntime and OpenCV.")
 @click.option("--plain", is_flag=True, help="With --onnx: LRN as operators that every runtime knows.")
 @click.option("--pytorch", is_flag=True, help="Write OUT.py and OUT.safetensors, too: plain PyTorch.")
 @click.option("--torch-python", metavar="PYTHON", help="Python to run OUT.py in.  [default: this one, if it has torch]")
 @click.option("--int8", is_flag=True, help="Write OUT-int8, too: 8-bit integers, calibrated and measured.")
 @click.option("--bf16", is_flag=True, help="Write OUT-bf16, too: bfloat16 for a CPU that has it, measured.")
-@click.option("--calibration", type=PATH, help="Folder of pictures.  [default: training pictures of --data]")
+@click.option("--calibration", type=PATH, help="Folder of images.  [default: training images of --data]")
 @click.option(
-    "--calibration-pictures",
+    "--calibration-images",
     type=click.IntRange(1, 4096),
     default=256,
     show_default=True,
     help="At most so many of them.",
 )
 @click.option(
-    "--compare-pictures",
+    "--compare-images",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="Validation pictures on which int8 and bf16 are measured beside float32.",
+    help="Validation images on which int8 and bf16 are measured beside float32.",
 )
 @click.option(
     "--max-drop", type=float, default=1.0, show_default=True, help="Points by which their top-1 error may be higher."
@@ -53,7 +53,7 @@ def command(ctx, run, out, devices, **options):
 
     Writes OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md, the model card. RUN is a run, a checkpoint or another
     export, an imported net, say. The net is one graph for one device: RGB grey levels 0-255 (N, 3, 224, 224) in,
-    probabilities out, N free. What was written is read back and compared with the run on real pictures before it gets
+    probabilities out, N free. What was written is read back and compared with the run on real images before it gets
     its name.
     """
     if options["calibration"] is not None and not options["int8"]:
@@ -70,8 +70,8 @@ def command(ctx, run, out, devices, **options):
     checks = Checks(
         options["data"],
         options["calibration"],
-        options["calibration_pictures"],
-        options["compare_pictures"],
+        options["calibration_images"],
+        options["compare_images"],
         options["max_drop"],
         options["torch_python"],
     )
@@ -98,15 +98,15 @@ def _lines(net):
     files = ", ".join(map(str, net.files))
     programs = ", ".join(f"{name} {value:.1e}" for name, value in net.differences.items())
     yield f"{files}"
-    yield f"  largest difference in a probability over {net.images} pictures: {programs}"
+    yield f"  largest difference in a probability over {net.images} images: {programs}"
     if net.calibration:
         count, source = net.calibration
-        yield f"  calibrated on {count} pictures of {source}"
+        yield f"  calibrated on {count} images of {source}"
     found = net.comparison
     if found:
         yield (
             f"  float32: top-1 error {found.float32.top1_error:.2f} %, {found.float32.images_per_second} images/s; "
             f"{found.form}: {found.reduced.top1_error:.2f} %, {found.reduced.images_per_second} images/s "
-            f"({found.speed:.2f} times), the same first guess for {found.same_first_guess:.2f} % of {found.pictures} "
-            f"pictures of {net.measured_on}, batches of {found.batch_size}"
+            f"({found.speed:.2f} times), the same first guess for {found.same_first_guess:.2f} % of {found.images} "
+            f"images of {net.measured_on}, batches of {found.batch_size}"
         )

@@ -12,7 +12,7 @@ import time
 
 import click
 
-from gluon_alexnet.errors import FailedWork
+from gluon_alexnet.errors import OperationFailed
 
 GRACE_SECONDS = 6.0  # for the others to end by themselves; a heartbeat lasts three
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
@@ -90,7 +90,7 @@ def _die_with_parent():
 
 
 def _watch(processes, received):
-    """Wait for the workers; the exit code of the job. Raises FailedWork where a process was lost."""
+    """Wait for the workers; the exit code of the job. Raises OperationFailed where a process was lost."""
     passed_on = 0
     while True:
         for number in received[passed_on:]:
@@ -103,7 +103,7 @@ def _watch(processes, received):
         codes = [(role, process, process.poll()) for role, process in processes]
         for role, process, code in codes:
             if code is not None and code < 0:
-                raise FailedWork(
+                raise OperationFailed(
                     f"A {role} (process {process.pid}) was ended by {signal.Signals(-code).name}; the job is over. "
                     "Resume it from its last checkpoint with --resume."
                 )

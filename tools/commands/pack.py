@@ -1,4 +1,4 @@
-"""`alexnet-tools pack`: ILSVRC's tars, or pictures in class folders → one shuffled, verified data set."""
+"""`alexnet-tools pack`: ILSVRC's tars, or images in class folders → one shuffled, verified data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gluon_alexnet.workflows.folders import DATA_DEFAULT, folder_of_year
 
 from ..options import report_shared
 
-MISSING_SHOWN = 10  # classes named when val or test has no picture of them
+MISSING_SHOWN = 10  # classes named when val or test has no image of them
 
 
 class Part(click.ParamType):
@@ -31,21 +31,21 @@ class Part(click.ParamType):
 @click.command("pack")
 @click.option("--ilsvrc", "year", type=click.Choice(["2010", "2012"]), help="Pack that year's challenge from --source.")
 @click.option("--source", metavar="DIR", help="Folder with the official tars and kit as downloaded, or unpacked.")
-@click.option("--train", metavar="DIR", help="Training pictures: a folder or nXXXXXXXX.tar a class, or a tar of such.")
-@click.option("--val", metavar="DIR", help="Validation pictures, the same classes.")
-@click.option("--test", metavar="DIR", help="Test pictures, the same classes.")
+@click.option("--train", metavar="DIR", help="Training images: a folder or nXXXXXXXX.tar a class, or a tar of such.")
+@click.option("--val", metavar="DIR", help="Validation images, the same classes.")
+@click.option("--test", metavar="DIR", help="Test images, the same classes.")
 @click.option("--split-half", metavar="SEED", type=click.IntRange(0, 2**63 - 1), help="Half of --train becomes val.")
 @click.option("--allow-missing", is_flag=True, help="Pack what is there of an incomplete download.")
 @click.option("--data", metavar="OUT", help=f"The data set's new folder.  [default: {DATA_DEFAULT}, or of the year]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of the shuffle.")
 @click.option("--workers", type=click.IntRange(1), help="Threads; default: one a core.")
-@click.option("--shards", type=click.IntRange(1, 99_999), help="Shards a split; default: one for 32,768 pictures.")
+@click.option("--shards", type=click.IntRange(1, 99_999), help="Shards a split; default: one for 32,768 images.")
 @click.option(
     "--on-bad",
     type=click.Choice(["skip", "fail"]),
     default="skip",
     show_default=True,
-    help="List unreadable pictures in rejected.tsv and go on, or stop at the first.",
+    help="List unreadable images in rejected.tsv and go on, or stop at the first.",
 )
 @click.option(
     "--encoding",
@@ -59,7 +59,7 @@ class Part(click.ParamType):
 @click.option("--resume", is_flag=True, help="Go on with a pack that was killed; finished shards are kept.")
 @click.option("--overwrite", is_flag=True, help="Replace the data set in OUT once the new one is complete.")
 def command(year, source, train, val, test, split_half, allow_missing, data, dask, **options):
-    """Make a data set of 256x256 pictures and their statistics.
+    """Make a data set of 256x256 images and their statistics.
 
     \b
     Example: alexnet-tools pack --ilsvrc 2012 --source downloads
@@ -81,11 +81,11 @@ def command(year, source, train, val, test, split_half, allow_missing, data, das
     with _progress("images", "pack") as update:
         report = pack(splits, classes, data, cluster=dask, progress=update, **options)
     if report.resumed:
-        click.echo(f"{report.resumed} pictures had been done before", err=True)
+        click.echo(f"{report.resumed} images had been done before", err=True)
     packed = ", ".join(f"{count} {name}" for name, count in report.packed.items())
     done = sum(report.packed.values()) + report.rejected - report.resumed
     if report.rejected and options["part"] == (1, 1):
-        click.echo(f"Rejected pictures and why: {data}/rejected.tsv", err=True)
+        click.echo(f"Rejected images and why: {data}/rejected.tsv", err=True)
     if options["part"] == (1, 1):
         for split in read_manifest(data).splits:
             report_shared(split.name, split.images, split.also_in_train)
@@ -133,8 +133,8 @@ def _folders(train, val, test, split_half, allow_missing):
             if missing:
                 more = f" and {len(missing) - MISSING_SHOWN} more" if len(missing) > MISSING_SHOWN else ""
                 shown = ", ".join(missing[:MISSING_SHOWN])
-                click.echo(f"{place}: no pictures of {len(missing)} classes: {shown}{more}", err=True)
-    splits = {name: folder.pictures for name, folder in folders.items()}
+                click.echo(f"{place}: no images of {len(missing)} classes: {shown}{more}", err=True)
+    splits = {name: folder.images for name, folder in folders.items()}
     if split_half is not None:
         splits["train"], splits["val"] = halves(splits["train"], split_half)
     return splits, _named(wnids), sum(folder.ignored for folder in folders.values())
@@ -144,13 +144,13 @@ def _named(wnids):
     """Readable names, where all classes are ones of ILSVRC-2012."""
     if not all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids):
         return [ClassInfo(wnid, wnid) for wnid in wnids]
-    from gluon_alexnet.errors import FailedWork
+    from gluon_alexnet.errors import OperationFailed
 
     try:
         from gluon_alexnet.backend import gluoncv
 
         attributes = gluoncv.data.ImageNet1kAttr()
-    except FailedWork:  # a machine that only packs may lack what MXNet needs
+    except OperationFailed:  # a machine that only packs may lack what MXNet needs
         return [ClassInfo(wnid, wnid) for wnid in wnids]
     names = dict(zip(attributes.synset, attributes.classes))
     known = all(wnid in names for wnid in wnids)

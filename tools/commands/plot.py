@@ -1,4 +1,4 @@
-"""`alexnet-tools plot`: the paper's pictures of a net."""
+"""`alexnet-tools plot`: the paper's images of a net."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OUTPUT = {"type": click.Path(path_type=Path, dir_okay=False), "help": "PNG file 
 
 @click.group("plot")
 def command():
-    """Draw the paper's pictures: kernels, predictions, curves.
+    """Draw the paper's images: kernels, predictions, curves.
 
     \b
     Example: alexnet-tools plot filters RUN
@@ -63,11 +63,11 @@ def curves(runs, output):
 @devices
 @click.option("--output", default="predictions.png", show_default=True, **OUTPUT)
 def predictions(model, images, devices, output):
-    """Draw pictures with the five best classes of ten views as bars, as in Fig. 4 left.
+    """Draw images with the five best classes of ten views as bars, as in Fig. 4 left.
 
-    A picture's true class is known if it lies in a folder named like a class.
+    A image's true class is known if it lies in a folder named like a class.
     """
-    from gluon_alexnet.errors import FailedWork
+    from gluon_alexnet.errors import OperationFailed
     from gluon_alexnet.workflows.load import open_model
 
     from .predict import draw, guesses, line
@@ -76,7 +76,7 @@ def predictions(model, images, devices, output):
     drawn = list(guesses(net, map(str, images), 10))
     for guess in drawn:
         if guess.problem:
-            raise FailedWork(guess.problem)
+            raise OperationFailed(guess.problem)
     draw(drawn, net, output)
     for guess in drawn:
         click.echo(line(guess))

@@ -57,7 +57,7 @@ def _on_cifar(name):
             help="CIFAR-10, binary or python version: archive or unpacked folder.",
         ),
         click.option("--out", type=FOLDER, default=Path("reproduced", name), show_default=True, help="Results."),
-        click.option("--images", type=POSITIVE, help="Use the first training pictures only.  [default: all]"),
+        click.option("--images", type=POSITIVE, help="Use the first training images only.  [default: all]"),
         click.option("--seeds", type=POSITIVE, help=f"Trainings of each kind.  [default: {FIGURE_ONE.seeds}]"),
         devices,
     )
@@ -78,10 +78,10 @@ def _rates(rates):
 @_on_cifar("figure-1")
 @click.option("--epochs", type=POSITIVE, help=f"Give a training up after these.  [default: {FIGURE_ONE.epochs}]")
 @click.option(
-    "--relu-rates", type=RateList(), help=f"Rates to try with ReLU.  [default: {_rates(FIGURE_ONE.relu_rates)}]"
+    "--relu-rates", type=RateList(), help=f"LearningRates to try with ReLU.  [default: {_rates(FIGURE_ONE.relu_rates)}]"
 )
 @click.option(
-    "--tanh-rates", type=RateList(), help=f"Rates to try with tanh.  [default: {_rates(FIGURE_ONE.tanh_rates)}]"
+    "--tanh-rates", type=RateList(), help=f"LearningRates to try with tanh.  [default: {_rates(FIGURE_ONE.tanh_rates)}]"
 )
 def figure_1(source, out, devices, **changes):
     """Count iterations to 25 % training error, as in Figure 1.
@@ -96,7 +96,7 @@ def figure_1(source, out, devices, **changes):
     images, numbers = _changed(config.FIGURE_ONE, changes)
     data = _data(source, images, numbers.descent.batch_size)
     settings = {"experiment": "figure-1", "images": len(data.train), "descent": numbers.descent}
-    with _surroundings(out, devices, data, settings) as place:
+    with _trial_context(out, devices, data, settings) as place:
         results = cifar.figure_one(place, numbers, data)
     plots.draw_figure_one(results, numbers, len(data.train), out / "figure-1.png")
     _finish(out, "figure-1", tables.figure_one(results, numbers, len(data.train)))
@@ -105,7 +105,7 @@ def figure_1(source, out, devices, **changes):
 @command.command("lrn")
 @_on_cifar("lrn")
 @click.option(
-    "--epochs", type=POSITIVE, help=f"Passes over the training pictures.  [default: {NORMALIZATION_TEST.epochs}]"
+    "--epochs", type=POSITIVE, help=f"Passes over the training images.  [default: {NORMALIZATION_TEST.epochs}]"
 )
 @click.option(
     "--views",
@@ -134,7 +134,7 @@ def lrn(source, out, devices, views, **changes):
         "descent": numbers.descent,
         "augmentation": numbers.augmentation,
     }
-    with _surroundings(out, devices, data, settings) as place:
+    with _trial_context(out, devices, data, settings) as place:
         results = cifar.normalization_test(place, numbers, data, counts)
     plots.draw_normalization_test(results, numbers, len(data.train), out / "lrn.png")
     _finish(out, "lrn", tables.normalization_test(results, numbers, len(data.train)))
@@ -149,8 +149,8 @@ def lrn(source, out, devices, views, **changes):
     multiple=True,
     help="A change to the recipe; may be given more than once.  [default: all with a difference in the paper]",
 )
-@click.option("--epochs", type=POSITIVE, help="Passes over the training pictures.  [default: the recipe's]")
-@click.option("--batch-size", type=POSITIVE, help="Pictures in an update.  [default: the recipe's]")
+@click.option("--epochs", type=POSITIVE, help="Passes over the training images.  [default: the recipe's]")
+@click.option("--batch-size", type=POSITIVE, help="Images in an update.  [default: the recipe's]")
 @click.option("--out", type=FOLDER, default=Path("reproduced/ablations"), show_default=True, help="Runs and results.")
 @devices
 def ablations(data, recipe, variants, epochs, batch_size, out, devices):
@@ -161,7 +161,7 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet.errors import WrongUse
+    from gluon_alexnet.errors import InvalidRequest
     from gluon_alexnet.experiments import plots, tables
     from gluon_alexnet.recipes.published import DIFFERENCES
     from gluon_alexnet.recipes.variants import apply
@@ -179,7 +179,9 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
         if (out / name / "recipe.json").exists():
             found = checkpoint.read_description(out / name)
             if found.data_digest != digest or found.recipe != recipes[name]:
-                raise WrongUse(f"{out / name} is a run of another recipe or data set; name another folder with --out.")
+                raise InvalidRequest(
+                    f"{out / name} is a run of another recipe or data set; name another folder with --out."
+                )
     results = []
     for number, name in enumerate(names, 1):
         click.echo(f"{number} of {len(names)}: {name}", err=True)
@@ -231,7 +233,7 @@ def _trained(run, data, recipe, changes, devices):
 
 
 def _changed(numbers, changes):
-    """(pictures to use, the numbers with the options given)."""
+    """(images to use, the numbers with the options given)."""
     images = changes.pop("images")
     return images, replace(numbers, **{name: value for name, value in changes.items() if value is not None})
 
@@ -243,7 +245,7 @@ def _data(source, images, batch_size):
     cifar = read_cifar(source)
     if images is not None and not batch_size <= images <= len(cifar.train):
         raise click.BadParameter(
-            f"{images}; {source} has {len(cifar.train)} training pictures, and a batch {batch_size}.",
+            f"{images}; {source} has {len(cifar.train)} training images, and a batch {batch_size}.",
             param_hint="--images",
         )
     data = Data(cifar.train, cifar.train_labels, cifar.test, cifar.test_labels)
@@ -251,7 +253,7 @@ def _data(source, images, batch_size):
 
 
 @contextmanager
-def _surroundings(out, chosen, data, settings):
+def _trial_context(out, chosen, data, settings):
     """Where the trials run; says how to go on when the user stops them."""
     from gluon_alexnet.experiments import trials
 
@@ -269,7 +271,7 @@ def _surroundings(out, chosen, data, settings):
 
     with trials.claimed(out, data, settings), signals() as received:
         try:
-            yield trials.Surroundings(out, contexts[0], lambda: bool(received), report)
+            yield trials.TrialContext(out, contexts[0], lambda: bool(received), report)
         except trials.Interrupted:
             click.echo(f"Stopped; what was done is in {out}, and the same command goes on from there.", err=True)
             raise SystemExit(128 + received[0]) from None

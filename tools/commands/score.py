@@ -23,7 +23,7 @@ def command(file, year, kit, truth):
     Example: alexnet-tools score results.txt --kit ILSVRC2012_devkit_t12.tar.gz
     Example: alexnet-tools score test.txt --ilsvrc 2010 --kit devkit-1.0 --truth ILSVRC2010_test_ground_truth.txt
 
-    Prints the kit's flat error, the share of pictures whose class is not among the first 1…5 guesses.
+    Prints the kit's flat error, the share of images whose class is not among the first 1…5 guesses.
     """
     import numpy as np
 
@@ -40,4 +40,4 @@ def command(file, year, kit, truth):
     click.echo("guesses  flat error")
     for count, error in enumerate(errors, 1):
         click.echo(f"{count:>7}  {error:>10.4f}")
-    click.echo(f"{len(numbers)} pictures of {truth or kit}, each counted once")
+    click.echo(f"{len(numbers)} images of {truth or kit}, each counted once")

@@ -13,7 +13,7 @@ from ..options import devices, open_contexts
 @click.command("serve")
 @click.argument("model", type=click.Path(path_type=Path))
 @devices
-@click.option("--data", type=click.Path(path_type=Path), help="Data set whose pictures the page offers and searches.")
+@click.option("--data", type=click.Path(path_type=Path), help="Data set whose images the page offers and searches.")
 @click.option(
     "--features", type=click.Path(path_type=Path), help="Folder of fc7's activations.  [default: that of `similar`]"
 )
@@ -25,12 +25,12 @@ def command(model, devices, data, features, host, port):
     \b
     Example: alexnet-tools serve RUN --data data/ilsvrc2012
 
-    MODEL is a run, a checkpoint or an exported OUT. The page is at /; programs send a picture's bytes to POST /predict,
-    or speak the Open Inference Protocol at /v2; Prometheus reads /metrics. The nearest training pictures are shown
+    MODEL is a run, a checkpoint or an exported OUT. The page is at /; programs send a image's bytes to POST /predict,
+    or speak the Open Inference Protocol at /v2; Prometheus reads /metrics. The nearest training images are shown
     where `similar` has computed their activations. SIGTERM and Ctrl-C end the server once what has begun is answered.
     """
     if features is not None and data is None:
-        raise click.UsageError("--features are searched with the pictures of --data; give that, too.")
+        raise click.UsageError("--features are searched with the images of --data; give that, too.")
     for package in ("starlette", "uvicorn", "prometheus_client"):
         try:
             importlib.import_module(package)
@@ -47,7 +47,7 @@ def command(model, devices, data, features, host, port):
         click.echo(f"{service.model.name} is served at {address}/ (Ctrl-C ends it)")
         if data is not None and not service.gallery.searchable:
             click.echo(
-                f"The nearest training pictures are not shown: alexnet-tools similar {model} --data {data} IMAGE "
+                f"The nearest training images are not shown: alexnet-tools similar {model} --data {data} IMAGE "
                 "computes what that needs, once.",
                 err=True,
             )

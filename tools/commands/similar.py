@@ -1,4 +1,4 @@
-"""`alexnet-tools similar`: the nearest training pictures (Fig. 4 right), and short codes (Sec. 6.1)."""
+"""`alexnet-tools similar`: the nearest training images (Fig. 4 right), and short codes (Sec. 6.1)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import click
 
 from ..options import devices, open_contexts
 
-PICTURES_A_PASS = 64
-MOST_PICTURES = 40  # rows that a drawing can hold and a person can read
+IMAGES_PER_PASS = 64
+MOST_IMAGES = 40  # rows that a drawing can hold and a person can read
 MOST_NEIGHBOURS = 12
 
 
 @click.command("similar")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("files", metavar="IMAGES...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help="Data set to search.  [default: the run's]")
 @click.option("--split", default="train", show_default=True, help="Split to search.")
@@ -25,7 +25,7 @@ MOST_NEIGHBOURS = 12
 )
 @click.option("--codes", "bits", type=int, metavar="BITS", help="Search by binary codes of so many bits, too.")
 @click.option(
-    "--count", type=click.IntRange(1, MOST_NEIGHBOURS), default=6, show_default=True, help="Neighbours of each picture."
+    "--count", type=click.IntRange(1, MOST_NEIGHBOURS), default=6, show_default=True, help="Neighbours of each image."
 )
 @click.option(
     "--output",
@@ -34,18 +34,18 @@ MOST_NEIGHBOURS = 12
     show_default=True,
     help="PNG file to write.",
 )
-def command(run, images, devices, data, split, features, bits, count, output):
-    """Find the training pictures most similar to others.
+def command(run, files, devices, data, split, features, bits, count, output):
+    """Find the training images most similar to others.
 
     \b
     Example: alexnet-tools similar RUN --data data/ilsvrc2012 --codes 128 IMAGES
 
-    Similar are pictures at a small Euclidean distance in the activities of layer fc7, as in Fig. 4 right. RUN is a
-    run, a checkpoint or an exported OUT. The activities of the whole split are computed once and kept. With --codes an
+    Similar are images at a small Euclidean distance in the activations of layer fc7, as in Fig. 4 right. RUN is a
+    run, a checkpoint or an exported OUT. The activations of the whole split are computed once and kept. With --codes an
     auto-encoder learns short binary codes of them (Sec. 6.1), once, and how many of the true nearest they keep is said.
     """
-    if len(images) > MOST_PICTURES:
-        raise click.UsageError(f"{len(images)} pictures at a time are too many to read; give {MOST_PICTURES} or fewer.")
+    if len(files) > MOST_IMAGES:
+        raise click.UsageError(f"{len(files)} images at a time are too many to read; give {MOST_IMAGES} or fewer.")
     if bits is not None:
         from gluon_alexnet.features.binary_codes import check_bits
 
@@ -53,47 +53,47 @@ def command(run, images, devices, data, split, features, bits, count, output):
     from gluon_alexnet.recordio.reading.reader import Reader
     from gluon_alexnet.workflows.load import data_of_run
 
-    pictures = _pictures(images)
+    images = _read(files)
     folder = data or data_of_run(run)
     with Reader(folder, split) as reader:
         if len(reader) < count:
-            raise click.UsageError(f"{folder} ({split}) has {len(reader)} pictures: too few for --count {count}.")
+            raise click.UsageError(f"{folder} ({split}) has {len(reader)} images: too few for --count {count}.")
         fc7, place = _open_fc7(run, open_contexts(devices, 1)[0])
         vectors = _vectors(features, place, fc7, reader)
-        queries = fc7.of_pictures(pictures)
+        queries = fc7.of_images(images)
         began = time.monotonic()
         ids, distances = vectors.nearest(queries, count)
         took = time.monotonic() - began
-        captions = _captions(images, reader.manifest)
+        captions = _captions(files, reader.manifest)
         by_distance = [
             [_neighbour(reader, number, f"distance {distance:.2f}") for number, distance in zip(*found)]
             for found in zip(ids.tolist(), distances.tolist())
         ]
-        by_code = [[] for _ in images]
+        by_code = [[] for _ in files]
         if bits is not None:
             by_code = _by_code(vectors, bits, queries, ids, reader)
-        _print(images, by_distance, by_code, bits)
-        _draw(pictures, captions, by_distance, by_code, bits, output)
+        _print(files, by_distance, by_code, bits)
+        _draw(images, captions, by_distance, by_code, bits, output)
     click.echo(
-        f"{output}: {len(images)} pictures and the {count} nearest of {len(vectors)} ({split} of {folder}) for each, "
+        f"{output}: {len(files)} images and the {count} nearest of {len(vectors)} ({split} of {folder}) for each, "
         f"found in {took:.2f} s; the vectors are in {vectors.folder}"
     )
 
 
-def _pictures(images):
+def _read(files):
     """uint8 (N, 256, 256, 3)."""
     import numpy as np
 
-    from gluon_alexnet.recordio.dataset.images import PictureError, decode, shorter_side_256
+    from gluon_alexnet.recordio.dataset.images import ImageError, decode, shorter_side_256
     from gluon_alexnet.recordio.dataset.manifest import DatasetError
 
-    pictures = []
-    for image in images:
+    images = []
+    for file in files:
         try:
-            pictures.append(shorter_side_256(decode(image.read_bytes())))
-        except PictureError as error:
-            raise DatasetError(f"{image} is no picture this program reads: {error}.") from error
-    return np.stack(pictures)
+            images.append(shorter_side_256(decode(file.read_bytes())))
+        except ImageError as error:
+            raise DatasetError(f"{file} is no image this program reads: {error}.") from error
+    return np.stack(images)
 
 
 def _open_fc7(path, context):
@@ -122,11 +122,11 @@ def _vectors(folder, place, fc7, reader):
     folder = folder or place / contents.name
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         return Features(folder, contents)
-    click.echo(f"fc7 of {len(reader)} pictures goes to {folder} ({contents.bytes / 1e6:.1f} MB), once.", err=True)
+    click.echo(f"fc7 of {len(reader)} images goes to {folder} ({contents.bytes / 1e6:.1f} MB), once.", err=True)
     done = 0
 
     def batches(start):
-        return reader.batches(PICTURES_A_PASS, start=start)
+        return reader.batches(IMAGES_PER_PASS, start=start)
 
     with progress(len(reader), "images", "fc7") as bar:
 
@@ -138,7 +138,7 @@ def _vectors(folder, place, fc7, reader):
         try:
             return write(folder, contents, fc7, batches, report)
         except KeyboardInterrupt:
-            click.echo(f"Stopped after {done} of {len(reader)} pictures; the same command goes on.", err=True)
+            click.echo(f"Stopped after {done} of {len(reader)} images; the same command goes on.", err=True)
             raise SystemExit(130) from None
 
 
@@ -151,13 +151,13 @@ def _neighbour(reader, number, distance, framed=False):
     """(its key, what is drawn of it)"""
     from gluon_alexnet.plots import Neighbour
 
-    picture, label = reader.read(number)
+    image, label = reader.read(number)
     name = reader.manifest.classes[label].name if label >= 0 else None
-    return reader.key(number), Neighbour(picture, name, distance, framed)
+    return reader.key(number), Neighbour(image, name, distance, framed)
 
 
 def _by_code(vectors, bits, queries, true, reader):
-    """The nearest of each picture by code, those that are true neighbours framed."""
+    """The nearest of each image by code, those that are true neighbours framed."""
     from gluon_alexnet.features import binary_codes
     from gluon_alexnet.features.config import AUTO_ENCODER
 
@@ -173,7 +173,7 @@ def _by_code(vectors, bits, queries, true, reader):
     shares = " and ".join(f"{100 * share:.0f} % among the first {depth}" for depth, share in made.kept.items())
     click.echo(
         f"Codes of {bits} bits keep of the true {binary_codes.TRUE_NEIGHBOURS} nearest {shares}: the mean over "
-        f"{made.judged} pictures of the split that the auto-encoder did not learn from."
+        f"{made.judged} images of the split that the auto-encoder did not learn from."
     )
     ids, distances = made.nearest(made.encode(queries), true.shape[1])
     return [
@@ -201,12 +201,12 @@ def _lines(neighbours):
     return [f"  {distance:>{widths[0]}}  {label:<{widths[1]}}  {key}" for distance, label, key in rows]
 
 
-def _draw(pictures, captions, by_distance, by_code, bits, output):
+def _draw(images, captions, by_distance, by_code, bits, output):
     from gluon_alexnet.plots import Similar, draw_similar
 
     rows = []
-    for picture, caption, nearest, coded in zip(pictures, captions, by_distance, by_code):
-        rows.append(Similar(picture, caption, [found for _, found in nearest]))
+    for image, caption, nearest, coded in zip(images, captions, by_distance, by_code):
+        rows.append(Similar(image, caption, [found for _, found in nearest]))
         if coded:
             rows.append(Similar(None, f"by code\nof {bits} bits\n(framed:\nas above)", [found for _, found in coded]))
     draw_similar(rows, output)

@@ -1,4 +1,4 @@
-"""`alexnet-tools stats`: what a data set's training pictures are like (paper Sec. 2, 4.1)."""
+"""`alexnet-tools stats`: what a data set's training images are like (paper Sec. 2, 4.1)."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ from ..options import LayerFactors, Layers, NumberList, devices, on_damaged, ope
 @click.option("--variant", "variant_names", multiple=True, help="A change to the recipe; may be given more than once.")
 @click.option("--run", "run", type=click.Path(path_type=Path), help=f"Run folder.  [default: {RUNS}/<date>-<recipe>]")
 @click.option("--resume", is_flag=True, help="Continue the run of --run, or the newest one.")
-@click.option("--epochs", type=int, help="Passes over the training pictures.")
-@click.option("--batch-size", type=int, help="Pictures in an update.")
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--batch-size", type=int, help="Images in an update.")
 @click.option("--lr", "rate", type=float, help="Initial learning rate.")
 @click.option("--lr-steps", "steps", type=NumberList(), help="Epochs after which the rate drops, e.g. 25,51,79.")
 @click.option(
@@ -104,7 +104,13 @@ def command(
         raise click.UsageError(
             "--layers and --match-classes say what to take of another net; name it with --init-from."
         )
-    changes = {"epochs": epochs, "batch_size": batch_size, "rate": rate, "rate_steps": steps, "patience": plateau}
+    changes = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": rate,
+        "rate_steps": steps,
+        "patience": plateau,
+    }
     changes = {name: value for name, value in changes.items() if value is not None}
     if plateau is not None:
         changes["rate_steps"] = ()
@@ -137,14 +143,14 @@ def command(
         description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
     check_parts(job, manifest, description.recipe.learning.batch_size)
     beginning = None if init_from is None else (init_from, layers, match_classes)
-    learner, description, state = _ready(run, description, contexts, resume, rate is not None, seed or 0, beginning)
-    with workers_of(job, kvstore, learner, description, state) as workers:
+    trainer, description, state = _ready(run, description, contexts, resume, rate is not None, seed or 0, beginning)
+    with workers_of(job, kvstore, trainer, description, state) as workers:
         training_data, readers = _data(folder, description.recipe, state.seed, on_damaged, workers)
         if workers.rank == 0:
             lead = _Lead(run, description, contexts, checkpoint_minutes, tensorboard)
-            signals = lead.train(learner, training_data, state, workers, new=not resume)
+            signals = lead.train(trainer, training_data, state, workers, new=not resume)
         else:
-            signals = _follow(learner, description.recipe, training_data, state, workers, new=not resume)
+            signals = _follow(trainer, description.recipe, training_data, state, workers, new=not resume)
     report_damaged(*readers)
     if workers.rank == 0:
         lead.say_how_it_ended(state, training_data.images, ended=signals is None)
@@ -200,24 +206,24 @@ def _check_same_data(run, folder, digest, expected):
 def _check_batch(batch_size, folder, images):
     if batch_size > images:
         raise click.UsageError(
-            f"The batch size is {batch_size}, but {folder} has {images} training pictures; give --batch-size {images} "
+            f"The batch size is {batch_size}, but {folder} has {images} training images; give --batch-size {images} "
             "or less."
         )
 
 
 def _ready(run, description, contexts, resume, new_rate, seed, beginning):
-    """(learner with its parameters, description, state) of a run that begins or goes on."""
+    """(trainer with its parameters, description, state) of a run that begins or goes on."""
     from gluon_alexnet.training import checkpoint
-    from gluon_alexnet.training.trainer import Learner
+    from gluon_alexnet.training.trainer import Trainer
 
-    learner = Learner(description.recipe, len(description.classes), contexts)
+    trainer = Trainer(description.recipe, len(description.classes), contexts)
     if not resume:
-        return learner, _begin(learner, description, seed, beginning), checkpoint.State(seed)
+        return trainer, _begin(trainer, description, seed, beginning), checkpoint.State(seed)
     _, state, parameters, momentum = checkpoint.load_run(run)
     if new_rate:
-        state.by_hand = None  # the rate given now is the one that counts
-    learner.restore(parameters, momentum)
-    return learner, description, state
+        state.manual_rate = None  # the rate given now is the one that counts
+    trainer.restore(parameters, momentum)
+    return trainer, description, state
 
 
 @dataclasses.dataclass
@@ -231,7 +237,7 @@ class _Lead:
     tensorboard: bool
     failure: Exception | None = None  # of the last checkpoint
 
-    def train(self, learner, data, state, workers, new):
+    def train(self, trainer, data, state, workers, new):
         """Train; None at the end of the schedule, or the signals that stopped it."""
         from gluon_alexnet import backend
         from gluon_alexnet.training import checkpoint, loop
@@ -245,27 +251,29 @@ class _Lead:
             _say_if_slow(recipe.network, self.contexts)
             others = f", with {workers.count} workers" if workers.count > 1 else ""
             classes = len(self.description.classes)
-            click.echo(
-                f"{self.run}: {data.images} pictures, {classes} classes, on {', '.join(places)}{others}", err=True
-            )
+            click.echo(f"{self.run}: {data.images} images, {classes} classes, on {', '.join(places)}{others}", err=True)
             learning = dataclasses.asdict(recipe.learning)
             log.write("start", step=state.step, contexts=places, workers=workers.count, **learning)
-            board = console_callbacks.Board(self.run, state.step) if self.tensorboard else console_callbacks.NoBoard()
+            board = (
+                console_callbacks.TensorBoardWriter(self.run, state.step)
+                if self.tensorboard
+                else console_callbacks.NoTensorBoard()
+            )
             mean = backend.mx.nd.array(data.mean)
-            supervisor = console_callbacks.RunSupervisor(
-                self.run, learner, log, mean, data.images, self.checkpoint_minutes, received, board
+            callback = console_callbacks.RunCallback(
+                self.run, trainer, log, mean, data.images, self.checkpoint_minutes, received, board
             )
             if new:
-                supervisor.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
+                callback.save(state, best=False)  # a run that is killed in its first epoch can be resumed, too
             try:
-                ended = loop.train(learner, recipe, data, state, supervisor, workers)
+                ended = loop.train(trainer, recipe, data, state, callback, workers)
             finally:
                 board.close()
-        self.failure = supervisor.failure
+        self.failure = callback.failure
         return None if ended else received
 
     def say_how_it_ended(self, state, images, ended):
-        """Draw the curves, print the last lines. Raises FailedWork where the last checkpoint was not written."""
+        """Draw the curves, print the last lines. Raises OperationFailed where the last checkpoint was not written."""
         from gluon_alexnet import plots
 
         if self.failure is not None:
@@ -278,39 +286,39 @@ class _Lead:
             click.echo(f"{self.run}: {len(state.epochs)} epochs, validation error {error:.2f} %; curves in {curves}")
             return
         click.echo(
-            f"Stopped in epoch {state.epoch + 1} after {state.position} of {images} pictures; continue with: "
+            f"Stopped in epoch {state.epoch + 1} after {state.position} of {images} images; continue with: "
             f"alexnet-tools train --resume --run {self.run}",
             err=True,
         )
 
 
-def _follow(learner, recipe, data, state, workers, new):
+def _follow(trainer, recipe, data, state, workers, new):
     """Train as another worker of a job; None at the end of the schedule, or the signals that stopped it."""
     from gluon_alexnet.training import loop
 
     from .. import console_callbacks
 
     with console_callbacks.signals(quiet=True) as received:
-        supervisor = console_callbacks.Follower(learner, received)
+        callback = console_callbacks.WorkerCallback(trainer, received)
         if new:
-            supervisor.save(state, best=False)
-        return None if loop.train(learner, recipe, data, state, supervisor, workers) else received
+            callback.save(state, best=False)
+        return None if loop.train(trainer, recipe, data, state, callback, workers) else received
 
 
-def _begin(learner, description, seed, init):
-    """Give the learner its first parameters; the run's description with where they are from."""
+def _begin(trainer, description, seed, init):
+    """Give the trainer its first parameters; the run's description with where they are from."""
     from gluon_alexnet.model.build import initial_parameters, output_layers
     from gluon_alexnet.training import finetune
 
     classes = description.classes
     if init is None:
-        learner.initialize(len(classes), seed)
+        trainer.initialize(len(classes), seed)
         return description
     path, layers, match = init
     initial = initial_parameters(description.recipe.network, len(classes), seed)
     last = output_layers(description.recipe.network)
     parameters, taken = finetune.transfer(initial, classes, path, layers, match, last)
-    learner.restore(parameters, {})
+    trainer.restore(parameters, {})
     matched = f", and {taken.matched_classes} of {len(classes)} classes of fc8" if match else ""
     click.echo(f"{', '.join(taken.layers)} of {path}{matched}; the other layers are new", err=True)
     return dataclasses.replace(description, initialized_from=finetune.to_dict(taken))
@@ -346,9 +354,9 @@ def _data(folder, recipe, seed, on_damaged, workers):
         order = epoch_order(len(train), seed, number)
         parts = [workers.part(order[begin : begin + batch_size]) for begin in range(position, len(order), batch_size)]
         own, most = np.concatenate([order[:0], *parts]), max([1, *map(len, parts)])
-        read = train.batches(most, own, rendering=augment.of_epoch(number))
+        read = train.batches(most, own, transform=augment.of_epoch(number))
         for part in parts:
-            if not len(part):  # of a last batch with fewer pictures than workers
+            if not len(part):  # of a last batch with fewer images than workers
                 yield np.empty((0, 3, size, size), np.float32), np.empty(0, np.int64), 0
                 continue
             crops, labels, ids = next(read)

@@ -12,7 +12,7 @@ from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
 from ..options import report_shared
 
-SHARED_SHOWN = 10  # pictures that are in train, too
+SHARED_SHOWN = 10  # images that are in train, too
 
 
 @click.command("verify")
@@ -26,8 +26,8 @@ def command(data, workers):
     \b
     Example: alexnet-tools verify --data data/ilsvrc2012
 
-    Digests, framing, checksums, places, labels and pictures of all records, images a class, the statistics
-    computed again. Each damaged record is named on stdout: shard, position, picture, reason. Pictures of val and
+    Digests, framing, checksums, places, labels and images of all records, images a class, the statistics
+    computed again. Each damaged record is named on stdout: shard, position, image, reason. Images of val and
     test that are in train, too, are named and counted: they are no test of a net.
     """
     from gluon_alexnet.recordio.dataset.manifest import DatasetError, read_manifest
@@ -39,12 +39,12 @@ def command(data, workers):
     manifest = read_manifest(data)
     images = sum(split.images for split in manifest.splits)
     shared: Counter[str] = Counter()
-    twins = []
+    find_duplicates = []
 
     def count_shared(split, key, twin):
         shared[split] += 1
-        if len(twins) < SHARED_SHOWN:
-            twins.append(f"  {split}: {key} is train's {twin}")
+        if len(find_duplicates) < SHARED_SHOWN:
+            find_duplicates.append(f"  {split}: {key} is train's {twin}")
 
     with progress(images, "images", "verify") as bar:
         problems = verify(data, workers, bar.update, count_shared)
@@ -55,6 +55,6 @@ def command(data, workers):
     seconds = time.monotonic() - began
     for split in manifest.splits:
         report_shared(split.name, split.images, shared[split.name])
-    for sentence in twins:
+    for sentence in find_duplicates:
         click.echo(sentence, err=True)
     click.echo(f"{data}: {images} images are what was packed; {seconds:.1f} s, {images / seconds:.0f} images/s")

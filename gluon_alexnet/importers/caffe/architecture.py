@@ -11,7 +11,7 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
-from ...errors import WrongUse
+from ...errors import InvalidRequest
 from .schema import TYPES, NetParameter
 
 # Where the two nets differ: what follows the ReLU of layers 1 and 2.
@@ -21,7 +21,7 @@ ORDERS = {"BVLC AlexNet": ("LRN", "Pooling"), "CaffeNet": ("Pooling", "LRN")}
 NAMES = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 
 MAX_PROTOTXT = 2**20
-_PICTURE = 256  # the views are cut from pictures of this size
+_IMAGE = 256  # the views are cut from images of this size
 
 # Settings that must be as Caffe has them by default: another value means another computation.
 _DEFAULTS = {
@@ -37,13 +37,13 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class Convolution:
-    """kernels of size×size over zeros of ``border`` pixels on each side, in ``groups``; then ReLU."""
+    """kernels of size×size over zeros of ``padding`` pixels on each side, in ``groups``; then ReLU."""
 
     name: str
     kernels: int
     size: int
     stride: int
-    border: int
+    padding: int
     groups: int
 
 
@@ -94,7 +94,10 @@ class Architecture:
 
 
 def read_architecture(prototxt: Path) -> Architecture:
-    """The net that a deploy prototxt describes. Raises WrongUse for what is no net of the family, naming the layer."""
+    """The net that a deploy prototxt describes.
+
+    Raises InvalidRequest for what is no net of the family, naming the layer.
+    """
     net = _parse_text(prototxt)
     layers = list(net.layer) or list(net.layers)
     size, below = _input(prototxt, net, layers)
@@ -109,7 +112,7 @@ def read_architecture(prototxt: Path) -> Architecture:
         there = expected[place] if place < len(expected) else "the end"
         if here != there:
             name = f"layer {chain[place].name!r} ({here})" if place < len(chain) else "the end"
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{prototxt}: {name} comes where {family} has {there}; BVLC AlexNet and CaffeNet can be imported, from "
                 "the deploy.prototxt."
             )
@@ -117,18 +120,18 @@ def read_architecture(prototxt: Path) -> Architecture:
     learned = [layer for layer in described if isinstance(layer, (Convolution, FullyConnected))]
     names = dict(zip((layer.name for layer in learned), NAMES))
     if len(names) != len(NAMES):
-        raise WrongUse(f"{prototxt}: layers with weights need names of their own.")
+        raise InvalidRequest(f"{prototxt}: layers with weights need names of their own.")
     return Architecture(family, size, tuple(described), _shapes(prototxt, described, size, names), names)
 
 
 def _parse_text(prototxt):
     if prototxt.stat().st_size > MAX_PROTOTXT:
-        raise WrongUse(f"{prototxt} is too long for a prototxt; the caffemodel comes after it.")
+        raise InvalidRequest(f"{prototxt} is too long for a prototxt; the caffemodel comes after it.")
     net = NetParameter()
     try:
         text_format.Parse(prototxt.read_text(encoding="utf-8"), net, allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise WrongUse(f"{prototxt} is no prototxt: {str(error).splitlines()[0]}") from error
+        raise InvalidRequest(f"{prototxt} is no prototxt: {str(error).splitlines()[0]}") from error
     return net
 
 
@@ -148,11 +151,11 @@ def _input(prototxt, net, layers):
     else:
         names, shapes = list(net.input), [tuple(shape.dim) for shape in net.input_shape] or [tuple(net.input_dim)]
     if len(names) != 1 or len(shapes) != 1:
-        raise WrongUse(f"{prototxt} does not say what its input is; give the deploy.prototxt of the net.")
+        raise InvalidRequest(f"{prototxt} does not say what its input is; give the deploy.prototxt of the net.")
     shape = shapes[0]
-    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or not 0 < shape[2] <= _PICTURE:
-        raise WrongUse(
-            f"{prototxt}: the input is {times(shape)}; it must be N×3×S×S, where S is at most {_PICTURE} pixels."
+    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or not 0 < shape[2] <= _IMAGE:
+        raise InvalidRequest(
+            f"{prototxt}: the input is {times(shape)}; it must be N×3×S×S, where S is at most {_IMAGE} pixels."
         )
     return shape[2], names[0]
 
@@ -160,7 +163,7 @@ def _input(prototxt, net, layers):
 def _chain(prototxt, layers, below):
     for layer in layers:
         if list(layer.bottom) != [below] or len(layer.top) != 1:
-            raise WrongUse(
+            raise InvalidRequest(
                 f"{prototxt}: layer {layer.name!r} ({layer_type(layer)}) does not go on from {below!r} alone; BVLC "
                 "AlexNet and CaffeNet are a chain of layers."
             )
@@ -200,7 +203,7 @@ def _check_defaults(prototxt, layer):
             values = given if hasattr(given, "__len__") else [given]
             present = bool(values) if values is given else getattr(layer, parameter).HasField(field)
             if present and any(one != value for one in values):
-                raise WrongUse(
+                raise InvalidRequest(
                     f"{prototxt}: layer {layer.name!r}: {field} is set, to what BVLC AlexNet and CaffeNet do not have."
                 )
 
@@ -211,14 +214,14 @@ def _described(prototxt, layer):
     if kind == "Convolution":
         numbers = layer.convolution_param
         kernels, groups = numbers.num_output, numbers.group if numbers.HasField("group") else 1
-        size, stride, border = (
+        size, stride, padding = (
             _square(where, numbers, "kernel"),
             _square(where, numbers, "stride"),
             _square(where, numbers, "pad"),
         )
         if kernels < 1 or groups < 1 or kernels % groups:
-            raise WrongUse(f"{where}: {kernels} kernels in {groups} groups cannot be.")
-        return Convolution(str(layer.name), kernels, size, stride, border, groups)
+            raise InvalidRequest(f"{where}: {kernels} kernels in {groups} groups cannot be.")
+        return Convolution(str(layer.name), kernels, size, stride, padding, groups)
     if kind == "LRN":
         numbers = layer.lrn_param
         n, alpha, beta, k = (
@@ -226,15 +229,17 @@ def _described(prototxt, layer):
             for field, default in (("local_size", 5), ("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
         )
         if n < 1 or n % 2 == 0 or n > 99 or not (k > 0 and alpha >= 0 and all(map(math.isfinite, (alpha, beta, k)))):
-            raise WrongUse(f"{where}: local_size {n}, alpha {alpha:g}, beta {beta:g}, k {k:g} are no normalisation.")
+            raise InvalidRequest(
+                f"{where}: local_size {n}, alpha {alpha:g}, beta {beta:g}, k {k:g} are no normalisation."
+            )
         return Normalization(n, alpha, beta, k)
     if kind == "Pooling":
         numbers = layer.pooling_param
         if _square(where, numbers, "pad"):
-            raise WrongUse(f"{where}: the pooling of BVLC AlexNet and CaffeNet has no pad.")
+            raise InvalidRequest(f"{where}: the pooling of BVLC AlexNet and CaffeNet has no pad.")
         return Pooling(_square(where, numbers, "kernel"), _square(where, numbers, "stride"))
     if layer.inner_product_param.num_output < 1:
-        raise WrongUse(f"{where}: num_output is missing.")
+        raise InvalidRequest(f"{where}: num_output is missing.")
     return FullyConnected(str(layer.name), layer.inner_product_param.num_output)
 
 
@@ -245,8 +250,8 @@ def _square(where, numbers, what):
     sides = [getattr(numbers, f"{what}_{side}") for side in "hw" if numbers.HasField(f"{what}_{side}")]
     values = set([*(repeated if hasattr(repeated, "__len__") else [repeated]), *sides]) or {default}
     value = values.pop()
-    if values or value is None or not (0 if what == "pad" else 1) <= value <= _PICTURE:
-        raise WrongUse(f"{where}: {field} must be one number for both directions, up to {_PICTURE}.")
+    if values or value is None or not (0 if what == "pad" else 1) <= value <= _IMAGE:
+        raise InvalidRequest(f"{where}: {field} must be one number for both directions, up to {_IMAGE}.")
     return value
 
 
@@ -256,10 +261,12 @@ def _shapes(prototxt, layers, size, names):
     for layer in layers:
         if isinstance(layer, Convolution):
             if maps % layer.groups:
-                raise WrongUse(f"{prototxt}: layer {layer.name!r} cannot read {maps} maps in {layer.groups} groups.")
+                raise InvalidRequest(
+                    f"{prototxt}: layer {layer.name!r} cannot read {maps} maps in {layer.groups} groups."
+                )
             shapes[f"{names[layer.name]}_weight"] = (layer.kernels, maps // layer.groups, layer.size, layer.size)
             shapes[f"{names[layer.name]}_bias"] = (layer.kernels,)
-            size, maps = (size + 2 * layer.border - layer.size) // layer.stride + 1, layer.kernels
+            size, maps = (size + 2 * layer.padding - layer.size) // layer.stride + 1, layer.kernels
         elif isinstance(layer, Pooling):
             size = -(-(size - layer.size) // layer.stride) + 1
         elif isinstance(layer, FullyConnected):
@@ -268,7 +275,7 @@ def _shapes(prototxt, layers, size, names):
             shapes[f"{names[layer.name]}_bias"] = (layer.neurons,)
             inputs = layer.neurons
         if size < 1:
-            raise WrongUse(f"{prototxt}: the picture is too small for its layers.")
+            raise InvalidRequest(f"{prototxt}: the image is too small for its layers.")
     return shapes
 
 

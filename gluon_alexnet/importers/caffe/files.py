@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import WrongUse
+from ...errors import InvalidRequest
 from ..arrays import check_size
 
 # SHA-1 of the files that BVLC published, as the models' own pages give it.
@@ -26,9 +26,9 @@ def is_text(file: Path) -> bool:
 
 
 def in_order(files: Sequence[Path]) -> tuple[Path, Path]:
-    """(prototxt, caffemodel), in whichever order they were given. Raises WrongUse unless there are two files."""
+    """(prototxt, caffemodel), in whichever order they were given. Raises InvalidRequest unless there are two files."""
     if len(files) != 2:
-        raise WrongUse(
+        raise InvalidRequest(
             f"Caffe's nets are two files, the deploy.prototxt and the caffemodel; {len(files)} "
             f"{'was' if len(files) == 1 else 'were'} given."
         )

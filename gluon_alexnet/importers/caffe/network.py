@@ -1,4 +1,4 @@
-"""BVLC AlexNet and CaffeNet as a graph of ours: RGB pictures in, probabilities out."""
+"""BVLC AlexNet and CaffeNet as a graph of ours: RGB images in, probabilities out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backend import mx
 from ...data.augmentation import network_order
-from ...errors import FailedWork, WrongUse
+from ...errors import InvalidRequest, OperationFailed
 from . import architecture as caffe
 
 nn = mx.gluon.nn
@@ -27,7 +27,7 @@ class Normalization(mx.gluon.HybridBlock):
 
 
 class CaffeClassifier(mx.gluon.HybridBlock):
-    """A net of Caffe's from raw pictures to probabilities.
+    """A net of Caffe's from raw images to probabilities.
 
     Input: (N, 3, S, S), RGB grey levels 0 to 255. Output: (N, classes), softmax.
     mean: float32, broadcast to (1, 3, S, S), RGB.
@@ -47,7 +47,7 @@ class CaffeClassifier(mx.gluon.HybridBlock):
                             layer.kernels,
                             layer.size,
                             layer.stride,
-                            layer.border,
+                            layer.padding,
                             groups=layer.groups,
                             in_channels=maps,
                             activation="relu",
@@ -73,13 +73,13 @@ def build_classifier(architecture: caffe.Architecture, weights: dict, mean: np.n
     """The net with these weights (those of :func:`.weights.read_weights`), hybridized, on a context.
 
     mean: float32 (3,), or (3, height, width) of which the centre is taken, RGB. conv1's kernels read RGB from here on.
-    Raises WrongUse where a mean picture is smaller than the net's input.
+    Raises InvalidRequest where a mean image is smaller than the net's input.
     """
     if mean.ndim == 3:
         offsets = [(side - architecture.size) // 2 for side in mean.shape[1:]]
         if min(offsets) < 0:
-            raise WrongUse(
-                f"The mean picture has {mean.shape[2]}×{mean.shape[1]} pixels and the net reads {architecture.size}."
+            raise InvalidRequest(
+                f"The mean image has {mean.shape[2]}×{mean.shape[1]} pixels and the net reads {architecture.size}."
             )
         mean = mean[:, offsets[0] : offsets[0] + architecture.size, offsets[1] : offsets[1] + architecture.size]
     values = {**weights, "mean": mean.reshape(1, 3, *(mean.shape[1:] or (1, 1)))}
@@ -92,15 +92,15 @@ def build_classifier(architecture: caffe.Architecture, weights: dict, mean: np.n
     return classifier
 
 
-def by_opencv(prototxt: Path, caffemodel: Path, mean: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+def by_opencv(prototxt: Path, caffemodel: Path, mean: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Probabilities (N, classes) that OpenCV's own reader of Caffe's files gets for uint8 (N, S, S, 3) RGB.
 
-    mean: as the classifier has it, float32 (1, 3, …) RGB. Raises FailedWork where OpenCV refuses the files.
+    mean: as the classifier has it, float32 (1, 3, …) RGB. Raises OperationFailed where OpenCV refuses the files.
     """
-    blob = (network_order(pictures) - mean)[:, ::-1]  # Caffe's nets read BGR
+    blob = (network_order(images) - mean)[:, ::-1]  # Caffe's nets read BGR
     try:
         net = cv2.dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
         net.setInput(np.ascontiguousarray(blob))
-        return net.forward().reshape(len(pictures), -1)
+        return net.forward().reshape(len(images), -1)
     except cv2.error as error:
-        raise FailedWork(f"OpenCV cannot read {prototxt} and {caffemodel}: {error.err}.") from error
+        raise OperationFailed(f"OpenCV cannot read {prototxt} and {caffemodel}: {error.err}.") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from ...errors import FailedWork
+from ...errors import OperationFailed
 from ..arrays import StoredArray, check_size, elements, printable, times
 from .architecture import layer_type
 from .schema import NetParameter
@@ -26,12 +26,12 @@ class Outline:
 
 
 def read_outline(caffemodel: Path) -> Outline:
-    """The layers of a caffemodel. Raises FailedWork where it is none, or holds no layer with weights."""
+    """The layers of a caffemodel. Raises OperationFailed where it is none, or holds no layer with weights."""
     check_size(caffemodel)
     try:
         net = NetParameter.FromString(caffemodel.read_bytes())
     except DecodeError as error:
-        raise FailedWork(f"{caffemodel} is no file of weights that is known here, or it is cut.") from error
+        raise OperationFailed(f"{caffemodel} is no file of weights that is known here, or it is cut.") from error
     arrays, order = {}, []
     for layer in (*net.layer, *net.layers):
         kind = layer_type(layer)
@@ -44,7 +44,7 @@ def read_outline(caffemodel: Path) -> Outline:
             sides = 1 if end == "bias" else 2 if kind == "InnerProduct" else 4
             arrays[f"{printable(str(layer.name))}.{end}"] = _stored(caffemodel, blob, sides)
     if not arrays:
-        raise FailedWork(f"{caffemodel} is no file of weights that is known here.")
+        raise OperationFailed(f"{caffemodel} is no file of weights that is known here.")
     return Outline(arrays, tuple(order))
 
 
@@ -56,7 +56,9 @@ def _stored(file, blob, sides):
 
     def numbers():
         if min(shape, default=0) < 1 or 4 * elements(shape) != len(content):
-            raise FailedWork(f"{file}: an array of {len(content):,} bytes is said to be {times(shape)}; it is damaged.")
+            raise OperationFailed(
+                f"{file}: an array of {len(content):,} bytes is said to be {times(shape)}; it is damaged."
+            )
         return np.frombuffer(content, "<f4").reshape(shape)
 
     return StoredArray(shape, "float32", numbers)

@@ -11,26 +11,26 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from ...errors import FailedWork
+from ...errors import OperationFailed
 from .architecture import Architecture, times
 from .schema import BlobProto, NetParameter
 
 MAX_BYTES = 2**31 - 1  # protobuf reads no longer message
 MAX_MEAN_BYTES = 64 * 2**20
 
-# Means of ILSVRC-2012's training pictures, RGB grey levels: those Caffe's documentation gives (its own order is BGR).
+# Means of ILSVRC-2012's training images, RGB grey levels: those Caffe's documentation gives (its own order is BGR).
 CHANNEL_MEANS = (122.67891434, 116.66876762, 104.00698793)
 
 
 def read_weights(caffemodel: Path, architecture: Architecture) -> dict[str, np.ndarray]:
     """Weights and biases, float32, by the names of ``architecture.shapes``; conv1 reads BGR, as in the file.
 
-    Raises FailedWork where the file is cut or damaged, or holds another net than the architecture.
+    Raises OperationFailed where the file is cut or damaged, or holds another net than the architecture.
     """
     needed = 4 * sum(math.prod(shape) for shape in architecture.shapes.values())
     length = caffemodel.stat().st_size
     if length < needed or length > MAX_BYTES:
-        raise FailedWork(
+        raise OperationFailed(
             f"{caffemodel} has {length:,} bytes and the weights of this net take {needed:,}; the file is cut, or it "
             "belongs to another net."
         )
@@ -43,12 +43,14 @@ def read_weights(caffemodel: Path, architecture: Architecture) -> dict[str, np.n
     if foreign or absent:
         parts = [f"no weights of {', '.join(absent)}"] if absent else []
         parts += [f"weights of {', '.join(foreign[:5])}, which the prototxt does not have"] if foreign else []
-        raise FailedWork(f"{caffemodel} belongs to another net: it has {' and '.join(parts)}.")
+        raise OperationFailed(f"{caffemodel} belongs to another net: it has {' and '.join(parts)}.")
     weights = {}
     for name, ours in architecture.names.items():
         blobs = learned[name].blobs
         if len(blobs) != 2:
-            raise FailedWork(f"{caffemodel}: layer {name!r} has {len(blobs)} arrays where weights and biases are two.")
+            raise OperationFailed(
+                f"{caffemodel}: layer {name!r} has {len(blobs)} arrays where weights and biases are two."
+            )
         for blob, end in zip(blobs, ("weight", "bias")):
             key = f"{ours}_{end}"
             weights[key] = _array(caffemodel, f"the {end} of layer {name!r}", blob, architecture.shapes[key])
@@ -56,23 +58,23 @@ def read_weights(caffemodel: Path, architecture: Architecture) -> dict[str, np.n
 
 
 def read_mean(binaryproto: Path) -> np.ndarray:
-    """A mean image as float32 (3, height, width), RGB grey levels. Raises FailedWork for what is none."""
+    """A mean image as float32 (3, height, width), RGB grey levels. Raises OperationFailed for what is none."""
     if binaryproto.stat().st_size > MAX_MEAN_BYTES:
-        raise FailedWork(f"{binaryproto} is too long for a mean picture.")
+        raise OperationFailed(f"{binaryproto} is too long for a mean image.")
     blob = _parse(BlobProto, binaryproto)
     claimed = _claimed(blob)
     if len(claimed) == 3:
         claimed = (1, *claimed)
     if len(claimed) != 4 or claimed[:2] != (1, 3) or min(claimed) < 1:
-        raise FailedWork(f"{binaryproto} holds an array {times(claimed)}, and a mean picture is 1×3×height×width.")
-    return _array(binaryproto, "the mean picture", blob, claimed)[0, ::-1].copy()
+        raise OperationFailed(f"{binaryproto} holds an array {times(claimed)}, and a mean image is 1×3×height×width.")
+    return _array(binaryproto, "the mean image", blob, claimed)[0, ::-1].copy()
 
 
 def _parse(message, file):
     try:
         return message.FromString(file.read_bytes())
     except DecodeError as error:
-        raise FailedWork(f"{file} is cut or no file of Caffe's: it cannot be decoded.") from error
+        raise OperationFailed(f"{file} is cut or no file of Caffe's: it cannot be decoded.") from error
 
 
 def _claimed(blob):
@@ -86,14 +88,14 @@ def _array(file, what, blob, shape):
     # The older form has four numbers always: 1×1×1×96 for 96 biases.
     expected = shape if blob.HasField("shape") else (1,) * (4 - len(shape)) + tuple(shape)
     if claimed != expected:
-        raise FailedWork(f"{file}: {what} is an array {times(claimed)} where {times(expected)} is needed.")
+        raise OperationFailed(f"{file}: {what} is an array {times(claimed)} where {times(expected)} is needed.")
     content = b"".join(blob.data)
     if len(content) != 4 * math.prod(shape):
-        raise FailedWork(
+        raise OperationFailed(
             f"{file}: {what} says {times(claimed)} and has {len(content):,} bytes of float32 numbers where that takes "
             f"{4 * math.prod(shape):,}."
         )
     array = np.frombuffer(content, "<f4").reshape(shape)
     if not np.isfinite(array).all():
-        raise FailedWork(f"{file}: {what} has numbers that are not finite; the file is damaged.")
+        raise OperationFailed(f"{file}: {what} has numbers that are not finite; the file is damaged.")
     return array

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import WrongUse as InvalidRequest
+from ...errors import InvalidRequest as InvalidRequest
 from ...model import graph_shapes
 from ...recipes import layer_graph as graphs
 from ...recipes.graph_updates import Update

@@ -6,7 +6,7 @@ import math
 import re
 from pathlib import Path
 
-from ...errors import WrongUse as InvalidRequest
+from ...errors import InvalidRequest as InvalidRequest
 
 LARGEST_FILE = 1_000_000  # bytes: the 2012 files have at most 8,000
 MOST_SECTIONS = 1_000  # the 2012 files have at most 140

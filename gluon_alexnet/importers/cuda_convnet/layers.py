@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...errors import WrongUse as InvalidRequest
+from ...errors import InvalidRequest as InvalidRequest
 from ...recipes import layer_graph as graphs
 from .ini import Section
 
