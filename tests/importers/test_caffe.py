@@ -1,6 +1,7 @@
 """BVLC AlexNet and CaffeNet from Caffe's files; OpenCV's reader of the same files is the judge."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -157,3 +158,35 @@ def test_eval_measures_an_imported_net(rng, tmp_path):
         mean = np.array([104.00698793, 116.66876762, 122.67891434], np.float32)
         wrong += by_opencv(*files, crop[None], mean).argmax() != label
     assert json.loads(result.output[result.output.index("{") :])["scores"][0]["top1_wrong"] == wrong
+
+
+def test_the_structure_is_that_of_the_onnx_wheel_s_bvlc_alexnet(rng, tmp_path):
+    """The wheel's own tests hold BVLC AlexNet as a graph whose weights are one number; drawn ones take their place."""
+    onnx = pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from onnx import helper, numpy_helper
+
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+    graph = onnx.load(folder / "light_bvlc_alexnet.onnx").graph
+    values = caffemodels.weights(rng, 227)
+    arrays = {f"{name}_{end}_0": array for name, pair in values.items() for end, array in zip("wb", pair)}
+    arrays["OC2_DUMMY_1"] = np.array([2, values["fc6"][0].shape[1]], np.int64)  # what the maps are flattened to
+    nodes = [node for node in graph.node if node.op_type != "ConstantOfShape"]
+    # The graph says 224, where its poolings, which round down, are not Caffe's; from 227 they are.
+    image = helper.make_tensor_value_info("data_0", onnx.TensorProto.FLOAT, [2, 3, 227, 227])
+    made = helper.make_graph(
+        nodes,
+        "drawn",
+        [image],
+        [helper.make_tensor_value_info("prob_1", onnx.TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 9)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    pictures = rng.integers(0, 256, (2, 227, 227, 3), dtype=np.uint8)
+    bgr = (pictures - MEAN)[..., ::-1].transpose(0, 3, 1, 2)
+    expected = session.run(None, {"data_0": np.ascontiguousarray(bgr, np.float32)})[0]
+    files = caffemodels.written(tmp_path, rng)
+    files[1].write_bytes(caffemodels.caffemodel(ALEXNET, values))
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(classify_with(imported(*files), mx.cpu())(pictures), expected, rtol=0, atol=1e-5)
