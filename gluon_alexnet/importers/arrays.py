@@ -66,7 +66,9 @@ def times(shape: tuple[int, ...]) -> str:
 
 
 def check_size(file: Path) -> int:
-    """The file's length in bytes. Raises InvalidRequest for what is no regular file, or too long for weights."""
+    """The file's length in bytes. Raises InvalidRequest where there is no regular file, or too long a one."""
+    if not file.exists():
+        raise InvalidRequest(f"There is no file {file}.")
     if not file.is_file():
         raise InvalidRequest(f"{file} is not a regular file.")  # a device may never end
     length = file.stat().st_size

@@ -50,7 +50,7 @@ class _Draft:
 
 
 def import_weights(
-    files: Sequence[Path | str],
+    files: Path | str | Sequence[Path | str],
     out: Path | str,
     *,
     kind: str | None = None,
@@ -62,7 +62,7 @@ def import_weights(
 ) -> ImportedNet:
     """Write another program's AlexNet as an exported net: OUT-symbol.json, OUT-0000.params, OUT.json, OUT.md.
 
-    files: a .pth of torch.save, a .safetensors, an MXNet .params or a pickle of arrays; or Caffe's prototxt and
+    files: a .pth of torch.save, a .safetensors, an MXNet .params or a pickle of arrays; or Caffe's two, prototxt and
     caffemodel. kind: one of KINDS; None recognises it by the content. device: a context such as "gpu(0)"; None is
     cpu(0). mean: Caffe's mean image, a binaryproto. classes: a text file, a line a class with wnid and name. images: a
     folder of images to compare with; None takes noise. command: that made it, for the model card.
@@ -78,7 +78,7 @@ def import_weights(
     from ..model.classifier import classify_with, count_parameters
 
     out = Path(out)
-    given = [Path(file) for file in files]
+    given = [Path(files)] if isinstance(files, (str, Path)) else [Path(file) for file in files]
     mean_file, class_file, folder = (None if one is None else Path(one) for one in (mean, classes, images))
     for file in (*given, mean_file, class_file):
         if file is not None and file.exists() and not file.is_file():

@@ -73,7 +73,21 @@ def test_gluon_s_own_net_is_read_from_each_of_its_ways_to_save(images, tmp_path,
 @pytest.mark.parametrize("prefix", ["", "module.", "state_dict.module."])
 def test_prefixes_are_no_matter(arrays, tmp_path, prefix):
     (tmp_path / "a").write_bytes(owt_files.safetensors(owt_files.torchvision(arrays, prefix)))
-    assert import_weights([tmp_path / "a"], tmp_path / "out").kind == "torchvision"
+    assert import_weights(str(tmp_path / "a"), str(tmp_path / "out"), device="cpu(0)").kind == "torchvision"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"files": []}, "There is no file to import"),
+        ({"files": "nothing.pth"}, "There is no file nothing"),
+        ({"files": "a", "kind": "keras"}, "There is no kind 'keras'; there are caffe, torchvision"),
+        ({"files": "a", "device": "tpu(0)"}, r"'tpu\(0\)' is no device"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path, words, said):
+    with pytest.raises(InvalidRequest, match=said):
+        import_weights(out=tmp_path / "out", **words)
 
 
 def test_a_convolutional_part_is_a_net_to_begin_with_and_no_classifier(arrays, tmp_path):
