@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def load_export(path: Path, context) -> Model:
     classifier.
     """
     description = read_export(path, context)
-    if len(description.get("output", {}).get("shape", ())) > 2:  # maps, not probabilities
+    if is_part(description):
         raise InvalidRequest(
             f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
         )
@@ -70,6 +70,11 @@ def load_export(path: Path, context) -> Model:
     return Model(
         classify_with(block, context), size, description["classes"], str(path), variants, count_parameters(block)
     )
+
+
+def is_part(description: Mapping) -> bool:
+    """Whether an export, by what OUT.json holds, gives maps and no probabilities: a net to begin with."""
+    return len(description.get("output", {}).get("shape", ())) > 2
 
 
 def read_export(path: Path, context) -> dict:

@@ -58,13 +58,13 @@ def lines_of_network(network: schema.Network) -> list[str]:
 
 
 def _caffe(order: Sequence[str]) -> list[str]:
-    """BVLC AlexNet or CaffeNet: no border in layer 1 (crops of 227), α/n and k = 1, over the maps of both groups."""
+    """BVLC AlexNet or CaffeNet: no padding in layer 1 (crops of 227), α/n and k = 1, over the maps of both groups."""
     maps = [(96, 11, 3, 4, 0), (256, 5, 48, 1, 2), (384, 3, 256, 1, 1), (384, 3, 192, 1, 1), (256, 3, 192, 1, 1)]
     after = {"norm": f"norm{{}}: {_norm(1, 5, 1e-4, 0.75, 1.0)}", "pool": f"pool{{}}: {_pool(3, 2)}"}
     lines = []
-    for number, (kernels, size, below, stride, border) in enumerate(maps, 1):
+    for number, (kernels, size, below, stride, padding) in enumerate(maps, 1):
         lines += [
-            _convolution(f"conv{number}", kernels, size, below, stride, (border, border)),
+            _convolution(f"conv{number}", kernels, size, below, stride, (padding, padding)),
             f"activation{number}: relu",
         ]
         lines += [after[what].format(number) for what in order if number < 3]
@@ -83,17 +83,17 @@ def families() -> dict[str, list[str]]:
 def lines_of_chain(layers: Iterable[chain.Layer]) -> list[str]:
     """An exported graph's layers, one line each."""
     lines: list[str] = []
-    border, last = (0, 0), ""
+    padding, last = (0, 0), ""
     for layer in layers:
         kind, number = layer.kind, last[-1:]
         if isinstance(kind, chain.Pad):
-            border = (kind.left, kind.right)
+            padding = (kind.left, kind.right)
         elif isinstance(kind, chain.Divide):
             lines.append(_scaled(kind.values))
         elif isinstance(kind, chain.Convolution):
-            last, both = layer.name, (border[0] + kind.padding, border[1] + kind.padding)
+            last, both = layer.name, (padding[0] + kind.padding, padding[1] + kind.padding)
             lines.append(_convolution(last, kind.kernels, kind.size, kind.inputs // kind.groups, kind.stride, both))
-            border = (0, 0)
+            padding = (0, 0)
         elif isinstance(kind, chain.FullyConnected):
             last = layer.name
             lines.append(last if last == "fc8" else f"{last}: {kind.neurons} neurons")
@@ -191,9 +191,9 @@ def _scaled(stds):
     return f"input: colours divided by {', '.join(f'{std:g}' for std in stds)}"
 
 
-def _convolution(name, kernels, size, below, stride, border):
-    zeros = f"{border[0]}" if border[0] == border[1] else f"{border[0]} before and {border[1]} after"
-    return f"{name}: {kernels} of {size}×{size}×{below}, stride {stride}, border {zeros}"
+def _convolution(name, kernels, size, below, stride, padding):
+    zeros = f"{padding[0]}" if padding[0] == padding[1] else f"{padding[0]} before and {padding[1]} after"
+    return f"{name}: {kernels} of {size}×{size}×{below}, stride {stride}, padding {zeros}"
 
 
 def _norm_of(network):

@@ -27,7 +27,7 @@ def build(found: Found, weights: Mapping[str, np.ndarray], context):
     """The classifier with these weights, or the convolutional part where there are no others, hybridized.
 
     weights: as :func:`gluon_alexnet.importers.one_weird_trick.read_weights` gives them. What the source does to an
-    image (/255, mean and deviation of each colour) is in the graph: it takes RGB grey levels, 0 to 255.
+    image (/255, mean and standard deviation of each colour) is in the graph: it takes RGB grey levels, 0 to 255.
     """
     network = network_of(found)
     arrays = {**weights, "mean": colour_mean(network)}

@@ -94,6 +94,8 @@ def _open_export(path, context):
             raise InvalidRequest(
                 f"{path} is a net in {form}, from which no other form is made; export the float32 net."
             )
+    if symbol.is_part(description):
+        raise InvalidRequest(f"{path} is a convolutional part; what classifies is exported in other forms.")
     block = symbol.load_pair(path, context)
     block.hybridize(static_alloc=True)
     facts = {key: description[key] for key in ("classes", "provenance", "validation_error") if key in description}

@@ -240,7 +240,7 @@ def _of_table(files, kind, context):
         "format": title,
         "names": found.naming.title,
         "architecture": architecture,
-        "mean": "of each colour, in units of its deviation",
+        "mean": "of each colour, and its standard deviation",
     }
     facts = {
         "format": f"{title}, named as {found.naming.title} does",

@@ -29,7 +29,7 @@ def test_no_two_families_are_the_same():
         ("no-lrn", ("no norm1", "no norm2")),
         ("one-gpu", ("conv1: 48 of 11×11×3", "instead of conv1: 96 of 11×11×3")),
         ("tanh", ("activation1: tanh instead of activation1: relu",)),
-        ("six-conv", ("conv6: 256 of 3×3×256, stride 1, border 1 added",)),
+        ("six-conv", ("conv6: 256 of 3×3×256, stride 1, padding 1 added",)),
         ("no-cross-link", ("conv3: 384 of 3×3×128",)),
     ],
 )

@@ -98,6 +98,7 @@ def test_a_convolutional_part_is_a_net_to_begin_with_and_no_classifier(arrays, t
     assert description["output"] == {"shape": ["N", 256, 6, 6], "values": "pool5, after the last pooling"}
     with pytest.raises(InvalidRequest, match="is a convolutional part and knows no classes"):
         symbol.load_export(tmp_path / "out", mx.cpu())
+    assert "is a convolutional part" in run("export", tmp_path / "out", tmp_path / "other", "--cpus", 0, code=2)
     initial = {f"conv{n}_{end}": mx.nd.zeros(a.shape) for n, pair in enumerate(arrays[:5], 1)
                for end, a in zip(("weight", "bias"), pair)}  # fmt: skip
     initial |= {"fc8_weight": mx.nd.ones((7, 16)), "fc8_bias": mx.nd.ones(7)}

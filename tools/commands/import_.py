@@ -47,7 +47,8 @@ def command(ctx, files, out, devices, kind, mean, classes, images):
     outputs = f"{found.classes} classes" if found.classes else "no classifier: a net to fine-tune from"
     click.echo(f"{found.format}: {found.architecture}, {outputs}, crops of {found.size} pixels{known}")
     if found.mean is not None:
-        remark = "; --mean takes a mean image" if found.kind == "caffe" else ", and each colour in its deviation"
+        caffe = found.kind == "caffe"
+        remark = "; --mean takes a mean image" if caffe else "; each colour is divided by its standard deviation"
         click.echo(f"mean: {', '.join(f'{one:.2f}' for one in found.mean)} (RGB, ILSVRC-2012's){remark}")
     click.echo(of_kernels(found.kernels), err=found.kernels.verdict != TRAINED)
     noise = " (--images takes real ones)" if images is None else ""
