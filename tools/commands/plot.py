@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_contexts
+from ..options import NumberList, devices, open_contexts
 
 MODEL = click.Path(path_type=Path)
+MOST_SALIENT = 16  # images that one drawing can hold
 OUTPUT = {"type": click.Path(path_type=Path, dir_okay=False), "help": "PNG file to write."}
 
 
@@ -80,3 +81,71 @@ def predictions(model, images, devices, output):
     draw(drawn, net, output)
     for guess in drawn:
         click.echo(line(guess))
+
+
+@command.command("units")
+@click.argument("model", type=MODEL)
+@devices
+@click.option("--data", type=click.Path(path_type=Path), help="Data set to search.  [default: the run's]")
+@click.option("--split", default="val", show_default=True, help="Split to search.")
+@click.option("--layer", required=True, help="Layer, such as conv5; `activations MODEL --list` prints all.")
+@click.option("--units", type=NumberList(), help="Units of the layer, e.g. 0,17.  [default: six, spread]")
+@click.option("--count", type=click.IntRange(1, 12), default=9, show_default=True, help="Images of each unit.")
+@click.option("--output", default="units.png", show_default=True, **OUTPUT)
+def units(model, devices, data, split, layer, units, count, output):
+    """Draw the images that excite single units of a layer most.
+
+    \b
+    Example: alexnet-tools plot units RUN --layer conv5 --units 3,130
+
+    The receptive field, which is all that a unit sees of an image, is framed, and what lies in it is drawn beneath.
+    """
+    from gluon_alexnet.recordio.reading.reader import Reader
+    from gluon_alexnet.workflows.inside import draw_units
+    from gluon_alexnet.workflows.load import data_of_run
+
+    from ..progress import progress
+
+    context = open_contexts(devices, 1)[0]
+    folder = data or data_of_run(model)
+    with Reader(folder, split) as reader, progress(len(reader), "images", layer) as bar:
+        told = draw_units(model, reader, layer, units, output, context, count=count, report=bar.update)
+        searched = len(reader)
+    for unit in told:
+        column = f" (column {unit.column})" if unit.column else ""
+        best = ", ".join(f"{key} {value:.3g}" for key, value in zip(unit.keys[:3], unit.values))
+        click.echo(f"{layer} unit {unit.unit}{column}: {best}")
+    click.echo(f"{output}: {len(told)} units, {count} of {searched} images of {folder} ({split}) for each")
+
+
+@command.command("saliency")
+@click.argument("model", type=MODEL)
+@click.argument("images", nargs=-1, required=True)
+@devices
+@click.option("--class", "wanted", metavar="CLASS", help="Class by wnid, name or number.  [default: the first guess]")
+@click.option("--output", default="saliency.png", show_default=True, **OUTPUT)
+def saliency(model, images, devices, wanted, output):
+    """Draw which pixels of images speak for a class.
+
+    \b
+    Example: alexnet-tools plot saliency RUN dog.jpg --class n02099601
+
+    It is the gradient of the class's output in front of the softmax, in each pixel of the centre view.
+    """
+    from gluon_alexnet.errors import OperationFailed
+    from gluon_alexnet.workflows.image_files import ImageFiles, load_images
+    from gluon_alexnet.workflows.inside import draw_saliency
+
+    loaded = []
+    for batch in load_images(ImageFiles(images), 8):
+        for image in batch:
+            if image.problem:
+                raise OperationFailed(image.problem)
+            loaded.append((image.name, image.pixels))
+        if len(loaded) > MOST_SALIENT:
+            raise click.UsageError(f"More than {MOST_SALIENT} images cannot be read in one drawing; give fewer.")
+    if not loaded:
+        raise OperationFailed("There is not one image to draw.")
+    for one in draw_saliency(model, loaded, wanted, output, open_contexts(devices, 1)[0]):
+        click.echo(f"{one.name}: {one.class_name} ({one.wnid}), probability {one.probability:.3f}")
+    click.echo(f"{output}: {len(loaded)} images")
