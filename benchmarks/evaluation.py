@@ -1,4 +1,4 @@
-"""Views a second of the trained net (the paper's, ten views a image), beside PyTorch's same net, in one run.
+"""Views a second of the trained net (the paper's, ten views an image), beside PyTorch's same net, in one run.
 
     python benchmarks/evaluation.py --peer PYTHON
 

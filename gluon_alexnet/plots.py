@@ -108,7 +108,7 @@ class Neighbour(NamedTuple):
 
 
 class Similar(NamedTuple):
-    """A row of Fig. 4 right: a image, or None where it is that of the row above; its caption; its neighbours."""
+    """A row of Fig. 4 right: an image, or None where it is that of the row above; its caption; its neighbours."""
 
     image: np.ndarray | None
     caption: str
@@ -116,7 +116,7 @@ class Similar(NamedTuple):
 
 
 def draw_similar(rows: Sequence[Similar], file: Path) -> None:
-    """Fig. 4 right: in each row a image and, behind a gap, the most similar ones with class and distance beneath."""
+    """Fig. 4 right: in each row an image and, behind a gap, the most similar ones with class and distance beneath."""
     pyplot = headless_pyplot()
     across = max(len(row.neighbours) for row in rows)
     figure, grid = pyplot.subplots(

@@ -41,7 +41,7 @@ def take_part(kind: str | None):
 
 
 def check_parts(job, manifest, batch_size):
-    """Raises UsageError where there is not a image for each worker."""
+    """Raises UsageError where there is not an image for each worker."""
     if job is None:
         return
     for count, what in (

@@ -40,7 +40,7 @@ def results_options(command):
             "--confused", type=click.IntRange(0), default=0, help="Print the N most confused pairs of classes."
         ),
         click.option("--per-class", is_flag=True, help="Print the errors of each class, too."),
-        click.option("--submission", type=file, help="Write the challenge's own file: five classes a image."),
+        click.option("--submission", type=file, help="Write the challenge's own file: five classes an image."),
         click.option(
             "--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True, help="Of that file."
         ),

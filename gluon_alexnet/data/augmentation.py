@@ -1,4 +1,4 @@
-"""What the network sees of a image (Sec. 2, 4.1): training crops, colour shift, test views.
+"""What the network sees of an image (Sec. 2, 4.1): training crops, colour shift, test views.
 
 Images are uint8 (N, 256, 256, 3), RGB. What a training image becomes depends on (seed, epoch, record id)
 and on nothing else, so neither threads nor resuming change a batch.

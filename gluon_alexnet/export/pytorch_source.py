@@ -120,7 +120,7 @@ _HEAD = '''
 
 @example@
 
-A image is scaled until its shorter side has 256 pixels, and its centre of @size@×@size@ is classified, or ten views
+An image is scaled until its shorter side has 256 pixels, and its centre of @size@×@size@ is classified, or ten views
 of it, whose probabilities are averaged (Sec. 4.1). Each layer has a name, for hooks: net.conv5 gives what net.relu5
 reads. How the net was trained is told in @name@.md.
 """

@@ -72,7 +72,7 @@ class Trainer:
         """One update on float32 (N, 3, size, size) and labels (N,); returns the mean loss before it.
 
         N is this worker's part of the batch, perhaps 0; the update and the loss are of the whole batch, unless the
-        workers are asynchronous. Without a image nothing is updated. seed: of this step's dropout masks. Raises
+        workers are asynchronous. Without an image nothing is updated. seed: of this step's dropout masks. Raises
         FloatingPointError, and updates nothing, where the loss or a gradient is not finite: ReLU turns NaN into 0,
         so the loss alone would not tell.
         """

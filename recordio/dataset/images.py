@@ -1,4 +1,4 @@
-"""From a image file's bytes to 256x256 RGB and to a packed record's image (paper Sec. 2)."""
+"""From an image file's bytes to 256x256 RGB and to a packed record's image (paper Sec. 2)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ImageError(ValueError):
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decode a image file: JPEG, PNG, BMP, WebP, TIFF, GIF's first frame; gzipped too, as one in ILSVRC-2010.
+    """Decode an image file: JPEG, PNG, BMP, WebP, TIFF, GIF's first frame; gzipped too, as one in ILSVRC-2010.
 
     Returns uint8 (H, W, 3) RGB, upright as EXIF says; grey is repeated, alpha dropped, 16 bits cut to the upper 8,
     CMYK converted. Raises :class:`ImageError` for what is truncated, unknown or absurdly large.
@@ -155,7 +155,7 @@ def _decode_with_pillow(data):
             image.load()
             return _upright_rgb(image)
     except UnidentifiedImageError as error:
-        raise ImageError(f"not a image in a format this program reads ({', '.join(FORMATS)})") from error
+        raise ImageError(f"not an image in a format this program reads ({', '.join(FORMATS)})") from error
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -167,7 +167,7 @@ def _decode_with_pillow(data):
 def _upright_rgb(image):
     try:
         orientation = image.getexif().get(0x0112)
-    except Exception:  # damaged EXIF says nothing about a image that is otherwise whole
+    except Exception:  # damaged EXIF says nothing about an image that is otherwise whole
         orientation = None
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])

@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 MANIFEST = "dataset.json"
 STATISTICS = "statistics.npz"
 REJECTED = "rejected.tsv"
-UNLABELLED = -1  # label of a image that has none, as in the test split of ILSVRC-2012
+UNLABELLED = -1  # label of an image that has none, as in the test split of ILSVRC-2012
 
 PathLike = Union[str, "os.PathLike[str]"]
 

@@ -63,7 +63,7 @@ class RecordStore:
     def read(self, number: int, scratch: np.ndarray | None = None) -> tuple[np.ndarray, int]:
         """(uint8 (256, 256, 3) RGB, label) of the image with this number.
 
-        A image that has to be decoded goes into `scratch`, of its shape, where that is given. Raises
+        An image that has to be decoded goes into `scratch`, of its shape, where that is given. Raises
         :class:`DamagedRecord` that names the shard, position and key; :class:`DatasetError` when an index is damaged.
         """
         shard, position = self._locate(number)

@@ -35,7 +35,7 @@ class Batch(NamedTuple):
 
 
 class Transform(Protocol):
-    """What the reader's threads make of a image while it is in the cache, such as a crop in the network's order."""
+    """What the reader's threads make of an image while it is in the cache, such as a crop in the network's order."""
 
     shape: tuple[int, ...]  # of one rendered image
     dtype: np.dtype

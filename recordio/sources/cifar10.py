@@ -3,7 +3,7 @@
     cifar-10-batches-bin/   data_batch_1.bin … data_batch_5.bin, test_batch.bin, batches.meta.txt
     cifar-10-batches-py/    data_batch_1 … data_batch_5, test_batch, batches.meta
 
-A image is 3,072 bytes: 32 rows of 32 red values, then green, then blue.
+An image is 3,072 bytes: 32 rows of 32 red values, then green, then blue.
 """
 
 from __future__ import annotations

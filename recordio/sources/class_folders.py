@@ -72,7 +72,7 @@ class ImageList(Sequence):
         self._elsewhere: dict[int, tuple[str, int, int]] = {}
 
     def append(self, source: Source) -> None:
-        """Add a image."""
+        """Add an image."""
         root, offset = source.path, source.offset
         if offset < 0:
             in_folder = root.endswith("/" + source.key)
@@ -185,7 +185,7 @@ def class_folder(
             "or an nXXXXXXXX.tar"
         )
     if empty and own and not allow_empty:
-        raise SourceError(f"{place}: class folders without a image: {_some(empty)}; fill or remove them")
+        raise SourceError(f"{place}: class folders without an image: {_some(empty)}; fill or remove them")
     return ClassFolder(tuple(wnids), images, tuple(empty), ignored)
 
 

@@ -1,6 +1,6 @@
 """ILSVRC's own file of results, and its score by the development kit's rules (readme, "Submission and evaluation").
 
-One line a image, in the order of the numbers in the images' names; on it up to five classes by the kit's own
+One line an image, in the order of the numbers in the images' names; on it up to five classes by the kit's own
 numbers (which count from 1), the most confident first, with spaces between them.
 """
 
@@ -22,7 +22,7 @@ _NAME = re.compile(r"(?:.*/)?ILSVRC\d{4}_(?:val|test)_(\d{8})\.JPEG", re.IGNOREC
 class Submission:
     """Collects guesses for images in any order, and writes them in the challenge's.
 
-    `keys`: of all images, as in the data set; a image's place in them is its id. Raises :class:`SourceError` when
+    `keys`: of all images, as in the data set; an image's place in them is its id. Raises :class:`SourceError` when
     the classes have no numbers of a kit, a key is no name of the challenge, or images are missing.
     """
 
@@ -59,7 +59,7 @@ def _lines(keys):
         match = _NAME.fullmatch(key)
         if match is None:
             raise SourceError(
-                f"{key} is not named like a image of the challenge (ILSVRC2012_val_00000001.JPEG), so its line in a "
+                f"{key} is not named like an image of the challenge (ILSVRC2012_val_00000001.JPEG), so its line in a "
                 "submission is not known"
             )
         numbers.append(int(match[1]))

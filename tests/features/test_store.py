@@ -21,7 +21,7 @@ def contents(**changes):
 
 
 class Source:
-    """Vectors behind images that only say which they are; counts what is computed and may fail at a image."""
+    """Vectors behind images that only say which they are; counts what is computed and may fail at an image."""
 
     def __init__(self, vectors):
         self.vectors, self.computed, self.dies_at = vectors, 0, None

@@ -112,7 +112,7 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def shot(self, name: str, width: int) -> None:
-        """Keep a image of the whole page in the folder that SCREENSHOTS names, if it names one."""
+        """Keep an image of the whole page in the folder that SCREENSHOTS names, if it names one."""
         if folder := os.environ.get("SCREENSHOTS"):
             height = self.run("return document.documentElement.scrollHeight")
             clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}

@@ -25,7 +25,7 @@ def photo(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
 
 
 def file_bytes(image: np.ndarray, format: str, **options) -> bytes:
-    """A image file in one of Pillow's formats."""
+    """An image file in one of Pillow's formats."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format, **options)
     return buffer.getvalue()

@@ -94,7 +94,7 @@ def test_val_may_lack_a_class_and_says_which(tmp_path):
         (["readme.txt"], "no images .*each class needs a folder of its own"),
         (["flat.jpg"], "no images .*each class needs a folder of its own"),
         (["n01/readme.txt"], "no images"),
-        (["n01/a.jpg", "n02/a.txt"], "class folders without a image: n02"),
+        (["n01/a.jpg", "n02/a.txt"], "class folders without an image: n02"),
     ],
 )
 def test_folders_without_images(tmp_path, names, sentence):

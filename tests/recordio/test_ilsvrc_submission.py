@@ -44,7 +44,7 @@ def evaluate(place, year, *words, code=0):
 
 def kit_error(predictions: str, truth: str, guesses: int) -> float:
     """The rules of the kit's eval_flat.m, said again: each line's first labels, at most `guesses`, in any number;
-    a image costs 1 unless one of them is its label; the error is the mean cost over all lines of both files."""
+    an image costs 1 unless one of them is its label; the error is the mean cost over all lines of both files."""
     cost = 0
     lines, labels = predictions.splitlines(), truth.split()
     assert len(lines) == len(labels)
@@ -126,7 +126,7 @@ def test_a_missing_image_is_said_before_the_net_runs(place, tmp_path, small_reci
 
 
 def test_keys_that_are_no_numbers():
-    with pytest.raises(SourceError, match=r"a/b\.jpg is not named like a image of the challenge"):
+    with pytest.raises(SourceError, match=r"a/b\.jpg is not named like an image of the challenge"):
         Submission(["a/b.jpg"], [1, 2])
     with pytest.raises(SourceError, match="once"):
         Submission(["ILSVRC2012_val_00000001.JPEG", "x/ILSVRC2012_val_00000001.JPEG"], [1, 2])

@@ -130,7 +130,7 @@ def test_names_that_are_no_unicode(tmp_path, trees):
         with open(os.fsencode(train / "ant") + b"/" + name, "wb") as file:
             file.write(content)
     assert run("--train", train, "--val", val, "--data", tmp_path / "out")[0] == 0
-    assert b"train\tant/bad-\xe9.jpg\tnot a image" in (tmp_path / "out" / "rejected.tsv").read_bytes()
+    assert b"train\tant/bad-\xe9.jpg\tnot an image" in (tmp_path / "out" / "rejected.tsv").read_bytes()
     with Reader(tmp_path / "out", "train") as reader:
         assert os.fsdecode(b"ant/good-\xe9.jpg") in [reader.key(number) for number in range(len(reader))]
 
@@ -211,7 +211,7 @@ def test_fall_release_as_a_tar_of_tars(tmp_path):
     arguments = ("--train", tmp_path / "fall11_whole.tar", "--split-half", 0, "--data", tmp_path / "out")
     code, _, err = run(*arguments)
     assert code == 2
-    assert "class folders without a image: n00021939; fill or remove them" in err
+    assert "class folders without an image: n00021939; fill or remove them" in err
     code, out, _ = run(*arguments, "--allow-missing")
     assert code == 0
     assert out.startswith("packed 6 train, 6 val; ")
@@ -275,7 +275,7 @@ def test_all_images_unreadable(tmp_path, trees):
     code, out, err = run("--train", train, "--val", val, "--data", tmp_path / "made" / "out")
     assert (code, out) == (1, "")
     assert err.startswith("Error: val: none of the 6 images can be read (")
-    assert "not a image in a format" in err
+    assert "not an image in a format" in err
     assert [path.name for path in (tmp_path / "made" / "out").iterdir()] == ["packing.partial"]
 
 

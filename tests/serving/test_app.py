@@ -59,7 +59,7 @@ def test_predict_takes_what_pack_takes(client):
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"<svg/>", "not a image in a format"),
+        (b"<svg/>", "not an image in a format"),
         ((ODD / "truncated_jpeg.jpg").read_bytes(), "trunc"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, ""),
     ],

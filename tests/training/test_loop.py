@@ -187,10 +187,10 @@ def test_a_net_trained_on_two_contexts_goes_on_on_one(small_recipe):
 
 
 @pytest.mark.parametrize("contexts", CONTEXTS.values(), ids=CONTEXTS)
-@pytest.mark.parametrize("poison", ["a image", "a weight of layer 8", "a weight of layer 2"])
+@pytest.mark.parametrize("poison", ["an image", "a weight of layer 8", "a weight of layer 2"])
 def test_a_number_that_is_none_stops_before_the_update(small_recipe, contexts, poison):
     run = Run(small_recipe, contexts)
-    if poison == "a image":
+    if poison == "an image":
         run.crops[:, 0, 50, 50] = np.nan
     else:
         name = {"8": "fc8_weight", "2": "conv2_weight"}[poison[-1]]

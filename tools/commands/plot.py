@@ -66,7 +66,7 @@ def curves(runs, output):
 def predictions(model, images, devices, output):
     """Draw images with the five best classes of ten views as bars, as in Fig. 4 left.
 
-    A image's true class is known if it lies in a folder named like a class.
+    An image's true class is known if it lies in a folder named like a class.
     """
     from gluon_alexnet.errors import OperationFailed
     from gluon_alexnet.workflows.load import open_model

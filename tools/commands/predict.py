@@ -77,7 +77,7 @@ class Files:
 @click.option(
     "--views", type=click.Choice(["10", "1"]), default="10", show_default=True, help="Ten views, or the centre."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a image.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an image.")
 @click.option(
     "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the images as in Fig. 4, too: a PNG."
 )
@@ -146,7 +146,7 @@ def guesses(net, files: Iterable[str], views: int) -> Iterator[Guess]:
 
 
 def draw(shown: list[Guess], net, file: Path) -> None:
-    """Fig. 4 left as a PNG. A image's true class is known if it lies in a folder named like a class."""
+    """Fig. 4 left as a PNG. An image's true class is known if it lies in a folder named like a class."""
     from gluon_alexnet import plots
 
     names = {info["wnid"]: info["name"] for info in net.classes}

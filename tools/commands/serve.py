@@ -25,7 +25,7 @@ def command(model, devices, data, features, host, port):
     \b
     Example: alexnet-tools serve RUN --data data/ilsvrc2012
 
-    MODEL is a run, a checkpoint or an exported OUT. The page is at /; programs send a image's bytes to POST /predict,
+    MODEL is a run, a checkpoint or an exported OUT. The page is at /; programs send an image's bytes to POST /predict,
     or speak the Open Inference Protocol at /v2; Prometheus reads /metrics. The nearest training images are shown
     where `similar` has computed their activations. SIGTERM and Ctrl-C end the server once what has begun is answered.
     """
