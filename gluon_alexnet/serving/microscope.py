@@ -2,95 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
+import json
+from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 
 from ..backend import mx
 from ..data.augmentation import network_order
-from ..model.ablation import without_column, without_normalization
-from ..model.classifier import build_classifier, classify_with
-from ..recipes import schema
+from ..errors import InvalidRequest
+from ..model import layer_chain as chain
 from .interfaces import WITHOUT_NORMALIZATION, column_switch
+
+NETS_KEPT = 3  # beside the whole net; at full width one without a column takes 230 MB
 
 
 class NetMicroscope:
     """See :class:`gluon_alexnet.serving.interfaces.Microscope`; every method is for the computing thread.
 
-    parameters: those of :class:`gluon_alexnet.model.alexnet.AlexNet` and ``mean``, by name. The nets without a part
-    are built when they are first asked for: at full width one without a column takes another 65 MB.
+    block: a hybridized block from raw images (N, 3, size, size) to probabilities, of a run or an exported net. Raises
+    InvalidRequest where it is no chain of AlexNet's layers: an int8 net, say, cannot be looked into.
     """
 
-    def __init__(self, network: schema.Network, parameters: dict, context) -> None:
-        self.columns = network.columns
-        normalized = network.normalization is not None or network.map_normalization is not None
-        columns = [column_switch(column + 1) for column in range(network.columns)] if network.columns > 1 else []
+    def __init__(self, block: Any, size: int, context: Any) -> None:
+        self._symbol = block(mx.sym.var("data", dtype=np.float32))
+        self._parameters, self._context = block.collect_params(), context
+        layers = chain.read(self._symbol, size)
+        weighted = [one for one in layers if isinstance(one.kind, (chain.Convolution, chain.FullyConnected))]
+        groups = {one.name: one.kind.groups for one in weighted if isinstance(one.kind, chain.Convolution)}
+        hidden = weighted[:-1]  # the last one's outputs are the classes
+        if not groups or any(f"{one.name}_{part}" not in self._parameters for one in weighted for part in _PARTS):
+            raise InvalidRequest("The net's layers have not the names of an AlexNet's.")
+        self.columns = max(groups.values())
+        self.reads_all = frozenset(one.name for one in hidden if groups.get(one.name, 1) == 1)
+        normalized = any(isinstance(one.kind, (chain.ResponseNorm, chain.MapNorm)) for one in layers)
+        columns = [column_switch(column + 1) for column in range(self.columns)] if self.columns > 1 else []
         self.switches = ([WITHOUT_NORMALIZATION] if normalized else []) + columns
-        self.reads_all = frozenset(name for name, layer in network.convolutions() if layer.both_columns) | {
-            "fc6",
-            "fc7",
-        }
-        self._context = context
-        self._kernels = parameters["conv1_weight"]
-        self._nets: dict[frozenset[str], _Net] = {}
-        self._whole = network, parameters
+        self._hidden = [one.name for one in hidden]
+        self._outputs = [_activation(layers, one).output for one in hidden]
+        self._kernels = self._parameters[f"{next(iter(groups))}_weight"]
+        self._nets: OrderedDict[frozenset[str], Any] = OrderedDict()
 
     def kernels(self) -> np.ndarray:
         """Weights of layer 1, float32 (kernels, 3, height, width)."""
-        return self._kernels.asnumpy()
+        return self._kernels.data(self._context).asnumpy()
 
     def classify(self, views: np.ndarray, without: frozenset[str]) -> np.ndarray:
         """uint8 (M, size, size, 3) → float32 (M, classes) of the net without these parts."""
-        return self._net(without).classify(views)
+        return self._run(views, without)[0].asnumpy()
 
     def activations(self, view: np.ndarray, without: frozenset[str]) -> dict[str, np.ndarray]:
-        """Layer's name → float32 (maps, height, width) after its neuron; a column that is left out is zero."""
-        found = self._net(without).activations(view)
-        absent = [column for column in range(self.columns) if column_switch(column + 1) in without]
-        for column in absent:
-            for name, maps in found.items():
-                share = len(maps) // (self.columns - len(absent))
-                found[name] = np.insert(maps, [column * share] * share, 0, axis=0)
-        return found
+        """Layer's name → float32 (maps, height, width) after its activation; a column that is left out is zero."""
+        maps = [output.asnumpy()[0] for output in self._run(view[None], without)[1:]]
+        return {name: one.reshape(len(one), *(one.shape[1:] or (1, 1))) for name, one in zip(self._hidden, maps)}
 
-    def _net(self, without):
+    def _run(self, views, without):
         if without not in self._nets:
-            network, parameters = self._whole
-            for column in reversed(range(self.columns)):  # from the last: the places of the others stay
-                if column_switch(column + 1) in without:
-                    network, parameters = without_column(network, parameters, column)
-            if WITHOUT_NORMALIZATION in without:
-                network = without_normalization(network)
-            self._nets[without] = _Net(network, parameters, self._context)
-        return self._nets[without]
+            self._nets[without] = self._build(without)
+        self._nets.move_to_end(without)
+        while len(self._nets) > NETS_KEPT:
+            self._nets.popitem(last=False)
+        return self._nets[without](mx.nd.array(network_order(views), ctx=self._context))
 
-
-class _Net:
-    def __init__(self, network, parameters, context):
-        self._block = build_classifier(network, parameters, context)
-        self._network, self._context = network, context
-        self.classify: Callable[[np.ndarray], np.ndarray] = classify_with(self._block, context)
-
-    def activations(self, view):
-        names, block = self._inside
-        outputs = block(mx.nd.array(network_order(view[None]), ctx=self._context))
-        maps = [output.asnumpy()[0] for output in outputs]
-        return {name: one.reshape(len(one), *(one.shape[1:] or (1, 1))) for name, one in zip(names, maps)}
-
-    @cached_property
-    def _inside(self):
-        """(layers' names, block with their activations as outputs), with the arrays of the classifier."""
-        data = mx.sym.var("data", dtype=np.float32)
-        internals = self._block(data).get_internals()
-        places: dict[str, str] = {}
-        layer = ""
-        for output in internals.list_outputs():  # in the order of the graph
-            if output.endswith("_fwd_output") and output.startswith(("conv", "fc")):
-                layer = output[: -len("_fwd_output")]
-            elif output.startswith("activation") and layer not in places:
-                places[layer] = output
-        group = mx.sym.Group([internals[output] for output in places.values()])
-        block = mx.gluon.SymbolBlock(group, data, params=self._block.collect_params())
+    def _build(self, without):
+        """A block with the probabilities and every hidden layer's activations as outputs, sharing what is the same."""
+        symbol = _without_normalization(self._symbol) if WITHOUT_NORMALIZATION in without else self._symbol
+        internals = symbol.get_internals()
+        group = mx.sym.Group([symbol, *(internals[output] for output in self._outputs)])
+        parameters = mx.gluon.ParameterDict()
+        parameters.update(self._parameters)
+        absent = [column for column in range(self.columns) if column_switch(column + 1) in without]
+        if absent:
+            silent = mx.gluon.ParameterDict()
+            for name in self._parameters:
+                layer, _, part = name.rpartition("_")
+                shared = layer not in self._hidden or part not in _PARTS
+                silent.update({name: self._parameters[name] if shared else self._silenced(name, absent)})
+            parameters = silent
+        block = mx.gluon.SymbolBlock(group, mx.sym.var("data", dtype=np.float32), params=parameters)
         block.hybridize()
-        return list(places), block
+        return block
+
+    def _silenced(self, name, columns):
+        """A parameter with zeros for these columns' kernels or neurons: ReLU and tanh make zeros of zeros."""
+        values = self._parameters[name].data(self._context).copy()
+        share = len(values) // self.columns
+        for column in columns:
+            values[column * share : (column + 1) * share] = 0
+        parameter = mx.gluon.Parameter(name, shape=values.shape, grad_req="null")
+        parameter.initialize(ctx=self._context)
+        parameter.set_data(values)
+        return parameter
+
+
+_PARTS = ("weight", "bias")
+
+
+def _activation(layers, layer):
+    """The layer's own activation, which may come after normalisation and pooling, or the layer itself."""
+    for above in layers[layers.index(layer) + 1 :]:
+        if isinstance(above.kind, chain.Activation):
+            return above
+        if isinstance(above.kind, (chain.Convolution, chain.FullyConnected)):
+            break
+    return layer
+
+
+def _without_normalization(symbol):
+    """The same graph with every normalisation dividing by 1."""
+    graph = json.loads(symbol.tojson())
+    nodes = graph["nodes"]
+    for node in nodes:
+        if node["op"] == "LRN":
+            node["attrs"].update(alpha="0", knorm="1")
+        elif node["op"] == "_mul_scalar":
+            below = nodes[node["inputs"][0][0]]
+            if below["op"] == "Pooling" and below["attrs"]["pool_type"] == "avg":  # the 2012 code's, within a map
+                node["attrs"]["scalar"] = "0"
+    return mx.sym.load_json(json.dumps(graph))

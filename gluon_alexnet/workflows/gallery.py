@@ -18,20 +18,25 @@ EXAMPLES = 16
 class DataGallery:
     """See :class:`gluon_alexnet.serving.interfaces.Gallery`.
 
-    data: the data set's folder. fc7: the net up to layer 7. stores: the folder below which its activations are kept.
+    data: the data set's folder. fc7: the net up to layer 7, or None where it cannot be reached. stores: the folder
+    below which its activations are kept.
     features: the folder of just those, where the user names one. Raises DatasetError for a damaged data set, and what
     :class:`gluon_alexnet.features.store.Features` raises for a folder that was named.
     """
 
-    def __init__(self, data: Path, fc7: Fc7, stores: Path, features: Path | None = None) -> None:
+    def __init__(self, data: Path, fc7: Fc7 | None, stores: Path, features: Path | None = None) -> None:
         self._fc7 = fc7
         self._train = Reader(data, "train")
         names = [split.name for split in self._train.manifest.splits]
         self._tried = Reader(data, "val") if "val" in names else self._train
         self._examples = np.linspace(0, len(self._tried) - 1, min(EXAMPLES, len(self._tried))).round().astype(int)
+        self._features: Features | None = None
+        if fc7 is None:
+            return
         contents = Contents(fc7.digest, self._train.manifest.digest, "train", len(self._train), fc7.width)
         folder = features or stores / contents.name
-        self._features = Features(folder, contents) if features or folder.is_dir() else None
+        if features or folder.is_dir():
+            self._features = Features(folder, contents)
 
     @property
     def examples(self) -> int:
@@ -49,6 +54,7 @@ class DataGallery:
 
     def describe(self, image: np.ndarray) -> np.ndarray:
         """The activations of layer 7, float32 (1, width), of uint8 (256, 256, 3)."""
+        assert self._fc7 is not None
         return self._fc7.of_images(image[None])
 
     def nearest(self, activations: np.ndarray, count: int) -> list[GalleryImage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -49,27 +50,50 @@ def open_service(
     data: a data set whose images can be tried, and found where their fc7 activations have been computed
     (`alexnet-tools similar`). Raises InvalidRequest and OperationFailed as the loading of these does.
     """
-    limits = limits or Limits()
     if symbol.is_export(path):
-        description = symbol.read_export(path, context)
-        model = LoadedModel(symbol.load_export(path, context), path.name, _export_facts(description))
-        fc7 = activations.of_export(path, context) if data else None
-        stores, microscope = path.with_name(f"{path.name}-features"), None
+        model, block = _open_export(path, context)
+        stores = path.with_name(f"{path.name}-features")
     elif path.is_dir():
-        classifier, run, state = open_run(path, context)
-        network = run.recipe.network
-        folder = checkpoint.run_of(checkpoint.find_checkpoint(path))
-        opened = Model(classify_with(classifier, context), network.input_size, run.classes, str(path))
-        model = LoadedModel(opened, folder.name, _run_facts(run, state, count_parameters(classifier)))
-        parameters = {name: parameter.data() for name, parameter in classifier.collect_params().items()}
-        parameters["mean"] = parameters["mean"][0]
-        microscope = NetMicroscope(network, parameters, context)
-        fc7 = activations.of_classifier(classifier, network, context) if data else None
-        stores = folder / "features"
+        model, block = _open_run(path, context)
+        stores = checkpoint.run_of(checkpoint.find_checkpoint(path)) / "features"
     else:
         raise no_model(path)
-    gallery = DataGallery(data, fc7, stores, features) if data and fc7 else None
-    return Service(model, microscope, gallery, limits)
+    gallery = None
+    if data:
+        gallery = DataGallery(data, _or_none(_fc7, path, block, context), stores, features)
+    return Service(model, _or_none(NetMicroscope, block, model.input_size, context), gallery, limits or Limits())
+
+
+def _open_run(path, context):
+    classifier, run, state = open_run(path, context)
+    folder = checkpoint.run_of(checkpoint.find_checkpoint(path))
+    opened = Model(classify_with(classifier, context), run.recipe.network.input_size, run.classes, str(path))
+    return LoadedModel(opened, folder.name, _run_facts(run, state, count_parameters(classifier))), classifier
+
+
+def _open_export(path, context):
+    opened = symbol.load_export(path, context)
+    block = symbol.load_pair(path, context)
+    classified = dataclasses.replace(opened, classify=classify_with(block, context))
+    return LoadedModel(classified, path.name, _export_facts(symbol.read_export(path, context))), block
+
+
+def _fc7(path, block, context):
+    if symbol.is_export(path):
+        return activations.of_export(path, context)
+    return activations.of_classifier(block, _description(path).recipe.network, context)
+
+
+def _description(path):
+    return checkpoint.read_description(checkpoint.run_of(checkpoint.find_checkpoint(path)))
+
+
+def _or_none(make, *arguments):
+    """What some nets have not: an int8 net has no inside that could be shown."""
+    try:
+        return make(*arguments)
+    except InvalidRequest:
+        return None
 
 
 def build_core(service: Service) -> Core:
@@ -141,10 +165,10 @@ def _export_facts(description):
     sentence = f"This one, an exported net, knows {_classes(description['classes'])}"
     if error.get("top1") is not None:
         sentence += f", and was wrong on {error['top1']:.1f} % of its validation images (centre view)"
-    return {
-        "sentence": sentence + ".",
-        "details": f"recipe {origin.get('recipe')}; step {origin.get('step')}; {origin.get('epochs')} epochs.",
-    }
+    known = {"recipe": "recipe {}", "architecture": "{}", "step": "step {}", "epochs": "{} epochs"}
+    details = [words.format(origin[key]) for key, words in known.items() if origin.get(key) is not None]
+    details.append(f"input {description['input']['shape'][-1]} pixels.")
+    return {"sentence": sentence + ".", "details": "; ".join(details)}
 
 
 def _classes(classes):

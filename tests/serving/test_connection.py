@@ -169,7 +169,7 @@ def test_at_the_end_what_has_begun_is_answered():
             thread.join(20)
     assert lost == []
     assert sent == answered
-    assert sum(sent) > 50
+    assert min(sent) > 0
 
 
 def test_connections_that_stay_open_are_answered_to_the_end():

@@ -72,12 +72,17 @@ def test_a_run_with_its_data(place):
         assert [one["distance"] for one in near] == sorted(one["distance"] for one in near)
 
 
-def test_an_export_is_served_without_its_inside(place):
+def test_an_export_is_served_as_its_run(place):
     invoke("export", place / "run a", place / "net", "--data", place / "data")
     file = sorted((place / "images").glob("*/*"))[0]
+    expected = json.loads(invoke("predict", place / "run a", file, "--json", "--cpus", 0)[0])["guesses"]
     with served(place / "net") as address:
-        assert ask(f"{address}model")["switches"] == []
-        assert len(ask(f"{address}predict?top=6", file.read_bytes())["guesses"]) == 6
+        model = ask(f"{address}model")
+        assert (model["name"], model["columns"], model["examples"]) == ("net", 2, 0)
+        guesses = ask(f"{address}predict", file.read_bytes())["guesses"]
+        whole, less = (ask(f"{address}look{query}", file.read_bytes()) for query in ("", "?without=column1"))
+    assert [guess["wnid"] for guess in guesses] == [guess["wnid"] for guess in expected]
+    assert whole["probabilities"] != less["probabilities"]
 
 
 def test_what_cannot_be_served_is_said(place, tmp_path):

@@ -1,5 +1,5 @@
 "use strict";
-// Bytes from the server, drawn: tiles of maps and kernels, and one map laid over the picture.
+// Bytes from the server, drawn: tiles of maps and kernels, and one map laid over the image.
 
 const RAMPS = {  // black, a column's colour, white: its bright end says "strongly active"
   one: [[0, 0, 0], [0, 114, 178], [190, 228, 255], [255, 255, 255]],
@@ -80,7 +80,7 @@ function drawKernels(canvas, kernels, first, count, across) {
   }
 }
 
-/** One map over the dimmed centre view: where in the picture it is active. */
+/** One map over the dimmed centre view: where in the image it is active. */
 function drawOverlay(canvas, image, size, maps, number, ramp) {
   const context = canvas.getContext("2d");
   const offset = (image.width - size) / 2;

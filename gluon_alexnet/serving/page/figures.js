@@ -126,7 +126,7 @@ function showDiagram(model, layers, chosen) {
   const apart = columns.map((column) => 100 * (column + 0.5) / model.columns), middle = [50];
   const join = (...between) => boxes.push(links(...between, false), links(...between, true));
   $("diagram").classList.toggle("single", model.columns === 1);
-  boxes.push(element("div", { className: "box whole" }, element("strong", {}, "picture"),
+  boxes.push(element("div", { className: "box whole" }, element("strong", {}, "image"),
     `${model.input_size}×${model.input_size}×3`));
   layers.forEach((layer, index) => {
     if (index === 0) join(middle, apart, columns.map((column) => [0, column, column]));

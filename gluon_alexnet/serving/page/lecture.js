@@ -1,4 +1,4 @@
-// What happens when: a picture comes, a switch is turned, a box is chosen.
+// What happens when: an image comes, a switch is turned, a box is chosen.
 
 const state = {
   model: null, file: null, image: null, whole: null, without: new Set(),
@@ -16,10 +16,10 @@ const LAYER_TEXTS = {
   conv2: "Kernels of 5×5 over the pooled maps of their own column: corners, textures, junctions.",
   conv3: "The first layer that reads the maps of both columns.",
   conv4: "Reads its own column again.",
-  conv5: "The last convolution. Each map asks for one complicated thing, and most are silent on most pictures.",
+  conv5: "The last convolution. Each map asks for one complicated thing, and most are silent on most images.",
   conv6: "The sixth convolution of CNN*, which reads both columns (Sec. 6).",
   fc6: "Places are gone: every neuron reads every map of both columns. Dropout silenced half of them at a time while the net learned (Sec. 4.2).",
-  fc7: "The net’s description of the picture, by which the nearest pictures of section 5 are found.",
+  fc7: "The net’s description of the image, by which the nearest images of section 5 are found.",
 };
 
 async function ask(path, body, signal) {
@@ -72,8 +72,8 @@ function take(file) {
     image.src = whole.image;
     await image.decode();
     Object.assign(state, { file, image, whole });
-    $("picture").getContext("2d").drawImage(image, 0, 0);
-    $("picture").setAttribute("aria-label", "The picture as the net is given it");
+    $("image").getContext("2d").drawImage(image, 0, 0);
+    $("image").setAttribute("aria-label", "The image as the net is given it");
     $("switches").hidden = state.model.switches.length === 0;
     await compute(signal);
     if (state.model.searchable) showSimilar((await ask("similar", file, signal)).images);
@@ -132,7 +132,7 @@ function choose(name, column, map) {
   }
   $("detail").hidden = false;
   $("detail-title").textContent = `${layer.name}: ${sizeOf({ ...layer, count: layer.maps })}`;
-  $("detail-text").textContent = `${LAYER_TEXTS[layer.name] || ""} ${percent(layer.active)} of its neurons are active on this picture; the strongest has ${layer.largest.toFixed(1)}.`;
+  $("detail-text").textContent = `${LAYER_TEXTS[layer.name] || ""} ${percent(layer.active)} of its neurons are active on this image; the strongest has ${layer.largest.toFixed(1)}.`;
   $("sheets").replaceChildren(...layer.columns.map((maps, number) => sheet(layer, maps, number)));
   showMap(layer);
 }
@@ -158,7 +158,7 @@ function sheet(layer, maps, column) {
   return element("figure", {}, frame, caption);
 }
 
-/** The chosen map over the picture, and in words. */
+/** The chosen map over the image, and in words. */
 function showMap(layer) {
   const { column, map } = state.chosen, maps = layer.columns[column], one = maps.height * maps.width;
   const values = maps.bytes.subarray(map * one, (map + 1) * one);
@@ -170,11 +170,11 @@ function showMap(layer) {
   if (layer.name === "conv1") markKernel(column, map); else markKernel(null, null);
   drawOverlay($("overlay"), state.image, state.model.input_size, maps, map, COLUMN[column % 2]);
   $("map-name").textContent = `${neurons ? "neuron" : "map"} ${map + 1} of ${maps.count}${state.model.columns > 1 ? `, column ${column + 1}` : ""}`;
-  const text = values[strongest] === 0 ? "Silent on this picture."
+  const text = values[strongest] === 0 ? "Silent on this image."
     : neurons ? `Its activation is ${percent(share)} of the layer’s largest.`
     : `Active at ${percent(active / one)} of its places, most at the ${placeOf(strongest, maps)}: ${percent(share)} of the layer’s largest activation.`;
   $("map-text").textContent = text;
-  $("overlay").setAttribute("aria-label", `${layer.name}, ${$("map-name").textContent}, over the picture. ${text}`);
+  $("overlay").setAttribute("aria-label", `${layer.name}, ${$("map-name").textContent}, over the image. ${text}`);
 }
 
 function placeOf(place, maps) {
@@ -221,7 +221,7 @@ function makeExamples(count) {
   };
   $("example-list").replaceChildren(...Array.from({ length: count }, (_, number) => {
     const path = `examples/${number}`;
-    const button = element("button", { type: "button" }, element("img", { src: path, alt: `Validation picture ${number + 1}`, loading: "lazy" }));
+    const button = element("button", { type: "button" }, element("img", { src: path, alt: `Validation image ${number + 1}`, loading: "lazy" }));
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => show(button, path));
     return element("li", {}, button);
@@ -260,7 +260,7 @@ function introduce(model) {
   $("facts").textContent = model.facts.details || "";
   $("curl").textContent = `curl --data-binary @photo.jpg '${location.origin}/predict?views=10&top=5'`;
   $("similar-empty").textContent = model.searchable
-    ? `The nearest of ${model.searchable.toLocaleString("en")} training pictures appear here with the first picture.`
+    ? `The nearest of ${model.searchable.toLocaleString("en")} training images appear here with the first image.`
     : model.facts.search || "This server was started without a data set whose activations are known.";
 }
 
