@@ -10,8 +10,8 @@ EXTRA ?= $(shell $(PYTHON) -c "import ctypes; ctypes.CDLL('libcuda.so.1')" 2>/de
 .PHONY: demo test test-slow test-browser bench clean
 
 $(VENV)/made: setup.py pyproject.toml
-	@$(PYTHON) -c "import sys; ok = (3, 9) <= sys.version_info[:2] <= (3, 12); \
-	ok or sys.exit('MXNet needs Python 3.9 to 3.12 and $(PYTHON) is ' + sys.version.split()[0] + '; try: make PYTHON=python3.11 $(MAKECMDGOALS)')"
+	@$(PYTHON) -c "import sys; ok = (3, 10) <= sys.version_info[:2] <= (3, 12); \
+	ok or sys.exit('MXNet needs Python 3.10 to 3.12 and $(PYTHON) is ' + sys.version.split()[0] + '; try: make PYTHON=python3.11 $(MAKECMDGOALS)')"
 	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || \
 	{ echo "$(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)

@@ -1,13 +1,20 @@
 """Names, dependencies and the entry point; each version limit carries its reason."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+# The version's one home is gluon_alexnet/__init__.py. It is read as text: importing would need what is to be installed.
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "gluon_alexnet/__init__.py").read_text(), re.M)[1]
 
 REQUIREMENTS = [
     "numpy>=1.24,<2",  # MXNet 1.9.1 uses the C interface and names of NumPy 1
     "opencv-python>=4.8,<4.12",  # 4.12 asks for NumPy 2
     "gluoncv==0.10.5.post0",  # the last release; names and step schedule used here are stable in it
-    "click>=8.1",
-    "faiss-cpu>=1.12",  # exact search among 1.28 million vectors, 18 MB; these releases take NumPy 1 (1.13.0 on 3.9)
+    "click>=8.2",  # its test runner keeps stdout and stderr apart
+    "faiss-cpu>=1.12",  # exact search among 1.28 million vectors, 18 MB; these releases take NumPy 1
     "matplotlib>=3.7",
     "numba>=0.59",  # compiles the response normalisation for training on a CPU, and the crops' colour shift
     "protobuf>=4.22",  # reads Caffe's files
@@ -50,6 +57,13 @@ PACKAGES = [
     for name in [package, *(f"{package}.{below}" for below in find_packages(folder))]
 ]
 
+DOCS = [
+    "sphinx>=7.3",
+    "myst-parser>=3",  # pages in Markdown
+    "furo>=2024.1",  # the theme
+    "sphinx-click>=6",  # the reference of the commands, from the commands
+]
+
 SERVE = [
     "prometheus-client>=0.16",  # the format that Prometheus reads
     "starlette>=0.37",  # routes and requests; each release names the Pythons it still takes
@@ -58,12 +72,31 @@ SERVE = [
 
 setup(
     name="gluon-alexnet",
-    version="0.1.0",
+    version=VERSION,
     description="The AlexNet of 2012 on Apache MXNet: pack ImageNet, train on two columns, evaluate, deploy",
-    python_requires=">=3.9,<3.13",  # NumPy 1.26 has no wheel for 3.13
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="alexnet imagenet mxnet gluon deep-learning image-classification reproducibility",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.10,<3.13",  # 3.9 is past its end of life; NumPy 1.26 has no wheel for 3.13
     packages=PACKAGES,
     package_dir=FOLDERS,
-    package_data={"gluon_alexnet.serving": ["page/*"]},
+    package_data={"gluon_alexnet": ["py.typed"], "gluon_alexnet.serving": ["page/*"]},
     install_requires=REQUIREMENTS,
     extras_require={
         "cpu": MXNET_CPU,
@@ -73,8 +106,11 @@ setup(
         "serve": SERVE,
         "browser": ["selenium>=4.12"],  # drives the Chromium of the system in `make test-browser`
         "demo": ["scikit-learn>=1.2"],  # ships the 1,797 handwritten digits
+        "docs": DOCS,
         "test": [
             "pytest>=7.4",
+            "ipykernel>=6.29",  # runs the notebook docs/tour.ipynb
+            "nbclient>=0.10",  # the same
             "ruff>=0.9",
             "mypy>=1.11",
             "openvino>=2024.0",  # a third program for the ONNX file, with its own arithmetic
@@ -84,6 +120,7 @@ setup(
             "httpx>=0.27; python_version < '3.11'",  # Starlette's test client
             "httpx2>=2; python_version >= '3.11'",
             "tritonclient[http]>=2.34",  # asks our server as it asks Triton's
+            *DOCS,
             *ONNX,
             *SERVE,
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ def _outputs(graph: Graph, before_activation: bool) -> dict[str, tuple[tuple[int
         return _nodes(graph)
     found = {layer.name: (layer.shape, layer.output) for layer in layers if not isinstance(layer.kind, chain.Flatten)}
     if not before_activation:
-        for layer, above in zip(layers, layers[1:]):
+        for layer, above in itertools.pairwise(layers):
             weighted = isinstance(layer.kind, (chain.Convolution, chain.FullyConnected))
             if weighted and isinstance(above.kind, chain.Activation):
                 found[layer.name] = (above.shape, above.output)

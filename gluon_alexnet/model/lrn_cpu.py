@@ -7,6 +7,7 @@ same numbers to float32 accuracy; exported graphs keep MXNet's operator.
 from __future__ import annotations
 
 import ctypes
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -50,7 +51,7 @@ def _run(kernel, arrays, k, alpha):
     bounds = [len(arrays[0]) * part // parts for part in range(parts + 1)]
     done = [
         _pool().submit(kernel, *[array[begin:end] for array in arrays], np.float32(k), np.float32(alpha))
-        for begin, end in zip(bounds, bounds[1:])
+        for begin, end in itertools.pairwise(bounds)
     ]
     for part in done:
         part.result()

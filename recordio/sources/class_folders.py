@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
@@ -129,7 +130,7 @@ def split_half(images: ImageList, seed: int) -> tuple[Selection, Selection]:
     labels = images.labels()
     first = np.zeros(len(labels), bool)
     begins = [*np.flatnonzero(np.diff(labels, prepend=-1)), len(labels)]  # a list is in the order of its labels
-    for begin, end in zip(begins, begins[1:]):
+    for begin, end in itertools.pairwise(begins):
         # Streams of their own: epochs count from 0, packing's orders from 2**63.
         order = shuffled(end - begin, seed, 2**62 + int(labels[begin]))
         first[begin + order[: (end - begin + 1) // 2]] = True

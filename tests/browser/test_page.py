@@ -1,5 +1,6 @@
 """The page as a person meets it, in a real browser: `make test-browser`."""
 
+import itertools
 import json
 import urllib.request
 
@@ -160,7 +161,7 @@ def test_it_can_be_read_aloud(page):
         assert control.accessible_name, control.get_attribute("outerHTML")
     levels = page.run("return [...document.querySelectorAll('h1, h2, h3')].map((h) => +h.tagName[1])")
     assert levels[0] == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:]))
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
     assert page.one("#problem").aria_role == "alert"
     assert page.one("#without-column1").aria_role == "switch"
     assert page.all("img:not([alt])") == []

@@ -18,12 +18,8 @@ def run(*words: object, code: int = 0) -> str:
 
 
 def invoke(*words: object, code: int = 0, stdin: str | None = None) -> tuple[str, str]:
-    """(stdout, stderr) of `alexnet-tools` with these words, apart whatever Click's version; checks as `run` does."""
-    try:
-        runner = CliRunner(mix_stderr=False)  # type: ignore[call-arg]  # before Click 8.2
-    except TypeError:
-        runner = CliRunner()
-    result = runner.invoke(main, [str(word) for word in words], input=stdin)
+    """(stdout, stderr) of `alexnet-tools` with these words; checks as `run` does."""
+    result = CliRunner().invoke(main, [str(word) for word in words], input=stdin)
     assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
     assert "Traceback" not in result.stderr
     return result.stdout, result.stderr

@@ -1,5 +1,6 @@
 """What is no layer file, or does not fit together, is refused in one sentence, before anything is built."""
 
+import itertools
 import re
 
 import pytest
@@ -31,7 +32,7 @@ def pooled(**keys):
 
 def many(count):
     names = ["data", *(f"n{place}" for place in range(count))]
-    layers = "".join(section(b, type="neuron", neuron="relu", inputs=a) for a, b in zip(names, names[1:]))
+    layers = "".join(section(b, type="neuron", neuron="relu", inputs=a) for a, b in itertools.pairwise(names))
     return files.HEAD + layers + files.tail(names[-1]), files.PARAMS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 import struct
@@ -195,7 +196,7 @@ def test_checksums_are_those_of_the_records(folder):
             content, begins = (folder / shard.name).read_bytes(), places(folder, shard)
             lines = (folder / shard.file(".keys")).read_text().splitlines()
             assert [int(line.split("\t")[1], 16) for line in lines] == [
-                zlib.crc32(content[begin:end]) for begin, end in zip(begins, begins[1:])
+                zlib.crc32(content[begin:end]) for begin, end in itertools.pairwise(begins)
             ]
 
 
