@@ -6,7 +6,7 @@ import types
 
 import numpy as np
 import pytest
-from helpers import owt_files, torch_files
+from helpers import every_layer, owt_files, torch_files
 from helpers.runner import run
 
 from gluon_alexnet.backend import mx
@@ -56,6 +56,11 @@ def test_gluon_s_own_net_is_read_from_each_of_its_ways_to_save(images, tmp_path,
     numbers = (images / 255 - owt_files.MEAN) / owt_files.STD
     expected = zoo(mx.nd.array(numbers.transpose(0, 3, 1, 2))).softmax().asnumpy()
     assert np.ptp(expected) > 0.01
+    x, inside = mx.nd.array(numbers.transpose(0, 3, 1, 2)), {}
+    names = "relu1 pool1 relu2 pool2 relu3 relu4 relu5 pool5 flatten relu6 dropout relu7 dropout"
+    for layer, name in zip(zoo.features, names.split(" ")):
+        x = layer(x)
+        inside[name] = x.asnumpy()
     zoo.save_parameters(str(tmp_path / "saved.params"))
     zoo.collect_params().save(str(tmp_path / "whole.params"))
     zoo.collect_params().save(str(tmp_path / "stripped.params"), strip_prefix="alexnet0_")
@@ -68,6 +73,10 @@ def test_gluon_s_own_net_is_read_from_each_of_its_ways_to_save(images, tmp_path,
         assert found.kernels.verdict == DRAWN
         outputs = symbol.load_export(tmp_path / "out", mx.cpu()).classify(images)
         np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-5)
+    ours = every_layer.outputs(tmp_path / "out", images)
+    for name in set(inside) - {"flatten", "dropout"}:
+        largest = np.abs(inside[name]).max()
+        np.testing.assert_allclose(ours[name], inside[name], rtol=0, atol=1e-5 * largest, err_msg=name)
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "state_dict.module."])

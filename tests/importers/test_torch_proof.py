@@ -9,11 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import every_layer
 
-from gluon_alexnet.backend import mx
-from gluon_alexnet.data.augmentation import network_order
-from gluon_alexnet.export.files import file_of
-from gluon_alexnet.model import layer_chain
 from gluon_alexnet.workflows.import_weights import import_weights
 
 ROOT = Path(__file__).parents[2]
@@ -30,23 +27,11 @@ def saved(tmp_path_factory):
     return folder
 
 
-def every_layer(out, images):
-    """The output of each layer of an exported net, by the layer's name."""
-    graph = mx.sym.load(str(file_of(out, "symbol")))
-    layers = {layer.name: layer.output for layer in layer_chain.read(graph, images.shape[1])}
-    internals = graph.get_internals()
-    block = mx.gluon.SymbolBlock(
-        mx.sym.Group([internals[name] for name in layers.values()]), mx.sym.var("data", dtype="float32")
-    )
-    block.load_parameters(str(file_of(out, "parameters")), ignore_extra=True)
-    return dict(zip(layers, (output.asnumpy() for output in block(mx.nd.array(network_order(images))))))
-
-
 @pytest.mark.parametrize("form", ["zip", "stream", "checkpoint", "lpips"])
 def test_every_layer_is_pytorch_s(saved, tmp_path, form):
     found = import_weights([saved / f"{form}.pth"], tmp_path / "out")
     expected, images = dict(np.load(saved / "outputs.npz")), np.load(saved / "images.npy")
-    ours = every_layer(tmp_path / "out", images)
+    ours = every_layer.outputs(tmp_path / "out", images)
     if form == "lpips":
         expected = {name: value for name, value in expected.items() if name[:2] != "fc" and name[-1] in "12345"}
     else:
