@@ -106,11 +106,8 @@ def output_layers(network: Net) -> list[str]:
 
 def normalization_obstacle(network: Net, contexts: Sequence) -> str | None:
     """Why training on these contexts takes MXNet's own response normalisation, in words; None where it does not."""
-    found = layer_graph.normalizations(network) if isinstance(network, LayerGraph) else [network.normalization]
-    normalizations = [numbers for numbers in found if numbers is not None]
-    if not normalizations:
-        return NONE
     if any(context.device_type != "cpu" for context in contexts):
         return "MXNet's own is fast on a GPU"
-    obstacles = [lrn_cpu.obstacle(numbers) for numbers in normalizations]
-    return None if None in obstacles else obstacles[0]
+    if isinstance(network, LayerGraph):
+        return None  # each of its layers chooses
+    return NONE if network.normalization is None else lrn_cpu.obstacle(network.normalization)

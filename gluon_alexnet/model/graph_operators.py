@@ -17,6 +17,11 @@ def padded(F, x, before, after, value):
     return F.pad(x, mode="constant", constant_value=value, pad_width=pad_width)
 
 
+def copied(F, x, **name):
+    """The same in memory of its own, in MXNet's layout."""
+    return F.pad(x, mode="constant", constant_value=0, pad_width=(0,) * 8, **name)
+
+
 def mean(F, x, before, after, numbers):
     """Means of windows, each over the pixels that are in the map."""
     numbers = {**numbers, "pool_type": "sum"}

@@ -8,15 +8,14 @@ import numpy as np
 
 from ..backend import mx
 from ..recipes import layer_graph as graphs
-from ..recipes import schema
-from .graph_layers import build_layer, normalization_numbers
+from .graph_layers import build_layer
 from .graph_shapes import connections_name, outputs, parameter_shapes, shapes, weight_names
 
 
 class Part(mx.gluon.HybridBlock):
     """Some layers of a graph. Inputs: outputs of the layers named in ``reads``; outputs: of those in ``gives``.
 
-    fast: response normalisation for training on a CPU.
+    fast: for training on a CPU; what is not, is not to be trained on one, where MXNet's LRN has a wrong gradient.
     """
 
     def __init__(
@@ -192,11 +191,6 @@ def output_layers(graph: graphs.LayerGraph) -> list[str]:
     last = graph.layer(graph.cost.layer)
     names = last.inputs if isinstance(last, graphs.Concatenation) else (last.name,)
     return [name for name in names if name != graph.image and isinstance(graph.layer(name), graphs.WeightLayer)]
-
-
-def normalizations(graph: graphs.LayerGraph) -> list[schema.ResponseNormalization]:
-    """The numbers of each normalisation across maps."""
-    return [normalization_numbers(layer) for layer in graph.layers if isinstance(layer, graphs.CrossMapNormalization)]
 
 
 def _neuron(graph, layer):

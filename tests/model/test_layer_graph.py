@@ -32,7 +32,7 @@ def gradients(net, graph, values, images, labels):
 def test_two_devices_give_the_numbers_of_one(narrow, rng):
     values = initial_parameters(narrow, seed=2)
     images, labels = mx.nd.array(rng.normal(0, 50, (4, 3, 99, 99))), mx.nd.array([0, 1, 2, 4])
-    nets = [GraphNet(narrow), PlacedNet(narrow, [mx.cpu(0), mx.cpu(1)])]
+    nets = [GraphNet(narrow, fast=True), PlacedNet(narrow, [mx.cpu(0), mx.cpu(1)], fast=True)]
     nets[0].initialize()
     for net in nets:
         net.hybridize(static_alloc=True)
