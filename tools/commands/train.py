@@ -184,8 +184,11 @@ def _of_updates(learning, changes):
             raise click.UsageError(
                 f"{option} is for recipes: a net of layer files has its rates in the parameter file."
             )
-    if "rate" in changes:
-        rate, weights = changes.pop("rate"), [u.rate for u in learning.updates if not u.parameter.endswith("_bias")]
+    if "learning_rate" in changes:
+        rate, weights = (
+            changes.pop("learning_rate"),
+            [u.rate for u in learning.updates if not u.parameter.endswith("_bias")],
+        )
         if not max(weights):
             raise click.UsageError("All rates of the parameter file are 0: --lr has none to set; write epsW= there.")
         changes["updates"] = tuple(
