@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import __version__
 from ..atomic_files import sha256
 
 CLASSES_LISTED = 20  # more than these are left to OUT.json
@@ -90,7 +91,7 @@ def _use(card):
         "probabilities = net(mx.nd.array(images)).asnumpy()\n```"
     )
     words = (
-        f"Input, `images`: float32 (N, 3, {size}, {size}), RGB grey levels 0 to 255; nothing is to be subtracted. A "
+        f"Input, `images`: float32 (N, 3, {size}, {size}), RGB grey levels 0 to 255; nothing is to be subtracted. An "
         "image is scaled until its shorter side has 256 pixels (averaging when it shrinks, cubic when it grows), "
         f"and the centre of {size}×{size} is one view; the paper averages the probabilities of ten: the four corners "
         "and the centre of the central 256×256, and their mirror images (Sec. 4.1)."
@@ -197,8 +198,9 @@ def _files(card):
 def _end(card):
     source = card.description["provenance"]
     versions = ", ".join(f"{name} {version}" for name, version in source.get("versions", {}).items())
-    made = [f"On {card.date}" if card.date else "Made", f"with gluon-alexnet ({versions})" if versions else ""]
-    lines = ["## Made by", "", _wrapped(f"{' '.join(part for part in made if part)}:")]
+    made = f"{f'On {card.date} with' if card.date else 'With'} gluon-alexnet {__version__}"
+    trained = f", from a net trained with {versions}" if versions else ""
+    lines = ["## Made by", "", _wrapped(f"{made}{trained}:")]
     lines += ["", f"    {card.command or 'gluon_alexnet.export(…), called from Python'}", "", "## Licence", ""]
     if card.license == OTHERS:
         lines.append(_wrapped("The imported weights have their publisher's licence, which is not known here."))

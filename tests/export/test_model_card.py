@@ -2,6 +2,7 @@
 
 import hashlib
 
+from gluon_alexnet import __version__
 from gluon_alexnet.export.model_card import Card, Origin, render
 from gluon_alexnet.recipes import differences, presets, variants
 
@@ -60,7 +61,7 @@ def test_it_says_everything_that_is_known(tmp_path):
         f"`{'ab' * 32}`",
         "Error of 3,925 validation images, centre view: top-1 29.00 %, top-5 7.25 %.",
         "over 8 images: Module 0.0e+00, OpenCV 4.8e-07",
-        "On 2026-11-24 with gluon-alexnet (mxnet 1.9.1):",
+        f"On 2026-11-24 with gluon-alexnet {__version__}, from a net trained with mxnet 1.9.1:",
         "    alexnet-tools export a net\n",
         "Apache-2.0. The images the net was trained on have terms of their own",
     ):
