@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import numpy_torch
+from helpers import caffemodels, numpy_torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
@@ -18,6 +18,9 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.export import pytorch
 from gluon_alexnet.features import activations, saliency
+from gluon_alexnet.importers.caffe import architecture as caffe
+from gluon_alexnet.importers.caffe import network as caffe_network
+from gluon_alexnet.importers.caffe import weights as caffe_weights
 from gluon_alexnet.model import layer_chain
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
@@ -235,3 +238,23 @@ def test_in_pytorch_the_full_net_is_the_same(rng, tmp_path, name):
     out = written(classifier, tmp_path, 224)
     images = rng.integers(0, 256, (4, 3, 224, 224)).astype(np.float32)
     held_in_torch(out, images, rng.integers(0, 7, 4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", [caffemodels.CAFFENET, caffemodels.ALEXNET], ids=["CaffeNet", "BVLC AlexNet"])
+def test_in_pytorch_the_gradient_of_a_caffe_net_s_pixels_is_the_same(rng, tmp_path, net):
+    files = caffemodels.written(tmp_path, rng, net, size=104)
+    architecture = caffe.read_architecture(files[0])
+    weights = caffe_weights.read_weights(files[1], architecture)
+    classifier = caffe_network.build_classifier(architecture, weights, np.full(3, 120, np.float32), mx.cpu())
+    out = written(classifier, tmp_path, 104)
+    graph_file = out.with_name("net-symbol.json")
+    graph_file.write_text(re.sub(r'"alpha": "[^"]+"', '"alpha": "0.05"', graph_file.read_text()))  # so that it matters
+    symbol, arguments, auxiliary = mx.model.load_checkpoint(str(out), 0)
+    layers = layer_chain.read(symbol, 104)
+    assert {layer.kind.alpha for layer in layers if isinstance(layer.kind, layer_chain.ResponseNorm)} == {0.05}
+    pytorch.write(out, layers, {name: value.asnumpy() for name, value in arguments.items()}, CLASSES)
+    views, labels = rng.integers(0, 256, (3, 104, 104, 3), dtype=np.uint8), np.array([1, 5, 0])
+    theirs = in_torch(out, views.transpose(0, 3, 1, 2).astype(np.float32), labels)
+    graph = activations.Graph(symbol, {**arguments, **auxiliary}, 104, "0" * 64)
+    close(saliency.image_gradient(graph, views, labels, mx.cpu()), theirs["saliency"], 1e-4, "saliency")
