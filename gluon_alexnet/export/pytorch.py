@@ -25,7 +25,7 @@ def write_beside(pair: Path, size: int, classes: Sequence[dict]) -> None:
     """Write PAIR.py and PAIR.safetensors from PAIR-symbol.json and PAIR-0000.params.
 
     size: height and width of the input. classes: in label order. Raises InvalidRequest where the graph is no chain of
-    AlexNet's layers, or an array is not finite; OperationFailed where the arrays are not read back as they were.
+    AlexNet's layers; OperationFailed where an array is not finite, or the arrays are not read back as they were.
     """
     from safetensors.numpy import load_file
 
@@ -75,7 +75,7 @@ def write(pair: Path, layers: Sequence[chain.Layer], arrays: Mapping[str, np.nda
     """Write PAIR.py and PAIR.safetensors.
 
     layers: of the exported graph, from :func:`gluon_alexnet.model.layer_chain.read`. arrays: float32 by the graph's
-    names (conv1_weight, mean). classes: in label order. Raises InvalidRequest where an array is not finite.
+    names (conv1_weight, mean). classes: in label order. Raises OperationFailed where an array is not finite.
     """
     from safetensors.numpy import save
 
@@ -85,7 +85,7 @@ def write(pair: Path, layers: Sequence[chain.Layer], arrays: Mapping[str, np.nda
 
 
 def tensors(layers: Iterable[chain.Layer], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays by PyTorch's names (conv1.weight, mean.value), float32. Raises InvalidRequest for NaN or infinity."""
+    """The arrays by PyTorch's names (conv1.weight, mean.value), float32. Raises OperationFailed for NaN or infinity."""
     named = {}
     for layer in layers:
         if isinstance(layer.kind, chain.Subtract):
@@ -96,7 +96,7 @@ def tensors(layers: Iterable[chain.Layer], arrays: Mapping[str, np.ndarray]) -> 
                 named[f"{layer.name}.{part}"] = arrays[f"{layer.name}_{part}"]
     for name, array in named.items():
         if not np.isfinite(array).all():
-            raise InvalidRequest(f"{name} holds what is not a number: such a net is not exported.")
+            raise OperationFailed(f"{name} holds what is not a number: such a net is not exported.")
     return {name: np.ascontiguousarray(array, np.float32) for name, array in named.items()}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidRequest
-from .export_source import Source, open_source
+from .export_source import Source, check_finite, open_source
 
 IMAGES_COMPARED = 8
 BATCH_TIMED = 32
@@ -89,6 +89,7 @@ def export(
 
     _check(formats)
     source = open_source(run, out, context)
+    check_finite(source.classifier, run)
     job = _Job(source, out, context, formats, checks, card, progress)
     with Publication() as publication:
         written = [job.float32(publication)]

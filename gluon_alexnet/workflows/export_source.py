@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InvalidRequest
+import numpy as np
+
+from ..errors import InvalidRequest, OperationFailed
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,12 @@ def _open_export(path, context):
     if "recipe" in source:
         title = f"recipe `{'+'.join([source['recipe'], *source['variants']])}`, {title}"
     return Source(block, int(description["input"]["shape"][-1]), facts, DATA_DEFAULT, Origin(title))
+
+
+def check_finite(block: Any, name: Path) -> None:
+    """Raise OperationFailed where a parameter holds NaN or infinity: MXNet's ReLU hides it, other programs do not."""
+    for parameter in block.collect_params().values():
+        if not np.isfinite(parameter.list_data()[0].asnumpy()).all():
+            raise OperationFailed(
+                f"{name}: {parameter.name} holds what is not a number, so it is of no use; take another checkpoint."
+            )

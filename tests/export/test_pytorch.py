@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import InvalidRequest
+from gluon_alexnet.errors import OperationFailed
 from gluon_alexnet.export import pytorch
 from gluon_alexnet.features import activations, saliency
 from gluon_alexnet.importers.caffe import architecture as caffe
@@ -154,7 +154,7 @@ def test_numbers_that_are_none_are_not_exported(small_recipe, rng, tmp_path):
     broken = weight.data()
     broken[3, 4] = np.nan
     weight.set_data(broken)
-    with pytest.raises(InvalidRequest, match=r"fc7\.weight holds what is not a number"):
+    with pytest.raises(OperationFailed, match=r"fc7\.weight holds what is not a number"):
         written(classifier, tmp_path)
 
 

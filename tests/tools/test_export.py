@@ -4,11 +4,14 @@ import hashlib
 import json
 import sys
 
+import numpy as np
 import pytest
 from helpers import images, nets
 from helpers.runner import run
 
+from gluon_alexnet.backend import mx
 from gluon_alexnet.export import processor
+from gluon_alexnet.training import checkpoint
 
 FLOAT32 = ["net-0000.params", "net-symbol.json", "net.json", "net.md"]
 
@@ -132,3 +135,15 @@ def test_the_recipe_is_told_in_words(place, tmp_path):
     export(place, tmp_path / "net")
     text = " ".join((tmp_path / "net.md").read_text().split())
     assert "kernels: 8 instead of 96 in conv1" in text
+
+
+def test_weights_that_are_no_numbers_are_not_exported(place, tmp_path, small_recipe):
+    run_folder = nets.make_run(tmp_path / "run", small_recipe, place / "data", seed=1)
+    state, parameters, _ = checkpoint.load(checkpoint.find_checkpoint(run_folder))
+    broken = parameters["fc7_weight"].asnumpy()
+    broken[0, 0] = np.nan
+    parameters["fc7_weight"] = mx.nd.array(broken)
+    checkpoint.save(run_folder, state, parameters, {}, best=True)
+    said = run("export", run_folder, tmp_path / "out" / "net", "--cpus", 0, code=1)
+    assert "fc7_weight holds what is not a number, so it is of no use; take another checkpoint." in said
+    assert not list(tmp_path.glob("out/*"))
