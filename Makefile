@@ -1,4 +1,5 @@
 # make demo   pack, train, evaluate, export and predict on handwritten digits
+# make docs   the pages, in docs/_build/html, with the notebook's outputs
 # make test   all checks; make test-slow adds the proofs that take minutes, make test-browser tries the page in Chromium
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 # The CUDA build of MXNet where the NVIDIA driver is, the CPU build elsewhere.
 EXTRA ?= $(shell $(PYTHON) -c "import ctypes; ctypes.CDLL('libcuda.so.1')" 2>/dev/null && echo cu112 || echo cpu)
 
-.PHONY: demo test test-slow test-browser bench clean
+.PHONY: demo docs test test-slow test-browser bench clean
 
 $(VENV)/made: setup.py pyproject.toml
 	@$(PYTHON) -c "import sys; ok = (3, 10) <= sys.version_info[:2] <= (3, 12); \
@@ -21,6 +22,11 @@ $(VENV)/made: setup.py pyproject.toml
 
 demo: $(VENV)/made
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
+
+# Warnings are errors, a broken link inside is one; a test builds the same without running the notebook.
+docs: $(VENV)/made
+	PATH="$(CURDIR)/$(BIN):$$PATH" NB_EXECUTION=force $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 test: $(VENV)/made
 	$(BIN)/ruff check .
@@ -47,4 +53,4 @@ bench: $(VENV)/made .venv-bench/made
 	$(BIN)/python benchmarks/training.py --peer .venv-bench/bin/python
 
 clean:
-	rm -rf $(VENV) .venv-bench demo
+	rm -rf $(VENV) .venv-bench demo docs/_build

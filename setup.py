@@ -59,7 +59,7 @@ PACKAGES = [
 
 DOCS = [
     "sphinx>=7.3",
-    "myst-parser>=3",  # pages in Markdown
+    "myst-nb>=1.1",  # pages in Markdown, and the notebook
     "furo>=2024.1",  # the theme
     "sphinx-click>=6",  # the reference of the commands, from the commands
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from html import escape
@@ -86,6 +87,6 @@ def _apart(places: Sequence[float], gap: float) -> list[float]:
     """The same places, moved so that they are at least a gap apart, in the same order."""
     order = sorted(range(len(places)), key=lambda k: places[k])
     moved = list(places)
-    for below, above in zip(order, order[1:]):
+    for below, above in itertools.pairwise(order):
         moved[above] = max(moved[above], moved[below] + gap)
     return moved

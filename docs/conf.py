@@ -1,0 +1,48 @@
+"""The site's settings: `make docs` builds it with warnings as errors."""
+
+import os
+import sys
+from pathlib import Path
+
+import gluon_alexnet
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+import rooms  # noqa: E402  (beside this file)
+
+(HERE / "_build").mkdir(exist_ok=True)
+(HERE / "_build" / "rooms.md").write_text(rooms.draw(HERE.parent), encoding="utf-8")
+
+project = "gluon-alexnet"
+author = "the gluon-alexnet maintainers"
+release = gluon_alexnet.__version__
+extensions = [
+    "myst_nb",  # Markdown pages and the notebook
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = os.environ.get("NB_EXECUTION", "off")  # `make docs` sets force; a test runs the notebook by itself
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+suppress_warnings = ["mystnb.unknown_mime_type"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+smartquotes = False  # two hyphens are an option's, not a dash
+html_theme = "furo"
+html_title = "gluon-alexnet"
+
+
+def _examples(app, ctx, lines):
+    """The commands' help is plain text: an asterisk in it is no emphasis, and examples are code."""
+    for index, line in enumerate(lines):
+        before, found, command = line.partition("Example: ")
+        lines[index] = f"{before}``{command}``" if found else line.replace("*", r"\*")
+
+
+def setup(app):
+    """Sphinx's hook."""
+    app.connect("sphinx-click-process-description", _examples)

@@ -1,0 +1,166 @@
+"""The pages: they build without a warning, name every command and option, and show commands that exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from gluon_alexnet.tools.main import COMMANDS, main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(page for page in (ROOT / "docs").glob("*.md")),
+]
+README_LINES = 150
+
+
+def leaves(command, words):
+    """(words, command) of a command, or of each one below it."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            yield from leaves(command.get_command(click.Context(command), name), [*words, name])
+    else:
+        yield words, command
+
+
+def options():
+    """(words, option) of every option of every command."""
+    for words, command in leaves(main, []):
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                yield words, parameter.opts[0]
+
+
+def code_blocks(text):
+    """The lines of fenced and of indented code, continued ones joined."""
+    fenced, kept = False, []
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith("    "):
+            kept.append(line.strip())
+    return re.sub(r"\\\n\s*", " ", "\n".join(kept)).splitlines()
+
+
+def commands(text):
+    """The words after each `alexnet-tools` in the code of a page, up to a pipe, a comment or the end of a sentence."""
+    for line in code_blocks(text):
+        if "alexnet-tools " not in line:
+            continue
+        words = shlex.split(line, comments=True)
+        for place, word in enumerate(words):
+            if word == "alexnet-tools":
+                rest = [other for other in words[place + 1 :] if other != "$@"]  # a script's own words
+                ends = [index for index, other in enumerate(rest) if other in ("|", "&&", ";", ">", "alexnet-tools")]
+                yield rest[: ends[0]] if ends else rest
+
+
+SHOWN = [(page, words) for page in PAGES for words in commands(page.read_text())]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built pages; the notebook is run by a test of its own."""
+    folder = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(ROOT / "docs"), str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_pages_build_and_links_between_them_lead_somewhere(site):
+    targets = set()
+    for page in site.glob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"#?:]+)(?:[?#][^"]*)?"', page.read_text()):
+            targets.add((page.name, link))
+    assert len(targets) > 100
+    assert {(page, link) for page, link in targets if not (site / link).exists()} == set()
+
+
+def test_every_page_is_reachable_from_the_index(site):
+    index = (site / "index.html").read_text()
+    for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]:
+        assert f'href="{page.stem}.html"' in index or page.stem == "index", page
+
+
+def test_every_command_and_option_is_in_the_reference(site):
+    reference = (site / "cli.html").read_text()
+    found = list(options())
+    assert len(found) > 100
+    for words, option in found:
+        anchor = f'id="cmdoption-alexnet-tools-{"-".join(words)}{"-" * (option[1] != "-")}{option[1:].lower()}"'
+        assert anchor in reference, (words, option)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_shown_in_a_guide(name):
+    assert any(words[:1] == [name] for page, words in SHOWN), f"no page of docs/ shows alexnet-tools {name}"
+
+
+def test_every_option_is_explained_in_a_guide():
+    guides = "\n".join(page.read_text() for page in PAGES)
+    absent = [found for found in options() if not re.search(re.escape(found[1]) + r"(?![\w-])", guides)]
+    assert absent == []
+
+
+def test_a_sentence_of_commands_is_read_as_one():
+    text = "\n```\nfind . | alexnet-tools predict OUT - --json\nalexnet-tools launch -- train --cpus 0  # two\n```\n"
+    assert list(commands(text)) == [["predict", "OUT", "-", "--json"], ["launch", "--", "train", "--cpus", "0"]]
+    assert list(commands("    alexnet-tools train \\\n        --resume\n")) == [["train", "--resume"]]
+
+
+def parse(words):
+    """Let Click parse a command line, without running it and without looking for its files."""
+    command, context = main, None
+    while isinstance(command, click.Group):
+        context = click.Context(command, parent=context, info_name=command.name)
+        found = command.get_command(context, words[0])
+        assert found is not None, f"there is no command {words[0]!r}"
+        command, words = found, words[1:]
+    command.make_context(command.name, list(words), parent=context)
+    if command.name == "launch" and "--" in words:
+        parse(words[words.index("--") + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), SHOWN, ids=[f"{page.stem}: {' '.join(words)[:60]}" for page, words in SHOWN]
+)
+def test_commands_in_the_pages_are_ones_that_exist(page, words, monkeypatch):
+    monkeypatch.setattr(click.Path, "convert", lambda self, value, param, ctx: value)
+    if words in (["COMMAND", "--help"], ["--version"]):
+        return
+    parse(words)
+
+
+@pytest.mark.parametrize(
+    "words", [["tarin"], ["train", "--recipes", "paper"], ["train", "--recipe", "papre"], ["plot", "filtres", "RUN"]]
+)
+def test_a_wrong_command_would_be_noticed(words):
+    with pytest.raises((click.UsageError, AssertionError)):
+        parse(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    text = page.read_text()
+    named = set(re.findall(r"`((?:gluon_alexnet|recordio|tools|tests|benchmarks|examples|docs)/[\w./-]+)`", text))
+    named |= {link for link in re.findall(r"\]\(([\w./-]+)\)", text) if not link.startswith("http")}
+    absent = {
+        name
+        for name in named
+        if "NAME" not in name
+        and "_build" not in name
+        and not (ROOT / name).exists()
+        and not (page.parent / name).exists()
+    }
+    assert absent == set()
+
+
+def test_the_readme_is_a_page():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
