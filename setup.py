@@ -96,7 +96,11 @@ setup(
     python_requires=">=3.10,<3.13",  # 3.9 is past its end of life; NumPy 1.26 has no wheel for 3.13
     packages=PACKAGES,
     package_dir=FOLDERS,
-    package_data={"gluon_alexnet": ["py.typed"], "gluon_alexnet.serving": ["page/*"]},
+    package_data={
+        "gluon_alexnet": ["py.typed"],
+        "gluon_alexnet.reporting": ["style.css"],
+        "gluon_alexnet.serving": ["page/*"],
+    },
     install_requires=REQUIREMENTS,
     extras_require={
         "cpu": MXNET_CPU,

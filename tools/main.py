@@ -16,7 +16,7 @@ from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError
 GROUPS = {
     "Data": ("pack", "merge", "verify", "stats"),
     "Training": ("recipes", "train", "launch", "lr", "doctor"),
-    "Results": ("eval", "average", "score", "predict", "plot", "similar", "activations", "reproduce"),
+    "Results": ("eval", "average", "score", "predict", "plot", "similar", "activations", "reproduce", "report"),
     "Deployment": ("export", "import", "identify", "serve"),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

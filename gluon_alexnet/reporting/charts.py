@@ -40,7 +40,7 @@ def line_chart(
     """
     xs = [x for line in lines for x, _ in line.points]
     top = max(y for line in lines for _, y in line.points)
-    step = _nice(top / 4 or 1)
+    step = _nice(top / 5 or 1)
     ceiling = step * math.ceil(top / step - 1e-9) or step
     first, last = min(xs), max(max(xs), min(xs) + 1)
 

@@ -287,6 +287,7 @@ class _Lead:
         if ended:
             error = state.errors[-1]
             click.echo(f"{self.run}: {len(state.epochs)} epochs, validation error {error:.2f} %; curves in {curves}")
+            click.echo(f"All of it on one page: alexnet-tools report {click.format_filename(self.run)}", err=True)
             return
         click.echo(
             f"Stopped in epoch {state.epoch + 1} after {state.position} of {images} images; continue with: "

@@ -1,0 +1,37 @@
+"""A run as the report's sections see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..training.checkpoint import RunDescription, State
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """All that is told of."""
+
+    folder: Path
+    checkpoint: Path
+    description: RunDescription
+    state: State
+    events: list[dict]  # of the log
+    classifier: Any
+    parameters: int
+
+    @property
+    def recipe(self):
+        """Its numbers."""
+        return self.description.recipe
+
+    @property
+    def contexts(self) -> list[str]:
+        """Devices on which it was last trained, as MXNet names them; none where the log does not say."""
+        started = [event for event in self.events if event.get("event") == "start"]
+        return list(started[-1].get("contexts", [])) if started else []
+
+    def name(self, label: int) -> str:
+        """A class's name, without its synonyms."""
+        return self.description.classes[label]["name"].split(",")[0]

@@ -1,0 +1,53 @@
+"""`alexnet-tools report`: a run on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options import devices, open_contexts
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@devices
+@click.option("--data", type=click.Path(path_type=Path), help="Data set folder.  [default: the run's]")
+@click.option(
+    "--views", type=click.Choice(["10,1", "1"]), default="10,1", show_default=True, help="Views to judge images by."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="report.html",
+    show_default=True,
+    help="HTML file to write.",
+)
+def command(run, devices, data, views, output):
+    """Tell of a run on one page: what was trained on what, how it went, what the net knows.
+
+    \b
+    Example: alexnet-tools report RUN --output report.html
+
+    The page stands alone: curves with the changes of the rate, errors beside the published ones, differences from the
+    paper in words, the classes that are taken for each other with images, kernels, ten views of some images, time and
+    speed, and the commands and digests to do it again. The validation images are judged once for it. It holds images
+    of the data set: mind their licence where you hand it on.
+    """
+    from gluon_alexnet.workflows.report import write_report
+
+    from ..progress import progress
+
+    counts = [int(part) for part in views.split(",")]
+    with progress(None, "images", "report") as bar:
+
+        def report(images, total):
+            bar.total = total
+            bar.update(images)
+
+        scores = write_report(run, output, open_contexts(devices, 1)[0], data, counts, report)
+    errors = "; ".join(
+        f"{'ten views' if score.views == 10 else 'centre view'} {score.top1:.2f} % (top-5 {score.top5:.2f} %)"
+        for score in scores
+    )
+    click.echo(f"{output}: error over {scores[0].images} images: {errors}")
