@@ -6,8 +6,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-# The version's one home is gluon_alexnet/__init__.py. It is read as text: importing would need what is to be installed.
-VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "gluon_alexnet/__init__.py").read_text(), re.M)[1]
+# The version's one home is gluon_alexnet/version.py. It is read as text: importing would need what is to be installed.
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "gluon_alexnet/version.py").read_text(), re.M)[1]
 
 REQUIREMENTS = [
     "numpy>=1.24,<2",  # MXNet 1.9.1 uses the C interface and names of NumPy 1

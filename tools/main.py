@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from gluon_alexnet import __version__
 from gluon_alexnet.backend import mxnet_sentence
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError
+from gluon_alexnet.version import __version__
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
 # heavy at its top, so that `--help` stays quick.

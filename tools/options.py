@@ -91,9 +91,8 @@ on_damaged = click.option(
 )
 
 
-def report_damaged(*readers):
-    """Say how many records the readers left out as damaged, and which."""
-    found = [sentence for reader in readers for sentence in reader.damaged.values()]
+def report_damaged(found: list[str]):
+    """Print how many records were left out as damaged, and the sentences that name them."""
     if found:
         click.echo(f"Skipped {len(found)} damaged records:", err=True)
         for sentence in found[:DAMAGED_SHOWN]:
@@ -114,7 +113,25 @@ def report_shared(split: str, images: int, shared: int | None):
 
 def open_contexts(chosen, columns: int):
     """MXNet contexts of the devices the user chose, or of the best ones here."""
-    from gluon_alexnet import backend
+    from gluon_alexnet.workflows.devices import open_devices
 
-    kind, indices = chosen or backend.default_devices(columns)
-    return backend.contexts(kind, indices)
+    return open_devices(names_of(chosen), columns)
+
+
+def open_context(chosen):
+    """The one MXNet context the user chose, or the best one here. Raises InvalidRequest where several were chosen."""
+    from gluon_alexnet.workflows.devices import open_device
+
+    return open_device(names_of(chosen), "This command")
+
+
+def names_of(chosen):
+    """The devices the user chose as names, ["gpu(0)", "gpu(1)"], or None."""
+    return None if chosen is None else [f"{chosen[0]}({number})" for number in chosen[1]]
+
+
+kvstore = click.option(
+    "--kvstore",
+    type=click.Choice(["dist_sync", "dist_async"]),
+    help="Be one process of a job, as DMLC_ROLE and its kin say; `launch` sets them.",
+)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
 from typing import Any
-
-from tqdm import tqdm
 
 SECONDS_PER_LINE = 30.0
 
@@ -20,11 +19,13 @@ class progress:
     def __init__(self, total: int | None, unit: str, label: str, initial: int = 0) -> None:
         self._total, self._unit, self._label = total, unit, label
         self._initial = self._done = initial
-        self._bar: tqdm | None = None
+        self._bar: Any = None
 
     def __enter__(self) -> progress:
         self._began = self._said = time.monotonic()
         if sys.stderr.isatty():
+            from tqdm import tqdm
+
             self._bar = tqdm(
                 total=self._total,
                 initial=self._initial,
@@ -60,3 +61,10 @@ class progress:
         left = (self._total - self._done) / rate if rate else float("inf")
         done = f"{self._label}: {self._done}/{self._total} {self._unit}"
         return f"{done}, {rate:.1f} {self._unit}/s, {left:.0f} s left{values}"
+
+
+@contextmanager
+def image_progress(total, what):
+    """Progress of a workflow that counts images; gives a function of how many more are done."""
+    with progress(total, "images", what) as bar:
+        yield bar.update

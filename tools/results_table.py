@@ -1,9 +1,8 @@
-"""What `eval` and `average` make of probabilities: the paper's table with the measured rows, and files of results."""
+"""What `eval` and `average` print: the paper's table with the measured rows."""
 
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,13 @@ class ReportOptions:
     per_class: bool
     confused: int
     as_json: bool
+
+    @property
+    def files(self):
+        """What is to be written, as the workflows take it."""
+        from gluon_alexnet.workflows.evaluate import EvaluationFiles
+
+        return EvaluationFiles(self.save, self.precision, self.submission)
 
 
 def results_options(command):
@@ -70,85 +76,31 @@ class WeightList(click.ParamType):
         return weights
 
 
-class Results:
-    """Context manager: counts errors of each net and of their mean, and writes the files that are asked for.
+class EvaluationTable:
+    """Prints an :class:`gluon_alexnet.workflows.evaluate.Evaluation` as the options say."""
 
-    `description`: a :class:`.predictions.Description`; `keys`: a function that gives all images' keys;
-    `names`: of what is averaged, one for each list of probabilities that `add` is given.
-    """
+    def __init__(self, wanted: ReportOptions, found) -> None:
+        self._wanted, self._found, self._description = wanted, found, found.description
+        self._rows = [*found.nets, found.mean] if len(found.nets) > 1 else found.nets
+        self._mean = found.mean.counters[0]
+        self._labelled, self._classes = found.labelled, len(found.description.classes)
 
-    def __init__(self, wanted: ReportOptions, description, keys, names: list[str], labelled: bool) -> None:
-        from gluon_alexnet.errors import InvalidRequest
-        from gluon_alexnet.evaluation.metrics import ErrorCounter
-        from gluon_alexnet.evaluation.predictions import PredictionsWriter
-        from gluon_alexnet.recordio.sources.ilsvrc_submission import Submission
+    def show(self) -> None:
+        """Print everything."""
+        found = self._found
+        report_shared(self._description.split, found.images + found.skipped, found.also_in_train)
+        facts = {
+            "images": found.images,
+            "skipped": found.skipped,
+            "also_in_train": found.also_in_train,
+            "seconds": round(found.seconds, 2),
+        }
+        (self._print_json if self._wanted.as_json else self._print_table)(facts)
 
-        self._wanted, self._description, self._names = wanted, description, names
-        self._labelled = labelled
-        if not labelled and not wanted.save and not wanted.submission:
-            raise InvalidRequest(
-                "The images of this split have no public labels, so there is no error to measure; write --submission "
-                "FILE for the challenge's own server, or --save-predictions FILE."
-            )
-        self._images, self._classes = 0, len(description.classes)
-        tallied = [*names, self._mean_name] if len(names) > 1 else names
-        self._tallies = [[ErrorCounter(views, self._classes) for views in description.views] for _ in tallied]
-        self._tallied = tallied
-        self._submission = None
-        if wanted.submission:
-            if not wanted.submission.parent.is_dir():
-                raise InvalidRequest(
-                    f"{wanted.submission.parent} is no folder, so the submission cannot be written there."
-                )
-            self._submission = Submission(keys(), [c["devkit_id"] for c in description.classes])
-        self._writer = PredictionsWriter(wanted.save, description, wanted.precision) if wanted.save else None
-        self._open = ExitStack()
-
-    @property
-    def _mean_name(self):
-        weights = [net.weight for net in self._description.nets]
-        equal = len(set(weights)) == 1
-        return f"mean of {len(weights)}" + ("" if equal else f" ({':'.join(f'{weight:g}' for weight in weights)})")
-
-    def __enter__(self) -> Results:
-        if self._writer:
-            self._open.enter_context(self._writer)
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._open.__exit__(*failure)
-        if failure[0] is None and self._submission is not None:
-            self._submission.write(self._wanted.submission)
-
-    def add(self, ids, keys, labels, each, mean) -> None:
-        """Count N images: places in the split, keys, labels, (N, classes) of each net and of the mean, by views."""
-        from gluon_alexnet.evaluation.metrics import best_classes
-        from gluon_alexnet.recordio.sources.ilsvrc_submission import GUESSES
-
-        if self._labelled:
-            for tallies, by_views in zip(self._tallies, [*each, mean] if len(each) > 1 else [mean]):
-                for tally, probabilities in zip(tallies, by_views):
-                    tally.add(probabilities, labels)
-        if self._writer:
-            self._writer.add(keys, labels, mean)
-        if self._submission is not None:
-            self._submission.add(ids, best_classes(mean[0], GUESSES))
-        self._images += len(labels)
-
-    def show(self, images: int, skipped: int, shared: int | None, seconds: float, parameters: list[int]) -> None:
-        """Print what was found, once all `images` images of the split were added or skipped."""
-        if self._images + skipped != images:
-            raise click.ClickException(
-                f"{self._images} images were counted and {skipped} skipped where there are {images}."
-            )
-        report_shared(self._description.split, images, shared)
-        facts = {"images": self._images, "skipped": skipped, "also_in_train": shared, "seconds": round(seconds, 2)}
-        (self._print_json if self._wanted.as_json else self._print_table)(facts, parameters)
-
-    def _print_table(self, facts, parameters):
+    def _print_table(self, facts):
         split, data = self._description.split, self._description.data
         if self._labelled:
-            self._print_errors(parameters)
+            self._print_errors()
             if self._classes <= 5:
                 click.echo(
                     f"With {self._classes} classes the five best guesses are all of them: top-5 error is always 0."
@@ -163,10 +115,10 @@ class Results:
             self._print_classes()
         if self._labelled and self._wanted.confused:
             click.echo(f"\nmost confused ({self._first_views})")
-            for label, guess, images in self._tallies[-1][0].most_confused(self._wanted.confused):
+            for label, guess, images in self._mean.most_confused(self._wanted.confused):
                 click.echo(f"{images:>6} of {self._name(label)} were taken for {self._name(guess)}")
 
-    def _print_errors(self, parameters):
+    def _print_errors(self):
         from gluon_alexnet.recipes.published import results, table
 
         split, year = self._description.split, self._wanted.year and int(self._wanted.year)
@@ -188,12 +140,11 @@ class Results:
                     errors = {(row.split, "top-1"): row.top1, (row.split, "top-5"): row.top5}
                     lines.append([f"  {row.net}", *(_percent(errors.get(column), 2) for column in columns), ""])
         lines.append(["measured:"])
-        counts = [*parameters, sum(parameters)]
-        for name, tallies, count in zip(self._tallied, self._tallies, counts):
-            for score in (tally.score for tally in tallies):
+        for row in self._rows:
+            for score in row.scores:
                 errors = {mine[0]: score.top1, mine[1]: score.top5}
-                words = f"  {name}, {_views(score.views)}"
-                lines.append([words, *(_percent(errors.get(column), 2) for column in columns), f"{count:,}"])
+                words = f"  {row.name}, {_views(score.views)}"
+                lines.append([words, *(_percent(errors.get(column), 2) for column in columns), f"{row.parameters:,}"])
         widths = [max(len(line[place]) for line in lines if len(line) > place) for place in range(len(lines[0]))]
         for line in lines:
             cells = [f"{line[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(line[1:], widths[1:]))]
@@ -214,7 +165,7 @@ class Results:
         return info["wnid"] if info["name"] == info["wnid"] else f"{info['wnid']} {info['name'].split(',')[0]}"
 
     def _print_classes(self):
-        scores = self._tallies[-1][0].class_scores()
+        scores = self._mean.class_scores()
         shown = [label for label, score in enumerate(scores) if score.images]
         shown.sort(key=lambda label: (-scores[label].top1, -scores[label].top5, label))
         click.echo(f"\n{'images':>6} {'top-1':>6} {'top-5':>6}  class ({self._first_views}; the worst first)")
@@ -222,7 +173,7 @@ class Results:
             score = scores[label]
             click.echo(f"{score.images:>6} {score.top1:>6.2f} {score.top5:>6.2f}  {self._name(label)}")
 
-    def _print_json(self, facts, parameters):
+    def _print_json(self, facts):
         from gluon_alexnet.recipes.published import RESULTS
 
         description, year = self._description, self._wanted.year and int(self._wanted.year)
@@ -235,23 +186,24 @@ class Results:
             "published": [asdict(row) for row in RESULTS if row.year == year],
         }
         if self._labelled:
-            scores = [[_score(tally.score) for tally in tallies] for tallies in self._tallies]
-            document["scores"] = scores[-1]
-            averaged = zip(self._names, parameters, scores)
-            document["averaged"] = [{"name": n, "parameters": p, "scores": s} for n, p, s in averaged]
+            document["scores"] = [_score(score) for score in self._found.scores]
+            document["averaged"] = [
+                {"name": net.name, "parameters": net.parameters, "scores": [_score(score) for score in net.scores]}
+                for net in self._found.nets
+            ]
             if self._wanted.per_class:
                 document["per_class"] = [
                     [
                         {"wnid": info["wnid"], **_score(score)}
                         for info, score in zip(description.classes, t.class_scores())
                     ]
-                    for t in self._tallies[-1]
+                    for t in self._found.mean.counters
                 ]
             if self._wanted.confused:
                 wnids = [info["wnid"] for info in description.classes]
                 document["confused"] = [
                     {"label": wnids[label], "guess": wnids[guess], "images": images}
-                    for label, guess, images in self._tallies[-1][0].most_confused(self._wanted.confused)
+                    for label, guess, images in self._mean.most_confused(self._wanted.confused)
                 ]
         click.echo(json.dumps(document, indent=1))
 

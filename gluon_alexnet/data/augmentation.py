@@ -27,12 +27,12 @@ def central_patch(mean_image: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32)
 
 
-def input_mean(network: schema.Network, mean_image: np.ndarray) -> np.ndarray:
+def input_mean(network: schema.Net, mean_image: np.ndarray) -> np.ndarray:
     """What the net's input has subtracted, float32 (3, size, size): of the data, or of each colour where it says so."""
     return central_patch(mean_image, network.input_size) if network.channel_mean is None else colour_mean(network)
 
 
-def colour_mean(network: schema.Network) -> np.ndarray:
+def colour_mean(network: schema.Net) -> np.ndarray:
     """The network's own mean of each colour, float32 (3, size, size)."""
     mean = np.array(network.channel_mean, np.float32).reshape(3, 1, 1)
     return np.ascontiguousarray(np.broadcast_to(mean, (3, network.input_size, network.input_size)))

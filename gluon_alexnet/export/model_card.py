@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import __version__
 from ..atomic_files import sha256
+from ..version import __version__
 
 CLASSES_LISTED = 20  # more than these are left to OUT.json
 LICENSE = "Apache-2.0"  # this program's own

@@ -1,26 +1,54 @@
-"""What goes on around the training loop: checkpoints, progress, changes of the learning rate."""
+"""What goes on around the training loop: checkpoints, the log, progress, changes of the learning rate."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from . import lr_schedule
+from ..errors import OperationFailed
+from . import checkpoint, lr_schedule
 from .checkpoint import State
+
+Advance = Callable[[int, float, float], None]  # images of an update, its mean loss, the weights' learning rate
+
+
+@dataclass(frozen=True)
+class TrainingStart:
+    """What is about to be trained."""
+
+    run: Path
+    images: int  # of an epoch
+    classes: int
+    devices: list[str]
+    workers: int  # processes that learn together
+    learning: dict[str, Any] = field(default_factory=dict)  # the numbers of the recipe's Learning
 
 
 class TrainingCallback:
-    """What goes on around a training; `train` calls these, and a subclass does what is wanted."""
+    """What goes on around a training: a subclass overrides what it needs. Every method is called in the main thread.
+
+    The calls do not depend on each other's order: where several callbacks are given, each is called at each moment.
+    """
+
+    def begin(self, start: TrainingStart, state: State) -> None:
+        """Before the first update of this process."""
+
+    def message(self, sentence: str) -> None:
+        """Something that the user should know."""
 
     def save(self, state: State, best: bool) -> None:
-        """Keep the trainer and the state: before and after each validation, and whenever it is asked for below."""
+        """Keep the parameters and the state: before and after each validation, and when ``due`` or ``stop`` asks."""
 
     def due(self) -> bool:
-        """Whether to save after this step, too."""
+        """Whether to save after this update, too."""
         return False
 
     def stop(self) -> bool:
-        """Whether to save and stop after this step."""
+        """Whether to save and stop after this update."""
         return False
 
     def rate_asked(self) -> tuple[float, str] | None:
@@ -28,15 +56,155 @@ class TrainingCallback:
         return None
 
     def rate_changed(self, state: State, rates: lr_schedule.LearningRates, by: str) -> None:
-        """The rate is another one from the next step on."""
+        """The learning rate is another one from the next update on."""
 
     def stalled(self, state: State) -> None:
         """The loss is still at chance after as many updates as should have moved it."""
 
     @contextlib.contextmanager
-    def epoch(self, state: State) -> Iterator[Callable[[int, float, float], None]]:
-        """Around each epoch; gives a function of (images, loss, rate) for each step."""
+    def epoch(self, state: State) -> Iterator[Advance]:
+        """Around each epoch; gives a function of (images, loss, learning rate) for each update."""
         yield lambda images, loss, rate: None
 
     def epoch_done(self, state: State) -> None:
         """The last of ``state.epochs`` is new; it is saved next."""
+
+    def end(self) -> None:
+        """Training is over, whatever ended it."""
+
+
+class CallbackList(TrainingCallback):
+    """Several callbacks as one."""
+
+    def __init__(self, callbacks: Sequence[TrainingCallback]) -> None:
+        self._all = list(callbacks)
+
+    def begin(self, start, state):
+        for one in self._all:
+            one.begin(start, state)
+
+    def message(self, sentence):
+        for one in self._all:
+            one.message(sentence)
+
+    def save(self, state, best):
+        for one in self._all:
+            one.save(state, best)
+
+    def due(self):
+        return any([one.due() for one in self._all])
+
+    def stop(self):
+        return any([one.stop() for one in self._all])
+
+    def rate_asked(self):
+        asked = [one.rate_asked() for one in self._all]
+        return next((one for one in asked if one is not None), None)
+
+    def rate_changed(self, state, rates, by):
+        for one in self._all:
+            one.rate_changed(state, rates, by)
+
+    def stalled(self, state):
+        for one in self._all:
+            one.stalled(state)
+
+    @contextlib.contextmanager
+    def epoch(self, state):
+        with contextlib.ExitStack() as stack:
+            every = [stack.enter_context(one.epoch(state)) for one in self._all]
+
+            def advance(images, loss, rate):
+                for one in every:
+                    one(images, loss, rate)
+
+            yield advance
+
+    def epoch_done(self, state):
+        for one in self._all:
+            one.epoch_done(state)
+
+    def end(self):
+        for one in self._all:
+            one.end()
+
+
+class LogWriter(TrainingCallback):
+    """Writes RUN/log.jsonl, a JSON object per line."""
+
+    def __init__(self, log: checkpoint.Log) -> None:
+        self._log = log
+
+    def begin(self, start, state):
+        self._log.write("start", step=state.step, contexts=start.devices, workers=start.workers, **start.learning)
+
+    def rate_changed(self, state, rates, by):
+        self._log.write("rate", step=state.step, learning_rate=rates.weights, by=by)
+
+    def stalled(self, state):
+        self._log.write("stalled", step=state.step, recent_loss=state.recent_loss)
+
+    def epoch_done(self, state):
+        self._log.write("epoch", **state.epochs[-1])
+
+
+class CheckpointWriter(TrainingCallback):
+    """Keeps a run on disk. Where that is full, training goes on with the old checkpoints: ``failure`` is the last.
+
+    parameters, momentum: functions that give them by name, as :func:`gluon_alexnet.training.checkpoint.save` takes
+    them. minutes: between two saves within an epoch. report: called with a sentence where something went wrong.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        log: checkpoint.Log,
+        parameters: Callable[[], dict],
+        momentum: Callable[[], dict],
+        minutes: float,
+        report: Callable[[str], None],
+    ) -> None:
+        self.failure: OperationFailed | None = None
+        self._run, self._log, self._report = run, log, report
+        self._parameters, self._momentum = parameters, momentum
+        self._seconds, self._saved = 60 * minutes, time.monotonic()
+        self._asked: tuple[float, str] | None = None  # a rate that was taken, till it is saved
+
+    def save(self, state, best):
+        self._saved = time.monotonic()
+        state.log_bytes = self._log.bytes
+        try:
+            checkpoint.save(self._run, state, self._parameters(), self._momentum(), best)
+            self.failure = None
+            if self._asked is not None:  # only now, so that a kill before this does not lose it
+                checkpoint.rate_taken(self._run)
+                self._asked = None
+        except OperationFailed as error:
+            self.failure = error
+            self._report(f"{error} Training goes on, and the checkpoints there stay.")
+
+    def due(self):
+        return time.monotonic() - self._saved >= self._seconds
+
+    def rate_asked(self):
+        try:
+            asked = checkpoint.asked_rate(self._run)
+        except OperationFailed as error:
+            self._report(f"{error} It is ignored.")
+            checkpoint.rate_taken(self._run)
+            return None
+        if asked == self._asked:
+            return None  # taken, but not yet saved: the disk is full
+        self._asked = asked
+        return asked
+
+
+class WorkerCallback(TrainingCallback):
+    """In a job's other workers: the first one writes and reports everything, with what it gathers from all."""
+
+    def __init__(self, parameters: Callable[[], dict], momentum: Callable[[], dict]) -> None:
+        self._parameters, self._momentum = parameters, momentum
+
+    def save(self, state, best):
+        self._parameters()
+        self._momentum()

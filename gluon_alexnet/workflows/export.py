@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidRequest
+from .devices import open_device
 from .export_source import Source, check_finite, open_source
 
 IMAGES_COMPARED = 8
@@ -239,3 +240,28 @@ class _Job:
 def largest(differences: Mapping[str, float]) -> float:
     """The largest of the differences."""
     return float(np.max(list(differences.values()), initial=0.0))
+
+
+def export_model(
+    model: Any,
+    out: Path | str,
+    *,
+    onnx: bool = False,
+    plain: bool = False,
+    pytorch: bool = False,
+    int8: bool = False,
+    bf16: bool = False,
+    device: Any = None,
+    checks: Checks = Checks(),
+    card: CardText = CardText(),
+) -> list[Written]:
+    """``gluon_alexnet.export``: write a net as OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md, a model card.
+
+    model: a model of ``load``, or the path of a run, a checkpoint or another exported net. onnx, plain, pytorch, int8,
+    bf16: the further forms, as :class:`Formats` says. device: "cpu(0)", "gpu(0)" to verify on. Returns one
+    :class:`Written` per net: the pair, and those in fewer bits. What was written is read back and compared before it
+    gets its name. Raises as :func:`export` does.
+    """
+    path = Path(getattr(model, "path", model))
+    formats = Formats(onnx, plain, pytorch, int8, bf16)
+    return export(path, Path(out), open_device(device, "An export"), formats, checks, card)

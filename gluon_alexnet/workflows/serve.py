@@ -11,7 +11,7 @@ import numpy as np
 
 from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256
 
-from .. import __version__, backend
+from .. import backend
 from ..data.augmentation import crop_views
 from ..errors import InvalidRequest, OperationFailed
 from ..export import symbol
@@ -22,6 +22,7 @@ from ..serving.core import Core, ImageReader
 from ..serving.interfaces import Limits, Service
 from ..serving.microscope import NetMicroscope
 from ..training import checkpoint
+from ..version import __version__
 from .gallery import DataGallery
 from .load import no_model, open_run
 

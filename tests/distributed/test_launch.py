@@ -185,12 +185,12 @@ class Nth(SingleWorker):
 @pytest.mark.parametrize("position", [0, 8, 29, 30])
 def test_the_workers_read_each_batch_between_them(data, position):
     """From any position; of 30 images in batches of 8 the last has 6, and a worker of four may have none."""
-    from gluon_alexnet.tools.commands.train import _data
+    from gluon_alexnet.workflows.train import TrainingData
 
     narrow = presets.RECIPES["narrow"]
     one = dataclasses.replace(narrow, learning=dataclasses.replace(narrow.learning, batch_size=8))
     whole, *readers = (
-        _data(data, one, 3, "stop", worker)[0] for worker in (SingleWorker(), *(Nth(n, 4) for n in range(4)))
+        TrainingData(data, one, 3, "stop", worker).data for worker in (SingleWorker(), *(Nth(n, 4) for n in range(4)))
     )
     expected = list(whole.epoch(1, position))
     assert sum(len(labels) for _, labels, _ in expected) == 30 - position

@@ -13,8 +13,8 @@ from helpers.images import packed
 from gluon_alexnet.distributed.collectives import SingleWorker
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
-from gluon_alexnet.tools.commands import train
 from gluon_alexnet.tools.main import main
+from gluon_alexnet.workflows.train import TrainingData
 
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "4", "--epochs", "2", "--lr", "0.001"]
 
@@ -82,7 +82,7 @@ def test_training_skips_and_counts(place, tmp_path):
 def test_an_epoch_resumes_behind_skipped_images(place):
     narrow = RECIPES["narrow"]
     narrow = dataclasses.replace(narrow, learning=dataclasses.replace(narrow.learning, batch_size=4))
-    data, _ = train._data(place[0] / "spoilt", narrow, 0, "skip", SingleWorker())
+    data = TrainingData(place[0] / "spoilt", narrow, 0, "skip", SingleWorker()).data
     whole = [(crops.tobytes(), labels.tolist(), skipped) for crops, labels, skipped in data.epoch(0, 0)]
     assert [len(labels) + skipped for _, labels, skipped in whole] == [4, 4, 4]
     assert sum(skipped for _, _, skipped in whole) == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_contexts
+from ..options import devices, open_context
 
 
 @click.command("activations")
@@ -38,7 +38,7 @@ def command(model, images, devices, layers, before_activation, views, output, da
     """
     from gluon_alexnet.workflows import activations
 
-    context = open_contexts(devices, 1)[0]
+    context = open_context(devices)
     if listing:
         from gluon_alexnet.features.activations import layer_shapes
 

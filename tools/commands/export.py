@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_contexts
+from ..options import devices, open_context
 
 PATH = click.Path(path_type=Path)
 
@@ -77,7 +77,7 @@ def command(ctx, run, out, devices, **options):
     )
     words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
     card = CardText(words, options["license"])
-    written = export(run, out, open_contexts(devices, 1)[0], formats, checks, card, _progress)
+    written = export(run, out, open_context(devices), formats, checks, card, _progress)
     for net in written:
         for line in _lines(net):
             click.echo(line)

@@ -9,7 +9,7 @@ import click
 
 from gluon_alexnet.importers import KINDS
 
-from ..options import devices, open_contexts
+from ..options import devices, open_context
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -38,7 +38,7 @@ def command(ctx, files, out, devices, kind, mean, classes, images):
     from gluon_alexnet.importers.trained import TRAINED
     from gluon_alexnet.workflows.import_weights import import_weights
 
-    context = open_contexts(devices, 1)[0]
+    context = open_context(devices)
     words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
     found = import_weights(
         files, out, kind=kind, device=context, mean=mean, classes=classes, images=images, command=words

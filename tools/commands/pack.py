@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
-from gluon_alexnet.recordio.dataset.manifest import ENCODINGS, ClassInfo
-from gluon_alexnet.workflows.folders import DATA_DEFAULT, folder_of_year
+from gluon_alexnet.recordio.dataset.manifest import ENCODINGS
+from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
 from ..options import report_shared
-
-MISSING_SHOWN = 10  # classes named when val or test has no image of them
 
 
 class Part(click.ParamType):
@@ -69,92 +66,34 @@ def command(year, source, train, val, test, split_half, allow_missing, data, das
     Tars are read where they are and never unpacked. Killed at any moment, the same command with --resume
     ends with the same bytes.
     """
-    from gluon_alexnet.recordio.dataset.manifest import read_manifest
-    from gluon_alexnet.recordio.packing.pack import pack
+    from gluon_alexnet.workflows.pack import pack
 
-    _check(year, source, train, val, test, split_half)
-    data = Path(data) if data else folder_of_year(int(year)) if year else DATA_DEFAULT
-    if year:
-        splits, classes, ignored = _challenge(int(year), source, allow_missing)
-    else:
-        splits, classes, ignored = _folders(train, val, test, split_half, allow_missing)
-    with _progress("images", "pack") as update:
-        report = pack(splits, classes, data, cluster=dask, progress=update, **options)
-    if report.resumed:
-        click.echo(f"{report.resumed} images had been done before", err=True)
-    packed = ", ".join(f"{count} {name}" for name, count in report.packed.items())
-    done = sum(report.packed.values()) + report.rejected - report.resumed
-    if report.rejected and options["part"] == (1, 1):
-        click.echo(f"Rejected images and why: {data}/rejected.tsv", err=True)
-    if options["part"] == (1, 1):
-        for split in read_manifest(data).splits:
-            report_shared(split.name, split.images, split.also_in_train)
-    click.echo(
-        f"packed {packed}; rejected {report.rejected}; ignored {ignored} other files; "
-        f"{report.seconds:.1f} s, {done / report.seconds:.0f} images/s; {data}"
+    done = pack(
+        train=train,
+        val=val,
+        test=test,
+        out=data,
+        ilsvrc=year and int(year),
+        source=source,
+        half_as_val=split_half,
+        allow_missing=allow_missing,
+        report=lambda sentence: click.echo(sentence, err=True),
+        progress=_progress,
+        cluster=dask,
+        **options,
     )
-
-
-def _check(year, source, train, val, test, split_half):
-    if year and not source:
-        raise click.UsageError("--ilsvrc needs --source DIR, the folder with the downloaded files.")
-    if year and (train or val or test or split_half is not None):
-        raise click.UsageError("--ilsvrc finds its splits in --source; leave --train, --val, --test, --split-half out.")
-    if source and not year:
-        raise click.UsageError("--source goes with --ilsvrc 2012 or --ilsvrc 2010; which is it?")
-    if not year and not train:
-        raise click.UsageError("Say what to pack: --ilsvrc 2012 --source DIR, or --train DIR --val DIR.")
-    if not year and (val is None) == (split_half is None):
-        raise click.UsageError("Give --val DIR, or --split-half SEED to take half of --train for it.")
-
-
-def _challenge(year, source, allow_missing):
-    from gluon_alexnet.recordio.sources.ilsvrc import find_ilsvrc
-
-    with _progress("classes", "scan") as update:
-        found = find_ilsvrc(year, source, allow_missing, update)
-    for sentence in (*found.notes, *found.missing):
-        click.echo(sentence, err=True)
-    return found.splits, found.classes, found.ignored
-
-
-def _folders(train, val, test, split_half, allow_missing):
-    from gluon_alexnet.recordio.sources.class_folders import class_folder
-    from gluon_alexnet.recordio.sources.class_folders import split_half as halves
-
-    folders = {}
-    with _progress("classes", "scan") as update:
-        folders["train"] = class_folder(train, allow_empty=allow_missing, progress=update)
-    wnids = folders["train"].wnids
-    for name, place in (("val", val), ("test", test)):
-        if place is not None:
-            folders[name] = class_folder(place, wnids)
-            missing = folders[name].missing
-            if missing:
-                more = f" and {len(missing) - MISSING_SHOWN} more" if len(missing) > MISSING_SHOWN else ""
-                shown = ", ".join(missing[:MISSING_SHOWN])
-                click.echo(f"{place}: no images of {len(missing)} classes: {shown}{more}", err=True)
-    splits = {name: folder.images for name, folder in folders.items()}
-    if split_half is not None:
-        splits["train"], splits["val"] = halves(splits["train"], split_half)
-    return splits, _named(wnids), sum(folder.ignored for folder in folders.values())
-
-
-def _named(wnids):
-    """Readable names, where all classes are ones of ILSVRC-2012."""
-    if not all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids):
-        return [ClassInfo(wnid, wnid) for wnid in wnids]
-    from gluon_alexnet.errors import OperationFailed
-
-    try:
-        from gluon_alexnet.backend import gluoncv
-
-        attributes = gluoncv.data.ImageNet1kAttr()
-    except OperationFailed:  # a machine that only packs may lack what MXNet needs
-        return [ClassInfo(wnid, wnid) for wnid in wnids]
-    names = dict(zip(attributes.synset, attributes.classes))
-    known = all(wnid in names for wnid in wnids)
-    return [ClassInfo(wnid, names[wnid] if known else wnid) for wnid in wnids]
+    if done.resumed:
+        click.echo(f"{done.resumed} images had been done before", err=True)
+    if done.rejected and options["part"] == (1, 1):
+        click.echo(f"Rejected images and why: {done.data}/rejected.tsv", err=True)
+    for split, shared in done.also_in_train.items():
+        report_shared(split, done.images[split], shared)
+    packed = ", ".join(f"{count} {name}" for name, count in done.packed.items())
+    count = sum(done.packed.values()) + done.rejected - done.resumed
+    click.echo(
+        f"packed {packed}; rejected {done.rejected}; ignored {done.ignored} other files; "
+        f"{done.seconds:.1f} s, {count / done.seconds:.0f} images/s; {done.data}"
+    )
 
 
 @contextmanager

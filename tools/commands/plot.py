@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..options import NumberList, devices, open_contexts
+from ..options import NumberList, devices, names_of, open_context
 
 MODEL = click.Path(path_type=Path)
 MOST_SALIENT = 16  # images that one drawing can hold
@@ -68,19 +68,16 @@ def predictions(model, images, devices, output):
 
     An image's true class is known if it lies in a folder named like a class.
     """
-    from gluon_alexnet.errors import OperationFailed
-    from gluon_alexnet.workflows.load import open_model
+    from gluon_alexnet.workflows.load import load
+    from gluon_alexnet.workflows.predictions_figure import draw_predictions
 
-    from .predict import draw, guesses, line
+    from .predict import line
 
-    net = open_model(model, open_contexts(devices, 1)[0])
-    drawn = list(guesses(net, map(str, images), 10))
-    for guess in drawn:
-        if guess.problem:
-            raise OperationFailed(guess.problem)
-    draw(drawn, net, output)
-    for guess in drawn:
-        click.echo(line(guess))
+    net = load(model, names_of(devices))
+    drawn = net.predict(list(images))
+    draw_predictions(drawn, net.classes, output)
+    for prediction in drawn:
+        click.echo(line(prediction))
 
 
 @command.command("units")
@@ -106,7 +103,7 @@ def units(model, devices, data, split, layer, units, count, output):
 
     from ..progress import progress
 
-    context = open_contexts(devices, 1)[0]
+    context = open_context(devices)
     folder = data or data_of_run(model)
     with Reader(folder, split) as reader, progress(len(reader), "images", layer) as bar:
         told = draw_units(model, reader, layer, units, output, context, count=count, report=bar.update)
@@ -146,6 +143,6 @@ def saliency(model, images, devices, wanted, output):
             raise click.UsageError(f"More than {MOST_SALIENT} images cannot be read in one drawing; give fewer.")
     if not loaded:
         raise OperationFailed("There is not one image to draw.")
-    for one in draw_saliency(model, loaded, wanted, output, open_contexts(devices, 1)[0]):
+    for one in draw_saliency(model, loaded, wanted, output, open_context(devices)):
         click.echo(f"{one.name}: {one.class_name} ({one.wnid}), probability {one.probability:.3f}")
     click.echo(f"{output}: {len(loaded)} images")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from gluon_alexnet.experiments.config import FIGURE_ONE, NORMALIZATION_TEST
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
-from ..options import devices, open_contexts
+from ..options import devices, names_of, open_contexts
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 POSITIVE = click.IntRange(min=1)
@@ -161,75 +160,29 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet.errors import InvalidRequest
     from gluon_alexnet.experiments import plots, tables
-    from gluon_alexnet.recipes.published import DIFFERENCES
-    from gluon_alexnet.recipes.variants import apply
-    from gluon_alexnet.recordio.dataset.manifest import read_manifest
-    from gluon_alexnet.training import checkpoint
+    from gluon_alexnet.workflows.reproduce import train_and_measure
 
-    digest = read_manifest(data).digest
-    names = ["full", *dict.fromkeys(variants or DIFFERENCES)]
+    from ..console_callbacks import ConsoleCallback, StopOnSignal
+    from ..progress import image_progress
+
     changes = {"epochs": epochs, "batch_size": batch_size}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    recipes = {}
-    for name in names:  # before anything is trained
-        recipe_of = apply(RECIPES[recipe], [name] if name != "full" else [])
-        recipes[name] = replace(recipe_of, learning=replace(recipe_of.learning, **changes))
-        if (out / name / "recipe.json").exists():
-            found = checkpoint.read_description(out / name)
-            if found.data_digest != digest or found.recipe != recipes[name]:
-                raise InvalidRequest(
-                    f"{out / name} is a run of another recipe or data set; name another folder with --out."
-                )
-    results = []
-    for number, name in enumerate(names, 1):
-        click.echo(f"{number} of {len(names)}: {name}", err=True)
-        scores = _trained(out / name, data, recipes[name], changes, devices)
-        trained = checkpoint.read_state(checkpoint.find_checkpoint(out / name)).epoch
-        errors = [
-            {score["views"]: score[which] for score in scores["scores"]} for which in ("top1_error", "top5_error")
-        ]
-        results.append(tables.Ablation(name, *errors, trained))
-    plots.draw_ablations(results, str(data), out / "ablations.png")
-    _finish(out, "ablations", tables.ablations(results, scores["images"], str(data)))
-
-
-def _trained(run, data, recipe, changes, devices):
-    """Train, or go on training, the run and evaluate it, unless that is done; what `eval --json` says of it."""
-    import json
-    import shutil
-
-    from gluon_alexnet.atomic_files import write_text
-
-    from .eval import command as evaluate
-    from .train import command as train
-
-    done = run / "eval.json"
-    if done.exists():
-        return json.loads(done.read_text(encoding="utf-8"))
-    chosen = []
-    if devices is not None:
-        kind, indices = devices
-        indices = indices[:1] if recipe.network.columns == 1 else indices
-        chosen = [f"--{kind}s", ",".join(map(str, indices))]
-    words = ["--run", str(run), "--data", str(data), *chosen]
-    if (run / "latest").exists():
-        words.append("--resume")
-    else:
-        if (run / "recipe.json").exists():
-            shutil.rmtree(run)  # killed before its first checkpoint
-        words += ["--recipe", recipe.name]
-        words += [word for name in recipe.variants for word in ("--variant", name)]
-        words += [word for name, value in changes.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    train.main(words, prog_name="alexnet-tools train", standalone_mode=False)
-    printed = io.StringIO()
-    words = ["--model", str(run), "--data", str(data), "--json", *(chosen and [chosen[0], chosen[1].split(",")[0]])]
-    with redirect_stdout(printed):
-        evaluate.main(words, prog_name="alexnet-tools eval", standalone_mode=False)
-    scores = json.loads(printed.getvalue())
-    write_text(done, printed.getvalue())
-    return scores
+    stopper = StopOnSignal()
+    with stopper.watching():
+        results = train_and_measure(
+            data,
+            out,
+            recipe=recipe,
+            variants=variants,
+            devices=names_of(devices),
+            callbacks=[ConsoleCallback(), stopper],
+            progress=image_progress,
+            **{name: value for name, value in changes.items() if value is not None},
+        )
+        if stopper.received:
+            raise SystemExit(128 + stopper.received[0])
+    plots.draw_ablations(results.ablations, str(data), out / "ablations.png")
+    _finish(out, "ablations", tables.ablations(results.ablations, results.images, str(data)))
 
 
 def _changed(numbers, changes):
@@ -257,7 +210,7 @@ def _trial_context(out, chosen, data, settings):
     """Where the trials run; says how to go on when the user stops them."""
     from gluon_alexnet.experiments import trials
 
-    from ..console_callbacks import signals
+    from ..console_callbacks import StopOnSignal
     from ..progress import progress
 
     contexts = open_contexts(chosen, 1)
@@ -269,7 +222,7 @@ def _trial_context(out, chosen, data, settings):
         with progress(most, "updates", name, initial=done) as bar:
             yield lambda count, error: bar.update(count, training_error=f"{error:.2f} %")
 
-    with trials.claimed(out, data, settings), signals() as received:
+    with trials.claimed(out, data, settings), StopOnSignal().watching() as received:
         try:
             yield trials.TrialContext(out, contexts[0], lambda: bool(received), report)
         except trials.Interrupted:

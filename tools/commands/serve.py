@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_contexts
+from ..options import devices, open_context
 
 
 @click.command("serve")
@@ -41,7 +41,7 @@ def command(model, devices, data, features, host, port):
             ) from error
     from gluon_alexnet.workflows import serve
 
-    service = serve.open_service(model, open_contexts(devices, 1)[0], data, features)
+    service = serve.open_service(model, open_context(devices), data, features)
 
     def started(address):
         click.echo(f"{service.model.name} is served at {address}/ (Ctrl-C ends it)")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_contexts
+from ..options import devices, open_context
 
 IMAGES_PER_PASS = 64
 MOST_IMAGES = 40  # rows that a drawing can hold and a person can read
@@ -58,7 +58,7 @@ def command(run, files, devices, data, split, features, bits, count, output):
     with Reader(folder, split) as reader:
         if len(reader) < count:
             raise click.UsageError(f"{folder} ({split}) has {len(reader)} images: too few for --count {count}.")
-        fc7, place = _open_fc7(run, open_contexts(devices, 1)[0])
+        fc7, place = _open_fc7(run, open_context(devices))
         vectors = _vectors(features, place, fc7, reader)
         queries = fc7.of_images(images)
         began = time.monotonic()

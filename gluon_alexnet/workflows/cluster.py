@@ -1,47 +1,42 @@
-"""A training's place in a job with a parameter server, for `alexnet-tools train` and `alexnet-tools launch`."""
+"""A training's place in a job of several processes with MXNet's parameter server."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-import click
-
-kvstore = click.option(
-    "--kvstore",
-    type=click.Choice(["dist_sync", "dist_async"]),
-    help="Be one process of a job, as DMLC_ROLE and its kin say; `launch` sets them.",
-)
+from ..distributed import collectives, process_group
+from ..errors import InvalidRequest
+from ..recipes import schema
 
 
-def say(sentence):
-    """Print to stderr at once."""
-    click.echo(sentence, err=True)
+def join_job(kvstore: str | None, report: Callable[[str], None]) -> process_group.Job | None:
+    """The job that DMLC_ROLE and its kin describe, or None without ``kvstore``, "dist_sync" or "dist_async".
 
-
-def take_part(kind: str | None):
-    """The job of this process, or None without --kvstore. As a scheduler or server it is over when this returns."""
-    from gluon_alexnet.distributed import process_group as jobs
-
-    if kind is None:
+    In a scheduler or a server this returns when the job is over. Raises InvalidRequest where the environment says
+    otherwise, OperationFailed where the scheduler cannot be reached.
+    """
+    if kvstore is None:
         if os.environ.get("DMLC_ROLE"):
-            raise click.UsageError(
+            raise InvalidRequest(
                 f"DMLC_ROLE is {os.environ['DMLC_ROLE']!r}, so this process is one of a job: say --kvstore dist_sync, "
                 "or unset DMLC_ROLE."
             )
         return None
-    job = jobs.read_job()
+    job = process_group.read_job()
     if job.role == "worker":
-        jobs.reach(job)  # before the work of getting ready
+        process_group.reach(job)  # before the work of getting ready
     else:
-        jobs.serve(job, say)
+        process_group.serve(job, report)
     return job
 
 
-def check_parts(job, manifest, batch_size):
-    """Raises UsageError where there is not an image for each worker."""
+def check_parts(job: process_group.Job | None, manifest: Any, batch_size: int) -> None:
+    """Raise InvalidRequest where there is not an image for each worker."""
     if job is None:
         return
     for count, what in (
@@ -49,20 +44,18 @@ def check_parts(job, manifest, batch_size):
         (manifest.split("val").images, f"validation images ({manifest.split('val').images})"),
     ):
         if job.workers > count:
-            raise click.UsageError(f"There are more workers ({job.workers}) than {what}; start fewer.")
+            raise InvalidRequest(f"There are more workers ({job.workers}) than {what}; start fewer.")
 
 
 @contextmanager
-def workers_of(job, kind, trainer, description, state):
+def joined_workers(
+    job: process_group.Job | None, kvstore: str | None, trainer: Any, description: Any, state: Any, report: Any
+) -> Iterator[collectives.SingleWorker]:
     """The workers of the job, once they have found that they do the same, and the trainer has joined them."""
-    from gluon_alexnet.distributed import collectives
-    from gluon_alexnet.distributed import process_group as jobs
-    from gluon_alexnet.recipes import schema
-
-    if job is None:
+    if job is None or kvstore is None:
         yield collectives.SingleWorker()
         return
-    with jobs.joined(job, kind, say) as group:
+    with process_group.joined(job, kvstore, report) as group:
         group.agree(
             **{
                 "the recipe": json.dumps(schema.to_dict(description.recipe), sort_keys=True),

@@ -1,0 +1,354 @@
+"""Training a net on a packed data set (Sec. 5), from the first update or from where a run stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gluon_alexnet.recordio.dataset.manifest import read_manifest
+from gluon_alexnet.recordio.dataset.statistics import read_statistics
+from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
+
+from .. import backend, plots
+from ..data.augmentation import TrainingAugmentation, input_mean
+from ..distributed.collectives import SingleWorker
+from ..errors import InvalidRequest
+from ..model import build
+from ..recipes import variants as recipe_variants
+from ..recipes.presets import RECIPES
+from ..recipes.schema import Recipe
+from ..training import checkpoint, finetune, loop
+from ..training.callbacks import (
+    CallbackList,
+    CheckpointWriter,
+    LogWriter,
+    TrainingCallback,
+    TrainingStart,
+    WorkerCallback,
+)
+from ..training.trainer import Trainer
+from .cluster import check_parts, joined_workers
+from .devices import Devices, open_devices
+from .folders import DATA_DEFAULT, RUNS
+from .layer_files import check_memory
+
+
+@dataclass(frozen=True)
+class InitFrom:
+    """Another net whose layers a training begins with (Sec. 6: CNN* was fine-tuned from a net of another data set)."""
+
+    path: Path  # a run, a checkpoint or an exported net
+    layers: tuple[str, ...] | None = None  # such as ("conv1", "conv2"); None: all that fit
+    match_classes: bool = False  # take layer 8's rows of the classes that both have, by wnid
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What does not change what is learned."""
+
+    checkpoint_minutes: float = 30.0  # between two checkpoints within an epoch
+    on_damaged: str = "stop"  # or "skip": leave damaged records out and count them
+    job: Any = None  # the job of several processes that this is a worker of, from workflows.cluster.join_job
+    kvstore: str | None = None  # "dist_sync" or "dist_async", with a job
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Where a training stands when :func:`train` returns."""
+
+    run: Path
+    epochs: list[dict[str, Any]]  # of each finished epoch: losses, errors in per cent, learning rates, times
+    finished: bool  # the schedule ended; False: a callback stopped it, and it can be resumed
+    position: int  # images of the unfinished epoch that were gone through
+    images: int  # of an epoch
+    damaged: list[str]  # a sentence for each record that was left out
+    curves: Path | None  # the plot of errors and losses
+    leads: bool = True  # False in the workers of a job but the first, which write nothing
+
+
+def train(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    recipe: str | Recipe | None = None,
+    variants: Sequence[str] = (),
+    devices: Devices = None,
+    run: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    init_from: InitFrom | str | os.PathLike[str] | None = None,
+    callbacks: Sequence[TrainingCallback] = (),
+    options: TrainingOptions = TrainingOptions(),
+    **learning: Any,
+) -> TrainingResult:
+    """Train a net, or with ``resume`` go on with a run exactly where it stopped (Sec. 5).
+
+    data: data set folder that :func:`pack` made (default: data/ilsvrc2012, or the run's). recipe: "paper" (the
+    default), another of :data:`gluon_alexnet.recipes.presets.RECIPES`, or a Recipe. variants: changes to it, by name.
+    devices: ``["gpu(0)", "gpu(1)"]`` puts a column on each (Sec. 3.2), one device holds the whole net; CPU contexts
+    work alike. run: folder (default: runs/<date>-<recipe>; with resume, the newest run). seed: of initial weights,
+    order, crops and dropout (default 0). init_from: another net to begin with. learning: numbers of the recipe's
+    :class:`gluon_alexnet.recipes.schema.Learning`, such as ``epochs=2, batch_size=64, learning_rate=0.01``.
+
+    Every epoch ends with the validation error over the centre view, a checkpoint, and a line in RUN/log.jsonl. Raises
+    InvalidRequest for wrong use, before anything is written; OperationFailed where the loss or a gradient is not a
+    finite number, or the last checkpoint could not be written.
+    """
+    everyone = CallbackList(callbacks)
+    if resume:
+        if recipe or variants or seed is not None or init_from or "batch_size" in learning:
+            raise InvalidRequest(
+                "--resume keeps the run's recipe, seed and batch size, and its net; leave those options out."
+            )
+        plan = _resumed(data, None if run is None else Path(run), devices, learning)
+    else:
+        chosen = recipe if isinstance(recipe, Recipe) else _named(recipe or "paper")
+        chosen = with_learning(recipe_variants.apply(chosen, variants), learning)
+        plan = _begun(data, chosen, None if run is None else Path(run), devices)
+    description = plan.description
+    check_parts(options.job, plan.manifest, description.recipe.learning.batch_size)
+    trainer = Trainer(description.recipe, len(description.classes), plan.contexts)
+    if resume:
+        _, state, parameters, momentum = checkpoint.load_run(plan.run)
+        if "learning_rate" in learning:
+            state.manual_rate = None  # the rate given now is the one that counts
+        trainer.restore(parameters, momentum)
+    else:
+        state = checkpoint.State(seed or 0)
+        if init_from is not None and not isinstance(init_from, InitFrom):
+            init_from = InitFrom(Path(init_from))
+        description = _initialized(trainer, description, state.seed, init_from, everyone)
+    with joined_workers(options.job, options.kvstore, trainer, description, state, everyone.message) as workers:
+        seen = TrainingData(plan.folder, description.recipe, state.seed, options.on_damaged, workers)
+        session = _Session(plan, description, trainer, seen, state, workers)
+        if workers.rank == 0:
+            finished = session.lead(everyone, options.checkpoint_minutes, new=not resume)
+        else:
+            finished = session.follow(everyone, new=not resume)
+    return TrainingResult(
+        plan.run,
+        state.epochs,
+        finished,
+        state.position,
+        seen.data.images,
+        [sentence for reader in seen.readers for sentence in reader.damaged.values()],
+        _curves(plan.run, state) if workers.rank == 0 else None,
+        workers.rank == 0,
+    )
+
+
+def with_learning(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """The recipe with other numbers of its Learning. Raises InvalidRequest for a name that there is not."""
+    known = {one.name for one in dataclasses.fields(recipe.learning)}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise InvalidRequest(
+            f"There is no {unknown[0]!r} in a recipe's learning; there are {', '.join(sorted(known))}."
+        )
+    if recipe.learning.updates:
+        changes = _of_updates(recipe.learning, dict(changes))
+    return dataclasses.replace(recipe, learning=dataclasses.replace(recipe.learning, **changes))
+
+
+class TrainingData:
+    """What this worker of a run learns from, and the readers of its two splits."""
+
+    def __init__(self, folder: Path, recipe: Recipe, seed: int, on_damaged: str, workers: SingleWorker) -> None:
+        statistics = read_statistics(folder)
+        self._size, self._batch_size = recipe.network.input_size, recipe.learning.batch_size
+        mean = input_mean(recipe.network, statistics.mean_image)
+        self._augment = TrainingAugmentation(
+            recipe.augmentation, self._size, mean, statistics.eigenvalues, statistics.axes, seed
+        )
+        threads = backend.threads() if workers.count > 1 else None
+        self._seed, self._workers = seed, workers
+        self.readers = tuple(Reader(folder, split, threads, on_damaged) for split in ("train", "val"))
+        self.data = loop.Data(len(self.readers[0]), self._epoch, self._validation, mean)
+
+    def _epoch(self, number, position):
+        train, size, batch_size = self.readers[0], self._size, self._batch_size
+        order = epoch_order(len(train), self._seed, number)
+        parts = [
+            self._workers.part(order[begin : begin + batch_size]) for begin in range(position, len(order), batch_size)
+        ]
+        own, most = np.concatenate([order[:0], *parts]), max([1, *map(len, parts)])
+        read = train.batches(most, own, transform=self._augment.of_epoch(number))
+        for part in parts:
+            if not len(part):  # of a last batch with fewer images than workers
+                yield np.empty((0, 3, size, size), np.float32), np.empty(0, np.int64), 0
+                continue
+            crops, labels, ids = next(read)
+            yield crops, labels, len(part) - len(ids)
+
+    def _validation(self):
+        validation = self.readers[1]
+        batches = validation.batches(self._batch_size, self._workers.part(np.arange(len(validation))))
+        return (batch for batch in batches if len(batch.ids))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is trained, where, and on what."""
+
+    run: Path
+    description: checkpoint.RunDescription
+    contexts: list[Any]
+    folder: Path
+    manifest: Any
+
+
+@dataclass
+class _Session:
+    """One process's training of a run."""
+
+    plan: _Plan
+    description: checkpoint.RunDescription
+    trainer: Trainer
+    seen: TrainingData
+    state: checkpoint.State
+    workers: SingleWorker
+
+    def lead(self, everyone: TrainingCallback, minutes: float, new: bool) -> bool:
+        """Train as the process that writes the run: the only one, or a job's first worker."""
+        run, recipe = self.plan.run, self.description.recipe
+        run.mkdir(parents=True, exist_ok=True)
+        with checkpoint.Log(run, self.state) as log:
+            checkpoint.write_description(run, self.description)
+            obstacle = build.normalization_obstacle(recipe.network, self.plan.contexts)
+            if obstacle not in (None, build.NONE) and self.plan.contexts[0].device_type == "cpu":
+                everyone.message(f"Training takes MXNet's own, slower response normalisation: {obstacle}.")
+            mean = backend.mx.nd.array(self.seen.data.mean)
+            writer = CheckpointWriter(
+                run,
+                log,
+                lambda: {**self.trainer.parameters(), "mean": mean},
+                self.trainer.momentum,
+                minutes,
+                everyone.message,
+            )
+            callback = CallbackList([LogWriter(log), writer, everyone])
+            callback.begin(
+                TrainingStart(
+                    run,
+                    self.seen.data.images,
+                    len(self.description.classes),
+                    [str(context) for context in self.plan.contexts],
+                    self.workers.count,
+                    dataclasses.asdict(recipe.learning),
+                ),
+                self.state,
+            )
+            try:
+                if new:
+                    callback.save(self.state, best=False)  # a run that is killed in its first epoch can be resumed, too
+                finished = loop.train(self.trainer, recipe, self.seen.data, self.state, callback, self.workers)
+            finally:
+                callback.end()
+        if writer.failure is not None:
+            raise writer.failure
+        return finished
+
+    def follow(self, everyone: TrainingCallback, new: bool) -> bool:
+        """Train as another worker of a job."""
+        own = WorkerCallback(self.trainer.parameters, self.trainer.momentum)
+        callback = CallbackList([own, StopOnly(everyone)])
+        if new:
+            callback.save(self.state, best=False)
+        return loop.train(self.trainer, self.description.recipe, self.seen.data, self.state, callback, self.workers)
+
+
+class StopOnly(TrainingCallback):
+    """Passes on the wish to stop alone: in a job's other workers nothing else is the callbacks' business."""
+
+    def __init__(self, other: TrainingCallback) -> None:
+        self._other = other
+
+    def stop(self):
+        return self._other.stop()
+
+
+def _named(name):
+    if name not in RECIPES:
+        raise InvalidRequest(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def _begun(data, recipe, run, devices):
+    run = run or RUNS / "-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants])
+    if (run / "recipe.json").exists():
+        raise InvalidRequest(f"{run} holds a run already; continue it with --resume or name another folder.")
+    contexts = open_devices(devices, recipe.network.columns)
+    check_memory(recipe, contexts)
+    folder = DATA_DEFAULT if data is None else Path(data)
+    manifest = read_manifest(folder)
+    batch_size, images = recipe.learning.batch_size, manifest.split("train").images
+    if batch_size > images:
+        raise InvalidRequest(
+            f"The batch size is {batch_size}, but {folder} has {images} training images; give --batch-size {images} "
+            "or less."
+        )
+    classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
+    description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
+    return _Plan(run, description, contexts, folder, manifest)
+
+
+def _resumed(data, run, devices, learning):
+    run = run or checkpoint.newest_run(RUNS)
+    description = checkpoint.read_description(run)
+    description = dataclasses.replace(description, recipe=with_learning(description.recipe, learning))
+    contexts = open_devices(devices, description.recipe.network.columns)
+    folder = Path(description.data if data is None else data)
+    manifest = read_manifest(folder)
+    if manifest.digest != description.data_digest:
+        raise InvalidRequest(
+            f"{run} was trained on another data set than {folder} (digest {description.data_digest[:12]}…, not "
+            f"{manifest.digest[:12]}…); name the right one with --data."
+        )
+    return _Plan(run, description, contexts, folder, manifest)
+
+
+def _initialized(trainer, description, seed, init, callback):
+    """Give the trainer its first parameters; the run's description with where they are from."""
+    classes = description.classes
+    if init is None:
+        trainer.initialize(len(classes), seed)
+        return description
+    network = description.recipe.network
+    initial = build.initial_parameters(network, len(classes), seed)
+    last = build.output_layers(network)
+    parameters, taken = finetune.transfer(initial, classes, Path(init.path), init.layers, init.match_classes, last)
+    trainer.restore(parameters, {})
+    matched = f", and {taken.matched_classes} of {len(classes)} classes of fc8" if init.match_classes else ""
+    callback.message(f"{', '.join(taken.layers)} of {init.path}{matched}; the other layers are new")
+    return dataclasses.replace(description, initialized_from=finetune.to_dict(taken))
+
+
+def _of_updates(learning, changes):
+    """The changes for a net whose files give each parameter a rate: a learning rate is its weights' largest one."""
+    for option, name in (("--layer-rates", "layer_rates"), ("--plateau", "patience")):
+        if name in changes:
+            raise InvalidRequest(f"{option} is for recipes: a net of layer files has its rates in the parameter file.")
+    if "learning_rate" in changes:
+        rate = changes.pop("learning_rate")
+        weights = [u.rate for u in learning.updates if not u.parameter.endswith("_bias")]
+        if not max(weights):
+            raise InvalidRequest("All rates of the parameter file are 0: --lr has none to set; write epsW= there.")
+        changes["updates"] = tuple(
+            one if one.parameter.endswith("_bias") else dataclasses.replace(one, rate=one.rate * rate / max(weights))
+            for one in learning.updates
+        )
+    return changes
+
+
+def _curves(run, state):
+    if not state.epochs:
+        return None
+    curves = run / "curves.png"
+    plots.draw_curves({run.name: state.epochs}, curves)
+    return curves
