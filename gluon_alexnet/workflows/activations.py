@@ -17,7 +17,7 @@ from .image_files import load_image, load_images
 
 if TYPE_CHECKING:
     from ..features.activation_store import ActivationWriter
-    from ..features.activations import Graph, Layers
+    from ..features.activations import Layers
 
 BYTES_PER_PASS = 2**27  # of activations, which are held in memory until they are written
 MOST_IMAGES_PER_PASS = 64
@@ -40,20 +40,6 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, images: int) -> None:
         super().__init__()
         self.images = images
-
-
-def open_graph(model: Path, context: Any) -> Graph:
-    """The inside of a run, a checkpoint or an exported net. Raises InvalidRequest for what is none of them."""
-    from ..export import symbol
-    from ..features import activations
-    from .load import no_model, open_run
-
-    if symbol.is_export(model):
-        return activations.graph_of_export(model, context)
-    if not model.is_dir():
-        raise no_model(model)
-    classifier, description, _ = open_run(model, context)
-    return activations.graph_of_classifier(classifier, description.recipe.network)
 
 
 def write_activations(
@@ -79,6 +65,7 @@ def write_activations(
     from ..data.augmentation import crop_views
     from ..features.activation_store import ActivationWriter, Contents
     from ..features.activations import open_layers
+    from .load import open_graph
 
     graph = open_graph(model, context)
     net = open_layers(graph, list(layers), before_activation, context)

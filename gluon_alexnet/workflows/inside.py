@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidRequest
-from .activations import open_graph
+from .load import open_graph
 
 BATCH = 64
 SPREAD = 6  # units that are drawn where none are named

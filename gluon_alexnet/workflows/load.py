@@ -153,8 +153,6 @@ class Model:
         return activations.layer_shapes(self._graph())
 
     def _graph(self):
-        from .activations import open_graph
-
         return open_graph(self.path, self._context)
 
     def _rows(self, images, views):
@@ -228,6 +226,18 @@ def open_run(path: Path, context: Any):
     """(classifier on the context, description of the run, state) of a run or checkpoint folder."""
     description, state, parameters, _ = checkpoint.load_run(path)
     return build_classifier(description.recipe.network, parameters, context), description, state
+
+
+def open_graph(model: Path, context: Any) -> Any:
+    """The inside of a run, a checkpoint or an exported net. Raises InvalidRequest for what is none of them."""
+    from ..features import activations
+
+    if symbol.is_export(model):
+        return activations.graph_of_export(model, context)
+    if not model.is_dir():
+        raise no_model(model)
+    classifier, description, _ = open_run(model, context)
+    return activations.graph_of_classifier(classifier, description.recipe.network)
 
 
 @dataclass(frozen=True)

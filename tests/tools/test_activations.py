@@ -12,6 +12,7 @@ from gluon_alexnet.features import activation_store
 from gluon_alexnet.features.activations import open_layers
 from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256
 from gluon_alexnet.workflows import activations
+from gluon_alexnet.workflows.load import open_graph
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def files_of(place):
 
 def alone(place, file, layer, before=True, views=1):
     """What the layer makes of one image: (views, *shape)."""
-    graph = activations.open_graph(place / "run", mx.cpu())
+    graph = open_graph(place / "run", mx.cpu())
     stack = crop_views(shorter_side_256(decode(file.read_bytes()))[None], graph.size, views)[0]
     return open_layers(graph, [layer], before, mx.cpu()).compute(stack)[layer]
 

@@ -37,12 +37,13 @@ def command(model, images, devices, layers, before_activation, views, output, da
     reported on stderr, and the exit code is 1 at the end.
     """
     from gluon_alexnet.workflows import activations
+    from gluon_alexnet.workflows.load import open_graph
 
     context = open_context(devices)
     if listing:
         from gluon_alexnet.features.activations import layer_shapes
 
-        for name, shape in layer_shapes(activations.open_graph(model, context)).items():
+        for name, shape in layer_shapes(open_graph(model, context)).items():
             click.echo(f"{name:<12} {'×'.join(map(str, shape))}")
         return
     if not layers:
