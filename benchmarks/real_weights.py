@@ -19,7 +19,7 @@ import numpy as np
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.data.augmentation import crop_views
-from gluon_alexnet.export import symbol
+from gluon_alexnet.exporters import symbol
 from gluon_alexnet.model.classifier import classify_with
 from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.workflows.import_weights import import_weights

@@ -11,8 +11,8 @@ import pytest
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.data.augmentation import crop_views
-from gluon_alexnet.export import onnx, symbol
-from gluon_alexnet.export.files import Publication
+from gluon_alexnet.exporters import onnx, symbol
+from gluon_alexnet.exporters.files import Publication
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256

@@ -53,7 +53,7 @@ def predict(
 ) -> Iterator[Predicted]:
     """What several nets say of the same images, and their weighted mean (Sec. 6: 5 CNNs, 7 CNNs).
 
-    nets: with ``classify``, ``size`` and ``source``, as :class:`gluon_alexnet.export.symbol.Model`; all of the same
+    nets: with ``classify``, ``size`` and ``source``, as :class:`gluon_alexnet.exporters.symbol.Model`; all of the same
     classes. batches: as for :func:`evaluate`. Raises OperationFailed where a probability is not a number.
     """
     for images, labels, ids in batches:

@@ -17,7 +17,7 @@ from ..atomic_files import sha256
 from ..backend import mx
 from ..data.augmentation import crop_views, network_order
 from ..errors import InvalidRequest, OperationFailed
-from ..export import symbol as deployment
+from ..exporters import symbol as deployment
 from ..model import layer_chain as chain
 from ..model.classifier import Classifier, classify_with
 from ..recipes import schema

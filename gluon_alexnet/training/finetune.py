@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..backend import mx
 from ..errors import InvalidRequest
-from ..export import symbol
+from ..exporters import symbol
 from . import checkpoint
 
 

@@ -86,7 +86,7 @@ def export(
     what cannot be exported so, OperationFailed where a file gives other probabilities or a net in fewer bits has too
     many errors; then nothing is left under the final names.
     """
-    from ..export.files import Publication
+    from ..exporters.files import Publication
 
     _check(formats)
     source = open_source(run, out, context)
@@ -107,11 +107,11 @@ def _check(formats: Formats) -> None:
     if formats.plain and not formats.onnx:
         raise InvalidRequest("The plain form is one of the ONNX file; ask for ONNX, too.")
     if formats.onnx:
-        from ..export import onnx
+        from ..exporters import onnx
 
         onnx.check_installed()
     if formats.bf16:
-        from ..export import processor
+        from ..exporters import processor
 
         reason = processor.no_bfloat16()
         if reason:
@@ -132,7 +132,7 @@ class _Job:
 
     def float32(self, publication) -> Written:
         from ..data.augmentation import crop_views
-        from ..export import symbol
+        from ..exporters import symbol
         from ..model.classifier import classify_with
         from .sample_images import of_data
 
@@ -143,12 +143,12 @@ class _Job:
         expected = classify_with(self.source.classifier, self.context)(views)
         remarks: list[str] = []
         if self.formats.onnx:
-            from ..export import onnx
+            from ..exporters import onnx
 
             onnx.write(draft, size, len(classes), self.formats.plain)
             differences |= onnx.verify(publication, draft, views, expected)
         if self.formats.pytorch:
-            from ..export import pytorch
+            from ..exporters import pytorch
 
             pytorch.write_beside(draft, size, classes)
             found = pytorch.verify(publication, draft, views, expected, self.checks.torch_python)
@@ -164,7 +164,7 @@ class _Job:
 
     def int8(self, publication) -> Written:
         from ..data.augmentation import crop_views
-        from ..export import int8
+        from ..exporters import int8
 
         images, source, remarks = self._calibration()
         views = crop_views(images, self.source.size, 1)[:, 0]
@@ -175,7 +175,7 @@ class _Job:
 
     def bf16(self, publication) -> Written:
         from ..data.augmentation import crop_views
-        from ..export import bf16
+        from ..exporters import bf16
         from .sample_images import of_data
 
         views = crop_views(of_data(self.data, "val", IMAGES_COMPARED), self.source.size, 1)[:, 0]
@@ -199,7 +199,7 @@ class _Job:
     def _reduced(self, publication, form, convert, views, facts, remarks) -> Written:
         from gluon_alexnet.recordio.reading.reader import Reader
 
-        from ..export import reduced_precision
+        from ..exporters import reduced_precision
         from .sample_images import batches_of
 
         out, float32 = self.out.with_name(f"{self.out.name}-{form}"), publication.draft_of(self.out)
@@ -220,7 +220,7 @@ class _Job:
 
     def _describe(self, publication, draft, content):
         """OUT.json and OUT.md of a draft."""
-        from ..export import model_card
+        from ..exporters import model_card
         from ..model.classifier import count_parameters
 
         description = publication.describe(draft, self.source.size, {**content, "card": f"{draft.name}.md"})

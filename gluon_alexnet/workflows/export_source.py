@@ -30,7 +30,7 @@ def open_source(run: Path, out: Path, context: Any) -> Source:
     Raises InvalidRequest for what is none of them, is to be replaced by OUT, or has fewer bits; OperationFailed for
     damaged files.
     """
-    from ..export import symbol
+    from ..exporters import symbol
 
     if not symbol.is_export(run):
         return _open_run(run, context)
@@ -40,7 +40,7 @@ def open_source(run: Path, out: Path, context: Any) -> Source:
 
 
 def _open_run(run, context):
-    from ..export.model_card import Origin
+    from ..exporters.model_card import Origin
     from ..recipes import differences
     from ..training import checkpoint
     from .load import open_run
@@ -86,8 +86,8 @@ def _started(log: Path) -> dict:
 
 
 def _open_export(path, context):
-    from ..export import symbol
-    from ..export.model_card import Origin
+    from ..exporters import symbol
+    from ..exporters.model_card import Origin
     from .folders import DATA_DEFAULT
 
     description = symbol.read_export(path, context)

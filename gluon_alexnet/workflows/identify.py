@@ -16,7 +16,7 @@ def identify(path: Path | str) -> Identity:
 
     Raises InvalidRequest for what none of them is, OperationFailed where a file is cut, damaged or hostile.
     """
-    from ..export import symbol
+    from ..exporters import symbol
     from ..importers.caffe.files import is_text
 
     path = Path(path)
@@ -56,8 +56,8 @@ def _of_run(path):
 
 def _of_export(path):
     from ..backend import mx
-    from ..export import symbol
-    from ..export.files import file_of
+    from ..exporters import symbol
+    from ..exporters.files import file_of
     from ..importers.families import Match, lines_of_chain, match
     from ..importers.mxnet_params import read_params
     from ..model import layer_chain

@@ -73,8 +73,8 @@ def import_weights(
     Raises InvalidRequest where a file is another net (the first layer that does not fit is named) or of no known kind,
     OperationFailed where one is cut, damaged or hostile, or where the outputs differ.
     """
-    from ..export import symbol
-    from ..export.files import TOLERANCE_OF_OTHERS, Publication
+    from ..exporters import symbol
+    from ..exporters.files import TOLERANCE_OF_OTHERS, Publication
     from ..model.classifier import classify_with, count_parameters
 
     out = Path(out)
@@ -127,8 +127,8 @@ def import_weights(
 def _describe(publication, pair, size, described, parameters, command):
     """OUT.json and OUT.md of a draft."""
     from ..backend import mx
-    from ..export import model_card
-    from ..export.files import file_of
+    from ..exporters import model_card
+    from ..exporters.files import file_of
     from ..importers.families import differences_from, lines_of_chain
     from ..model import layer_chain
 

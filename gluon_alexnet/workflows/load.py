@@ -15,7 +15,7 @@ from ..data.augmentation import crop_views
 from ..errors import InvalidRequest, OperationFailed
 from ..evaluation.ensemble import view_probabilities
 from ..evaluation.metrics import best_classes
-from ..export import symbol
+from ..exporters import symbol
 from ..model.classifier import Model as ClassifierModel
 from ..model.classifier import build_classifier, classify_with, count_parameters
 from ..training import checkpoint

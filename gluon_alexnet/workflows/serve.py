@@ -14,7 +14,7 @@ from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256
 from .. import backend
 from ..data.augmentation import crop_views
 from ..errors import InvalidRequest, OperationFailed
-from ..export import symbol
+from ..exporters import symbol
 from ..features import activations
 from ..model.classifier import Model, classify_with, count_parameters
 from ..serving import app, connection

@@ -8,7 +8,7 @@ from helpers import numpy_torch
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
-from gluon_alexnet.export import pytorch, symbol
+from gluon_alexnet.exporters import pytorch, symbol
 from gluon_alexnet.features import activations
 from gluon_alexnet.model import layer_chain
 from gluon_alexnet.model.alexnet import initial_parameters

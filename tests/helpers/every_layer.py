@@ -8,7 +8,7 @@ import numpy as np
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.data.augmentation import network_order
-from gluon_alexnet.export.files import file_of
+from gluon_alexnet.exporters.files import file_of
 from gluon_alexnet.model import layer_chain
 
 

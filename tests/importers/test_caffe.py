@@ -11,7 +11,7 @@ from helpers import caffemodels
 from helpers.caffemodels import ALEXNET, CAFFENET, blob, written
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.export import symbol
+from gluon_alexnet.exporters import symbol
 from gluon_alexnet.importers.caffe import architecture as caffe
 from gluon_alexnet.importers.caffe import network as caffe_network
 from gluon_alexnet.importers.caffe import weights as caffe_weights

@@ -11,7 +11,7 @@ from helpers.runner import run
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
-from gluon_alexnet.export import symbol
+from gluon_alexnet.exporters import symbol
 from gluon_alexnet.importers.trained import DRAWN, TRAINED
 from gluon_alexnet.model.classifier import classify_with
 from gluon_alexnet.training import finetune

@@ -8,7 +8,7 @@ from helpers.paper import PARAMETERS
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
-from gluon_alexnet.export import symbol
+from gluon_alexnet.exporters import symbol
 from gluon_alexnet.model.alexnet import LowerLayers, initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.model.layers import MapNormalization

@@ -10,7 +10,7 @@ from helpers import images, nets
 from helpers.runner import run
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.export import processor
+from gluon_alexnet.exporters import processor
 from gluon_alexnet.training import checkpoint
 
 FLOAT32 = ["net-0000.params", "net-symbol.json", "net.json", "net.md"]

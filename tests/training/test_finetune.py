@@ -7,7 +7,7 @@ import pytest
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
-from gluon_alexnet.export import symbol
+from gluon_alexnet.exporters import symbol
 from gluon_alexnet.model import alexnet
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.recipes import schema

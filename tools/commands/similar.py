@@ -98,7 +98,7 @@ def _read(files):
 
 def _open_fc7(path, context):
     """The net up to fc7, and the folder below which its vectors are kept."""
-    from gluon_alexnet.export import symbol
+    from gluon_alexnet.exporters import symbol
     from gluon_alexnet.features import activations
     from gluon_alexnet.training import checkpoint
     from gluon_alexnet.workflows.load import no_model, open_run

@@ -9,7 +9,7 @@ import pytest
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import OperationFailed
-from gluon_alexnet.export import symbol as deployment
+from gluon_alexnet.exporters import symbol as deployment
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier, classify_with
 

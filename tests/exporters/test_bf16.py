@@ -7,8 +7,8 @@ import pytest
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
-from gluon_alexnet.export import bf16, processor, reduced_precision, symbol
-from gluon_alexnet.export.files import Publication
+from gluon_alexnet.exporters import bf16, processor, reduced_precision, symbol
+from gluon_alexnet.exporters.files import Publication
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 

@@ -14,9 +14,9 @@ from helpers.caffemodels import CAFFENET
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
-from gluon_alexnet.export import onnx as onnx_export
-from gluon_alexnet.export import onnx_plain, symbol
-from gluon_alexnet.export.files import Publication
+from gluon_alexnet.exporters import onnx as onnx_export
+from gluon_alexnet.exporters import onnx_plain, symbol
+from gluon_alexnet.exporters.files import Publication
 from gluon_alexnet.importers.caffe import architecture as caffe
 from gluon_alexnet.importers.caffe import network as caffe_network
 from gluon_alexnet.importers.caffe import weights as caffe_weights

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
-from gluon_alexnet.export import int8, reduced_precision, ungroup
-from gluon_alexnet.export import symbol as deployment
+from gluon_alexnet.exporters import int8, reduced_precision, ungroup
+from gluon_alexnet.exporters import symbol as deployment
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.tools.main import main

@@ -1,8 +1,8 @@
 """A deployed net in 8-bit integers for oneDNN: MXNet's own quantisation, calibrated on images.
 
 MXNet 1.9.1 computes convolutions in groups wrongly in int8: a tenth to a third of what comes out is error, where a
-convolution in one group is right to a hundredth (`tests/export/test_int8.py` measures both). So the net is written as
-Fig. 2 draws it before it is quantised: each column by itself, joined where the columns meet.
+convolution in one group is right to a hundredth (`tests/exporters/test_int8.py` measures both). So the net is written
+as Fig. 2 draws it before it is quantised: each column by itself, joined where the columns meet.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import OperationFailed
-from gluon_alexnet.export import pytorch
+from gluon_alexnet.exporters import pytorch
 from gluon_alexnet.features import activations, saliency
 from gluon_alexnet.importers.caffe import architecture as caffe
 from gluon_alexnet.importers.caffe import network as caffe_network

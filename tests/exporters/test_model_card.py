@@ -3,7 +3,7 @@
 import hashlib
 
 from gluon_alexnet import __version__
-from gluon_alexnet.export.model_card import Card, Origin, render
+from gluon_alexnet.exporters.model_card import Card, Origin, render
 from gluon_alexnet.recipes import differences, presets, variants
 
 EPOCHS = [
