@@ -58,7 +58,7 @@ def _network(layers):
         code = f"{' ' * 16}{layer.name}={_constructor(layer, last=layer is layers[-1])},"
         lines.append(f"{code:<{SHAPE_COLUMN}}# {comment}" if comment else code)
         above = layer
-    paragraph = f"\n{textwrap.indent(_GROUPS, '    ')}" if groups > 1 else ""
+    paragraph = f"\n\n{textwrap.indent(_GROUPS, '    ')}    " if groups > 1 else ""
     text = _NETWORK.replace("@weighted@", str(len(weighted))).replace("@count@", f"{count:,}")
     text = (
         text.replace("@figure@", " (Fig. 2)" if groups > 1 else "")
@@ -208,8 +208,7 @@ The other layers see both columns, and there they meet.
 
 _NETWORK = '''
 class AlexNet(nn.Sequential):
-    """@weighted@ layers with weights, @count@ parameters@figure@. At the end of a line: the output for one image.
-@groups@    """
+    """@weighted@ layers with weights, @count@ parameters@figure@. Ends of lines: the output for one image.@groups@"""
 
     def __init__(self, classes: int = @outputs@):
         super().__init__(

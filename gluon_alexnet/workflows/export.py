@@ -47,7 +47,7 @@ class CardText:
     """What the model card says that no file tells."""
 
     command: str | None = None  # that made the export
-    license: str = "Apache-2.0"
+    license: str | None = None  # None: Apache-2.0, or that of the publisher where the weights were imported
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,7 @@ class _Job:
         from ..model.classifier import count_parameters
 
         description = publication.describe(draft, self.source.size, {**content, "card": f"{draft.name}.md"})
+        imported = "run" not in self.source.facts["provenance"]
         card = model_card.Card(
             name=draft.name,
             description=description,
@@ -231,7 +232,7 @@ class _Job:
             parameters=count_parameters(self.source.classifier),
             files=publication.drafts(draft),
             command=self.card.command,
-            license=self.card.license,
+            license=self.card.license or (model_card.OTHERS if imported else model_card.LICENSE),
             date=time.strftime("%Y-%m-%d"),
         )
         publication.add_card(draft, model_card.render(card))

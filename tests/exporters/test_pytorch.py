@@ -121,11 +121,13 @@ def test_the_text_is_one_a_person_can_read(small_recipe, rng, tmp_path):
     out = written(classifier_of(changed(small_recipe, "paper"), rng), tmp_path)
     text = Path(f"{out}.py").read_text(encoding="utf-8")
     assert max(map(len, text.splitlines())) <= 120
+    assert text == "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
     assert len(text.splitlines()) < 130
     assert "gluon" not in text and "mxnet" not in text
     tree = ast.parse(text)
     modules = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert modules == {"collections", "pathlib", "safetensors", "safetensors.torch", "torch", "torch.nn"}
+    assert '\n    The other layers see both columns, and there they meet.\n    """\n' in text
     for kind in (ast.ClassDef, ast.FunctionDef):
         assert all(ast.get_docstring(node) for node in tree.body if isinstance(node, kind))
     # By hand, for 99 pixels: (99 + 3 - 11) / 4 + 1 = 23, pooled to 11 and to 5.
@@ -138,6 +140,12 @@ def test_the_text_is_one_a_person_can_read(small_recipe, rng, tmp_path):
         r"fc8=nn.Linear(20, classes),                                     # 7",
     ):
         assert f"{' ' * 16}{line}\n" in text
+
+
+def test_a_net_of_one_column_has_its_docstring_on_one_line(small_recipe, rng, tmp_path):
+    out = written(classifier_of(changed(small_recipe, "one-gpu"), rng), tmp_path)
+    text = Path(f"{out}.py").read_text(encoding="utf-8")
+    assert ' parameters. Ends of lines: the output for one image."""\n\n' in text
 
 
 def test_a_name_that_python_cannot_import_is_told(small_recipe, rng, tmp_path):

@@ -56,6 +56,14 @@ def test_an_export_can_be_exported_again(place, tmp_path):
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one["provenance"] == two["provenance"] and one["classes"] == two["classes"]
     assert "license: cc-by-4.0" in (tmp_path / "two.md").read_text()
+    assert "license: apache-2.0" in (tmp_path / "one.md").read_text()
+    imported = tmp_path / "one.json"  # as if its weights were another program's
+    own = imported.read_text()
+    provenance = {key: value for key, value in one["provenance"].items() if key != "run"}
+    imported.write_text(json.dumps({**one, "provenance": provenance}))
+    run("export", tmp_path / "one", tmp_path / "three", "--data", place / "data", "--cpus", 0)
+    assert "license: other" in (tmp_path / "three.md").read_text()
+    imported.write_text(own)
     words = ["--data", place / "data", "--json", "--cpus", 0]
     scores = [run("eval", "--model", tmp_path / name, *words) for name in ("one", "two")]
     assert json.loads(scores[0])["scores"] == json.loads(scores[1])["scores"]

@@ -43,7 +43,9 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--max-drop", type=float, default=1.0, show_default=True, help="Points by which their top-1 error may be higher."
 )
-@click.option("--license", default="Apache-2.0", show_default=True, help="Licence that the model card names.")
+@click.option(
+    "--license", help="Licence that the model card names.  [default: Apache-2.0; of imported weights: theirs]"
+)
 @click.pass_context
 def command(ctx, run, out, devices, **options):
     """Write a run as files that others load: MXNet, ONNX, PyTorch, int8, bf16.
