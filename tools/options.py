@@ -133,5 +133,5 @@ def names_of(chosen):
 kvstore = click.option(
     "--kvstore",
     type=click.Choice(["dist_sync", "dist_async"]),
-    help="Be one process of a job, as DMLC_ROLE and its kin say; `launch` sets them.",
+    help="Distributed training: join the job that the DMLC_ variables describe; `launch` sets them.",
 )

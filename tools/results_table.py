@@ -46,9 +46,13 @@ def results_options(command):
             "--confused", type=click.IntRange(0), default=0, help="Print the N most confused pairs of classes."
         ),
         click.option("--per-class", is_flag=True, help="Print the errors of each class, too."),
-        click.option("--submission", type=file, help="Write the challenge's own file: five classes an image."),
+        click.option("--submission", type=file, help="Write the challenge's own file: five classes per image."),
         click.option(
-            "--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True, help="Of that file."
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            default=PRECISIONS[0],
+            show_default=True,
+            help="Of the probabilities.",
         ),
         click.option(
             "--save-predictions", "save", type=file, help="Write the probabilities, for alexnet-tools average."

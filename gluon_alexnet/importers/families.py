@@ -1,4 +1,4 @@
-"""The AlexNets that people mean, each as one line a layer, and which of them a net is.
+"""The AlexNets that people mean, each as one line per layer, and which of them a net is.
 
 The lines leave out what makes no other architecture: the number of classes, the mean, dropout, and how pooled sizes
 are rounded where it changes none.
@@ -28,7 +28,7 @@ class Match:
 
 
 def lines_of_network(network: schema.Network) -> list[str]:
-    """A recipe's network, one line a layer."""
+    """A recipe's network, one line per layer."""
     lines = [] if network.channel_std is None else [_scaled(network.channel_std)]
     norm = None if network.normalization is None else _norm_of(network)
     pool = _pool(network.pooling.size, network.pooling.stride)

@@ -1,4 +1,4 @@
-"""The whole net once, on one context or on one a column, with its momentum."""
+"""The whole net once, on one context or on one per column, with its momentum."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .constraints import constrain
 
 
 class Replica:
-    """The whole net once, on one context or on one a column, with the momentum of each weight."""
+    """The whole net once, on one context or on one per column, with the momentum of each weight."""
 
     def __init__(self, recipe: Recipe, classes: int, contexts: Sequence, fast: bool):
         self.context, self.recipe, self._network = contexts[0], recipe, recipe.network

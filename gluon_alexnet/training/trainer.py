@@ -1,4 +1,4 @@
-"""One update (Sec. 5) of a net that is on one device, on one a column, or on several such groups of devices.
+"""One update (Sec. 5) of a net that is on one device, on one per column, or on several such groups of devices.
 
 A group of devices that holds the whole net is a replica. Each replica learns from its part of the batch, the gradients
 are added in a fixed order, and every replica makes the same update: that of the mean loss over the whole batch.
@@ -22,7 +22,7 @@ from .replica import Replica
 
 
 class Trainer:
-    """A net that learns, on one context, on one a column, or on several such groups; alone or with other workers.
+    """A net that learns, on one context, on one per column, or on several such groups; alone or with other workers.
 
     Raises InvalidRequest unless ``contexts`` are one, or a multiple of the network's columns.
     """

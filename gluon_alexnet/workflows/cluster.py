@@ -15,7 +15,9 @@ from ..recipes import schema
 
 
 def join_job(kvstore: str | None, report: Callable[[str], None]) -> process_group.Job | None:
-    """The job that DMLC_ROLE and its kin describe, or None without ``kvstore``, "dist_sync" or "dist_async".
+    """The job that DMLC_ROLE and the other DMLC_ variables describe, or None without ``kvstore``.
+
+    kvstore: "dist_sync" or "dist_async".
 
     In a scheduler or a server this returns when the job is over. Raises InvalidRequest where the environment says
     otherwise, OperationFailed where the scheduler cannot be reached.

@@ -35,7 +35,7 @@ def lines(manifest: Manifest, statistics: Statistics) -> list[str]:
 
 
 def draw(manifest: Manifest, statistics: Statistics, file: Path) -> None:
-    """The same as one PNG: mean image, the three axes as colour ramps, images a class, sizes of the sources."""
+    """The same as one PNG: mean image, the three axes as colour ramps, images per class, sizes of the sources."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -89,7 +89,7 @@ def _draw_classes(place, manifest):
     place.set_xlim(0, len(manifest.classes))
     place.set_xlabel("classes, the largest first")
     place.set_ylabel("images")
-    place.set_title("images a class")
+    place.set_title("images per class")
     place.legend()
     place.grid(alpha=0.3)
 

@@ -1,4 +1,4 @@
-"""Packing on a Dask cluster: one task a shard, on workers that see the same files under the same paths."""
+"""Packing on a Dask cluster: one task per shard, on workers that see the same files under the same paths."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def class_folder(
     allow_empty: bool = False,
     progress: Scanned | None = None,
 ) -> ClassFolder:
-    """List a folder with a sub-folder or an nXXXXXXXX.tar a class, or a tar of such tars; hidden files are passed over.
+    """List a folder with a sub-folder or an nXXXXXXXX.tar per class, or a tar of such tars; hidden files are skipped.
 
     `wnids` are the classes of the training split (or of `whose`), in label order; without them the place's own, sorted,
     are used. Raises :class:`SourceError` when there are no images, when a class of the training split has none
@@ -256,7 +256,7 @@ def _entries(folder: PathLike) -> list[tuple[str, bool]]:
     except FileNotFoundError as error:
         raise SourceError(f"{folder}: no such folder") from error
     except NotADirectoryError as error:
-        raise SourceError(f"{folder}: not a folder; name one with a sub-folder a class, or a tar of tars") from error
+        raise SourceError(f"{folder}: not a folder; name one with a sub-folder per class, or a tar of tars") from error
     except OSError as error:
         raise SourceError(f"{folder}: {error.strerror}") from error
 

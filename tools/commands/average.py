@@ -12,7 +12,7 @@ from ..results_table import EvaluationTable, ReportOptions, WeightList, results_
 
 @click.command("average")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--weights", type=WeightList(), help="Of the files.  [default: as many as nets were averaged in each]")
+@click.option("--weights", type=WeightList(), help="Weights of the files.  [default: the number of nets in each]")
 @results_options
 def command(files, weights, **wanted):
     """Average the predictions that eval saved, and score them.

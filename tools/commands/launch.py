@@ -19,8 +19,8 @@ _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
 
 
 @click.command("launch", context_settings={"ignore_unknown_options": True})
-@click.option("--workers", type=click.IntRange(1), required=True, help="Processes that learn.")
-@click.option("--servers", type=click.IntRange(1), default=1, show_default=True, help="Processes that add up.")
+@click.option("--workers", type=click.IntRange(1), required=True, help="Worker processes.")
+@click.option("--servers", type=click.IntRange(1), default=1, show_default=True, help="Parameter servers.")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(workers, servers, words):
     """Train with several processes of this machine.

@@ -28,15 +28,15 @@ class Part(click.ParamType):
 @click.command("pack")
 @click.option("--ilsvrc", "year", type=click.Choice(["2010", "2012"]), help="Pack that year's challenge from --source.")
 @click.option("--source", metavar="DIR", help="Folder with the official tars and kit as downloaded, or unpacked.")
-@click.option("--train", metavar="DIR", help="Training images: a folder or nXXXXXXXX.tar a class, or a tar of such.")
+@click.option("--train", metavar="DIR", help="Training images: a folder or nXXXXXXXX.tar per class, or a tar of these.")
 @click.option("--val", metavar="DIR", help="Validation images, the same classes.")
 @click.option("--test", metavar="DIR", help="Test images, the same classes.")
 @click.option("--split-half", metavar="SEED", type=click.IntRange(0, 2**63 - 1), help="Half of --train becomes val.")
 @click.option("--allow-missing", is_flag=True, help="Pack what is there of an incomplete download.")
 @click.option("--data", metavar="OUT", help=f"The data set's new folder.  [default: {DATA_DEFAULT}, or of the year]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of the shuffle.")
-@click.option("--workers", type=click.IntRange(1), help="Threads; default: one a core.")
-@click.option("--shards", type=click.IntRange(1, 99_999), help="Shards a split; default: one for 32,768 images.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Shuffle seed.")
+@click.option("--workers", type=click.IntRange(1), help="Threads; default: one per core.")
+@click.option("--shards", type=click.IntRange(1, 99_999), help="Shards per split; default: one for 32,768 images.")
 @click.option(
     "--on-bad",
     type=click.Choice(["skip", "fail"]),

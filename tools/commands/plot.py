@@ -15,7 +15,7 @@ OUTPUT = {"type": click.Path(path_type=Path, dir_okay=False), "help": "PNG file 
 
 @click.group("plot")
 def command():
-    """Draw the paper's images: kernels, predictions, curves.
+    """Draw the paper's figures: kernels, predictions, curves.
 
     \b
     Example: alexnet-tools plot filters RUN

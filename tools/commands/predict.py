@@ -34,7 +34,8 @@ def command(model, images, devices, views, as_json, figure):
     Example: find . -name '*.png' | alexnet-tools predict OUT - --json
 
     MODEL is a run, a checkpoint or an exported OUT. IMAGES are files, folders with all that is below them, or `-` for
-    names on stdin, one a line. A file that is no image is said on stderr, and the exit code is 1 at the end.
+    names on standard input, one per line. A file that is not an image is reported on standard error, and the exit
+    code is 1 at the end.
     """
     from gluon_alexnet.errors import OperationFailed
     from gluon_alexnet.workflows.image_files import ImageFiles

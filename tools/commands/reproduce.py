@@ -141,7 +141,7 @@ def lrn(source, out, devices, views, **changes):
 
 @command.command("ablations")
 @click.option("--data", type=FOLDER, default=DATA_DEFAULT, show_default=True, help="Data set folder.")
-@click.option("--recipe", type=click.Choice(list(RECIPES)), default="paper", show_default=True, help="Whose numbers.")
+@click.option("--recipe", type=click.Choice(list(RECIPES)), default="paper", show_default=True, help="Training recipe.")
 @click.option(
     "--variant",
     "variants",

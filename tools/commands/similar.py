@@ -42,7 +42,8 @@ def command(run, files, devices, data, split, features, bits, count, output):
 
     Similar are images at a small Euclidean distance in the activations of layer fc7, as in Fig. 4 right. RUN is a
     run, a checkpoint or an exported OUT. The activations of the whole split are computed once and kept. With --codes an
-    auto-encoder learns short binary codes of them (Sec. 6.1), once, and how many of the true nearest they keep is said.
+    auto-encoder learns short binary codes of them (Sec. 6.1), once; how many of the nearest images they keep is
+    reported.
     """
     if len(files) > MOST_IMAGES:
         raise click.UsageError(f"{len(files)} images at a time are too many to read; give {MOST_IMAGES} or fewer.")

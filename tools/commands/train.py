@@ -17,7 +17,7 @@ from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_
 @click.command("train")
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help=f"Data set folder.  [default: {DATA_DEFAULT}]")
-@click.option("--recipe", "recipe_name", type=click.Choice(list(RECIPES)), help="Whose numbers.  [default: paper]")
+@click.option("--recipe", "recipe_name", type=click.Choice(list(RECIPES)), help="Training recipe.  [default: paper]")
 @click.option(
     "--cuda-convnet",
     "layer_files",
@@ -37,11 +37,11 @@ from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_
     "--plateau", type=click.IntRange(1), help="Epochs without a better validation error until it drops, three times."
 )
 @click.option("--layer-rates", type=LayerFactors(), help="Factors of layers' rates, e.g. conv1=0.1,fc8=10; 0 freezes.")
-@click.option("--init-from", type=click.Path(path_type=Path), help="Begin with the layers of this run or exported net.")
+@click.option("--init-from", type=click.Path(path_type=Path), help="Initialise from this run or exported net.")
 @click.option("--layers", type=Layers(), help="Layers taken from it, e.g. conv1-5.  [default: all that fit]")
 @click.option("--match-classes", is_flag=True, help="Take layer 8 of it, too, for classes of the same wnid.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), help="Of initial weights, order, crops, dropout.  [default: 0]"
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of initial weights, order, crops and dropout.  [default: 0]"
 )
 @click.option(
     "--checkpoint-minutes",

@@ -19,7 +19,7 @@ SHARED_SHOWN = 10  # images that are in train, too
 @click.option(
     "--data", type=click.Path(path_type=Path), default=DATA_DEFAULT, show_default=True, help="Data set folder."
 )
-@click.option("--workers", type=click.IntRange(1), help="Threads; default: one a core.")
+@click.option("--workers", type=click.IntRange(1), help="Threads; default: one per core.")
 def command(data, workers):
     """Read all of a data set and check everything.
 
