@@ -1,4 +1,4 @@
-"""Really trained weights, imported and put to the test: how much do they know of images they have never seen?
+"""Really trained weights, imported and put to the test: how much they know of images they have never seen.
 
 python benchmarks/real_weights.py --data DATA [--folder FOLDER] [--train 4000]
 

@@ -1,5 +1,6 @@
-"""Images a second of training the paper's net: two workers of one core each through MXNet's parameter server, against
-one process of two cores; and what the server costs.
+"""Images a second of training the paper's net through MXNet's parameter server, and what the server costs.
+
+Two workers of one core each, against one process of two cores.
 
     python benchmarks/workers.py
 

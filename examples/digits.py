@@ -17,6 +17,7 @@ SIZES = (180, 420)  # pixels; the drawn height and width lie between
 
 
 def main(folder):
+    """Write the digits as PNG files below `folder`: train and val, a folder a class."""
     digits = load_digits()
     generator = np.random.default_rng(SEED)
     for index, (pixels, label) in enumerate(zip(digits.images, digits.target)):

@@ -57,7 +57,7 @@ class TensorBoardWriter(TrainingCallback):
 
     @contextmanager
     def epoch(self, state):
-        def advance(images, loss, rate):
+        def advance(_images, loss, rate):
             self._writer.add_scalar("training/loss", loss, state.step)
             self._writer.add_scalar("training/rate", rate, state.step)
 
@@ -93,7 +93,7 @@ class StopOnSignal(TrainingCallback):
     def watching(self):
         """Around the work that signals are to stop."""
 
-        def receive(number, frame):
+        def receive(number, _):
             if self.received:
                 raise SystemExit(128 + number)
             self.received.append(number)

@@ -10,7 +10,7 @@ from typing import Any
 SECONDS_PER_LINE = 30.0
 
 
-class progress:
+class progress:  # noqa: N801 (used as the function of contextlib's kind that it could be)
     """Context manager; `update(n, name=value, …)` counts n units and shows the values beside the count.
 
     A `total` of None is not known beforehand. `initial` units were done earlier, by a run that this one continues.

@@ -115,7 +115,7 @@ def serve(job: Job, say: Callable[[str], None]) -> None:
     watch = _Watch(job, say, store.handle)
     received = []
 
-    def receive(number, frame):
+    def receive(number, _):
         received.append(number)
         if not watch.joined or len(received) > 1:
             os._exit(128 + number)
@@ -149,7 +149,7 @@ def _run_server(mx, store, job):
             stored += received
         pushes[key] = pushes.get(key, 0) + 1
 
-    def controller(command, body, _):
+    def controller(_command, body, _):
         if body == ASYNCHRONOUS.encode():
             store._set_updater(rule)
 

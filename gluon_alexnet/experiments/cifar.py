@@ -35,7 +35,7 @@ def figure_one_trial(
     trainer = SmallTrainer(FourLayerNet(FourLayers(activation=activation)), numbers.descent, place.context)
     mean = network_order(data.mean()[None])[0]
 
-    def prepared(epoch, indices):
+    def prepared(_, indices):
         return network_order(data.train[indices]) - mean, data.train_labels[indices]
 
     def ended(trial):

@@ -26,7 +26,7 @@ def image_gradient(graph: Graph, views: np.ndarray, labels: np.ndarray, context:
     values = {name: graph.values[name].as_in_context(context) for name in outputs.list_arguments() if name != "data"}
     values["data"] = mx.nd.array(network_order(views), ctx=context)
     gradients = {"data": mx.nd.zeros(values["data"].shape, ctx=context)}
-    executor = outputs.bind(context, values, gradients, {name: "write" for name in gradients})
+    executor = outputs.bind(context, values, gradients, dict.fromkeys(gradients, "write"))
     # In MXNet 1.9.1 on a CPU, normalisation and pooling keep what their gradients need in training mode only.
     found = executor.forward(is_train=True)[0]
     chosen = np.zeros(found.shape, np.float32)

@@ -31,6 +31,7 @@ def mean(F, x, before, after, numbers):
 
 
 def neuron(F, x, name, numbers):
+    """One of cuda-convnet's activation functions by its name there; its numbers are the ones it names."""
     if name == "ident":
         return x
     if name in ("relu", "softrelu"):

@@ -69,7 +69,8 @@ class Evaluation:
 
 
 @contextmanager
-def silent(total: int, what: str) -> Iterator[Callable[[int], None]]:
+def silent(_total: int, _what: str) -> Iterator[Callable[[int], None]]:
+    """No progress is shown."""
     yield lambda count: None
 
 

@@ -65,7 +65,7 @@ class Written:
 
 
 @contextmanager
-def _silent(total: int, what: str) -> Iterator[Callable[[int], None]]:
+def _silent(_total: int, _what: str) -> Iterator[Callable[[int], None]]:
     yield lambda count: None
 
 

@@ -38,7 +38,7 @@ class PackReport:
 
 
 @contextmanager
-def _silent(unit: str, label: str) -> Iterator[Callable[..., None]]:
+def _silent(_unit: str, _label: str) -> Iterator[Callable[..., None]]:
     yield lambda count, of=None, earlier=False, **values: None
 
 

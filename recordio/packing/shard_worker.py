@@ -53,7 +53,7 @@ class ShardJob:
 def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | None) -> None:
     """Pack shards one after the other with a pool of threads, each with a receipt when it is whole."""
     rejected = 0
-    with _workers(workers) as pool:
+    with _Workers(workers) as pool:
         for job in jobs:
             writer = ShardWriter(Path(job.folder), job.stem, job.number, job.classes)
             sums = SumsPool() if job.split == "train" else None
@@ -128,7 +128,7 @@ class SumsPool:
         return total
 
 
-class _workers:
+class _Workers:
     """A thread pool that drops what waits when packing fails; sets OpenCV's and Python's globals for it."""
 
     def __init__(self, workers):

@@ -74,7 +74,7 @@ def test_the_command_offers_the_file_s_precisions():
 def test_nothing_appears_and_nothing_is_lost_when_the_work_fails(tmp_path, rng):
     file = write(tmp_path / "p.npz", [table(rng)] * 2)
     before = file.read_bytes()
-    with pytest.raises(RuntimeError, match="stop"), PredictionsWriter(file, MADE) as writer:
+    with pytest.raises(RuntimeError, match="stop"), PredictionsWriter(file, MADE) as writer:  # noqa: PT012
         writer.add(KEYS, np.zeros(7, int), [table(rng)] * 2)
         raise RuntimeError("stop")
     assert file.read_bytes() == before

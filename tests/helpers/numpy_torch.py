@@ -143,8 +143,7 @@ def avg_pool2d(x, size, stride, padding):
 
 
 def _pointwise(function):
-    made = type("Pointwise", (Module,), {"forward": lambda self, x: function(x).view(Tensor)})
-    return made
+    return type("Pointwise", (Module,), {"forward": lambda self, x: function(x).view(Tensor)})
 
 
 class ZeroPad2d(Module):

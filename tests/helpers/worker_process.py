@@ -32,7 +32,8 @@ def batches(size):
 def main(out, kind):
     job = jobs.read_job()
     if job.role != "worker":
-        return jobs.serve(job, print)
+        jobs.serve(job, print)
+        return
     from gluon_alexnet.backend import mx
     from gluon_alexnet.training.trainer import Trainer
 

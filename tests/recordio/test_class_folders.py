@@ -89,7 +89,7 @@ def test_val_may_lack_a_class_and_says_which(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names, sentence",
+    ("names", "sentence"),
     [
         (["readme.txt"], "no images .*each class needs a folder of its own"),
         (["flat.jpg"], "no images .*each class needs a folder of its own"),

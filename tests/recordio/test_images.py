@@ -79,7 +79,7 @@ def test_exif_orientation_of_a_jpeg(orientation):
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize(
-    "orientation, turned", [(2, lambda a: a[:, ::-1]), (6, lambda a: a.transpose(1, 0, 2)[:, ::-1])]
+    ("orientation", "turned"), [(2, lambda a: a[:, ::-1]), (6, lambda a: a.transpose(1, 0, 2)[:, ::-1])]
 )
 def test_exif_orientation_of_other_formats(format, orientation, turned):
     image = photo(5)
@@ -140,7 +140,7 @@ PNG = file_bytes(photo(8), "PNG")
 
 
 @pytest.mark.parametrize(
-    "data, reason",
+    ("data", "reason"),
     [
         (b"", "empty file"),
         (b"GIF87", "not an image in a format"),

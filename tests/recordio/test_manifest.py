@@ -94,7 +94,7 @@ def test_newer_version_says_which_side_is_old(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "place, value",
+    ("place", "value"),
     [
         (("schema_version",), 0),
         (("schema_version",), True),

@@ -68,7 +68,7 @@ def _other_size(record):
 
 
 @pytest.mark.parametrize(
-    "spoil, reason",
+    ("spoil", "reason"),
     [
         (_no_magic, "the record does not begin with RecordIO's magic word"),
         (_longer, r"the record says \d+ bytes, and \d+ are there"),

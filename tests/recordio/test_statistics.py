@@ -159,7 +159,7 @@ def _changed(**arrays):
 
 
 @pytest.mark.parametrize(
-    "change, sentence",
+    ("change", "sentence"),
     [
         (_cut, "cut or written by another program"),
         (lambda content: b"", "cut or written by another program"),

@@ -130,7 +130,7 @@ def test_a_body_that_is_too_large_gets_its_answer_though_it_is_still_being_sent(
         assert answer.startswith(b"HTTP/1.1 413")
         assert b"connection: close" in answer
         endless = serving.send(port, serving.post("/predict", b"").replace(b"Length: 0", b"Length: 999999999"))
-        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012
             for _ in range(10_000):
                 endless.sendall(b"x" * 65536)
         endless.close()

@@ -43,7 +43,7 @@ def command():
     _row("training", "works")
 
 
-def _try(build, gpus, backend, OperationFailed):
+def _try(build, gpus, backend, failure):
     try:
         mx = backend.mx
         kind = "gpu" if build == "cu112" and any(gpu.supported for gpu in gpus) else "cpu"
@@ -57,7 +57,7 @@ def _try(build, gpus, backend, OperationFailed):
             no_bias=True,
         ).asscalar()
         import cv2  # noqa: F401
-    except OperationFailed as error:
+    except failure as error:
         return [str(error)]
     except ImportError as error:
         return [f"{error}; install this package again"]

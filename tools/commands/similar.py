@@ -149,7 +149,7 @@ def _captions(images, manifest):
 
 
 def _neighbour(reader, number, distance, framed=False):
-    """(its key, what is drawn of it)"""
+    """Its key, and what is drawn of it."""
     from gluon_alexnet.plots import Neighbour
 
     image, label = reader.read(number)

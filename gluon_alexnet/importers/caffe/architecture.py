@@ -248,7 +248,7 @@ def _square(where, numbers, what):
     field, default = {"kernel": ("kernel_size", None), "stride": ("stride", 1), "pad": ("pad", 0)}[what]
     repeated = getattr(numbers, field)
     sides = [getattr(numbers, f"{what}_{side}") for side in "hw" if numbers.HasField(f"{what}_{side}")]
-    values = set([*(repeated if hasattr(repeated, "__len__") else [repeated]), *sides]) or {default}
+    values = {*(repeated if hasattr(repeated, "__len__") else [repeated]), *sides} or {default}
     value = values.pop()
     if values or value is None or not (0 if what == "pad" else 1) <= value <= _IMAGE:
         raise InvalidRequest(f"{where}: {field} must be one number for both directions, up to {_IMAGE}.")
