@@ -133,5 +133,5 @@ def names_of(chosen):
 kvstore = click.option(
     "--kvstore",
     type=click.Choice(["dist_sync", "dist_async"]),
-    help="Distributed training: join the job that the DMLC_ variables describe; `launch` sets them.",
+    help="Distributed training: join the job described by DMLC_ROLE and its like; `launch` sets them.",
 )
