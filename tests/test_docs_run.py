@@ -1,7 +1,7 @@
 """The commands that the pages show, run one after another on a made challenge of five classes.
 
-Placeholders become files, GPUs become CPU contexts, and nets become the narrow one for one epoch; what cannot be run here
-is named with the test that runs it.
+Placeholders become files, GPUs become CPU contexts, and nets become the narrow one for one epoch; what cannot be run
+here is named with the test that runs it.
 """
 
 import shutil
