@@ -7,14 +7,17 @@ here is named with the test that runs it.
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 from helpers.challenge import make_challenge
 from helpers.images import class_tree, file_bytes, photo
 from helpers.runner import invoke
+from nbclient import NotebookClient
 from test_docs import SHOWN
 
 from gluon_alexnet.export import processor
 
+NOTEBOOK = Path(__file__).parent.parent / "docs" / "tour.ipynb"
 # Words that stand for something of the reader's.
 STANDS_FOR = {
     "RUN": "runs/a",
@@ -126,3 +129,19 @@ def test_what_is_run_elsewhere_is_run_somewhere():
     assert [file for file in ELSEWHERE.values() if not (root / file).exists()] == []
     shown = {word for words in in_order() for word in words}
     assert [word for word in ELSEWHERE if word not in shown] == []
+
+
+def test_the_notebook_runs_and_holds_no_outputs(tmp_path):
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert [
+        cell for cell in notebook.cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)
+    ] == []
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    client.execute()
+    printed = "".join(
+        output.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    )
+    assert "images: 1438" in printed
+    assert "of 359 images wrong" in printed
+    assert "digits-net-symbol.json" in printed
+    assert float(printed.rsplit("largest difference in a probability: ", 1)[1]) < 1e-5
