@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -166,10 +167,11 @@ def _short(name, most=28):
 
 
 def headless_pyplot():
-    """Matplotlib's pyplot, drawing to files."""
+    """Matplotlib's pyplot, drawing to files; the backend that a notebook or a program has chosen stays."""
     import matplotlib
 
-    matplotlib.use("Agg")
+    if "matplotlib.pyplot" not in sys.modules:
+        matplotlib.use("Agg")
     from matplotlib import pyplot
 
     return pyplot

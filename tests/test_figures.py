@@ -43,3 +43,17 @@ def test_curves_of_several_runs_and_predictions_are_drawn(tmp_path):
     guesses = [("cat, feline", 0.7), ("dog", 0.2), ("cow", 0.05), ("pig", 0.03), ("hen", 0.02)]
     plots.draw_predictions([plots.Prediction(image, "dog", guesses)] * 5, tmp_path / "p.png")
     assert (10, 200, 30) in colours(tmp_path / "p.png")
+
+
+def test_the_backend_that_a_notebook_has_chosen_stays(tmp_path):
+    import matplotlib
+    from matplotlib import pyplot
+
+    before = matplotlib.get_backend()
+    pyplot.switch_backend("svg")
+    try:
+        plots.draw_filters(np.zeros((6, 3, 11, 11), np.float32), 2, tmp_path / "f.png")
+        assert matplotlib.get_backend() == "svg"
+        assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    finally:
+        pyplot.switch_backend(before)

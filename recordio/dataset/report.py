@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ def draw(manifest: Manifest, statistics: Statistics, file: Path) -> None:
     """The same as one PNG: mean image, the three axes as colour ramps, images per class, sizes of the sources."""
     import matplotlib
 
-    matplotlib.use("Agg")
+    if "matplotlib.pyplot" not in sys.modules:  # a notebook or a program has chosen a backend, which stays
+        matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, places = pyplot.subplots(2, 2, figsize=(11, 9), layout="constrained")
