@@ -39,8 +39,11 @@ def figure_one_trial(
         return network_order(data.train[indices]) - mean, data.train_labels[indices]
 
     def ended(trial):
-        behind = rival is not None and trial.step == rival.step // 2
-        behind = behind and trial.error(numbers.window) > rival.error(numbers.window, trial.step)
+        behind = (
+            rival is not None
+            and trial.step == rival.step // 2
+            and trial.error(numbers.window) > rival.error(numbers.window, trial.step)
+        )
         return behind or trial.step >= limit or trial.below(numbers.target, numbers.window)
 
     return run_trial(

@@ -18,6 +18,7 @@ from ..backend import mx
 from ..data.augmentation import crop_views, network_order
 from ..errors import InvalidRequest, OperationFailed
 from ..exporters import symbol as deployment
+from ..exporters.files import file_of
 from ..model import layer_chain as chain
 from ..model.classifier import Classifier, classify_with
 from ..recipes import schema
@@ -78,7 +79,7 @@ def graph_of_export(path: Path, context: Any) -> Graph:
         if form in description:
             raise InvalidRequest(f"{path} is a net in {form}, whose layers cannot be looked into; use the float32 net.")
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(path), 0)
-    files = (deployment.file_of(path, role) for role in ("symbol", "parameters"))
+    files = (file_of(path, role) for role in ("symbol", "parameters"))
     digest = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
     return Graph(symbol, {**arguments, **auxiliary}, int(description["input"]["shape"][-1]), digest)
 

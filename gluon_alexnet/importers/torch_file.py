@@ -147,7 +147,8 @@ class _Guarded:
 def _of_zip(file):
     with open(file, "rb") as stream, zipfile.ZipFile(_Guarded(stream)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
-        (described,) = [name for name in entries if name.endswith("/data.pkl")] or [None]
+        pickles: list[str | None] = [name for name in entries if name.endswith("/data.pkl")]
+        (described,) = pickles or [None]
         if described is None:
             raise OperationFailed(f"{file} is a zip file, but none of torch.save: it has no data.pkl.")
         folder = described[: -len("data.pkl")]

@@ -7,6 +7,8 @@ in :class:`AlexNet`, on one device, as convolutions in groups; one in each part 
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..backend import mx
 from ..recipes import schema
 from .layers import Dropout, MapNormalization, ResponseNormalization
@@ -63,6 +65,7 @@ class UpperLayers(mx.gluon.HybridBlock):
         below3 = maps["conv2"]
         below4 = maps.get("conv3", below3)
         below5 = maps.get("conv4", below4)
+        self.conv5: Any
         with self.name_scope():
             self.conv3 = _convolution("conv3", network, below3, columns) if network.conv3 else None
             self.conv4 = _convolution("conv4", network, below4, columns) if network.conv4 else None

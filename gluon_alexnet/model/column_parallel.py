@@ -8,6 +8,7 @@ else crosses. Parameters split and join exactly, so a net has one form on disk: 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..backend import mx
 from ..recipes import schema
@@ -20,6 +21,8 @@ class Column(mx.gluon.Block):
 
     def __init__(self, network: schema.Network, classes: int, last: bool, fast: bool, **kwargs):
         super().__init__(prefix="", **kwargs)
+        self.sixth: Any
+        self.fc8: Any
         with self.name_scope():
             self.lower = LowerLayers(network, columns=1, fast=fast)
             self.upper = UpperLayers(network, columns=1, fast=fast)

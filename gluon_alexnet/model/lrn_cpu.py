@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -45,7 +46,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads(), thread_name_prefix="normalization")
 
 
-def _run(kernel, arrays, k, alpha):
+def _run(kernel: Callable[..., None], arrays, k, alpha):
     """The kernel on all images, spread over the threads."""
     parts = threads()
     bounds = [len(arrays[0]) * part // parts for part in range(parts + 1)]

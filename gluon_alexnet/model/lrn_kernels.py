@@ -6,6 +6,8 @@ index, or a loop over the window inside, LLVM does not vectorise it and it takes
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -13,7 +15,7 @@ _BLOCK = 256  # places of a map worked on together: all maps of a block stay in 
 
 
 def _compiled(function):
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep compiled code in: it is compiled anew each time

@@ -21,6 +21,8 @@ PAPER = Recipe("paper")
 def _as_run(name, steps, conv1_slow_after, conv1_frozen_after, epochs):
     """What the 2012 code did for net #145, the paper's net."""
     network = PAPER.network
+    assert isinstance(network, Network)
+    assert network.conv3 and network.conv4 and network.conv5
     return Recipe(
         name,
         network=replace(

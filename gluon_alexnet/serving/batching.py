@@ -31,6 +31,10 @@ class _Task(NamedTuple):
     future: Future
 
 
+def _count(task: _Task) -> int:
+    return 1 if task.views is None else len(task.views)
+
+
 class Batcher:
     """Classifies views in the order in which they come, those that wait together in one pass.
 
@@ -107,7 +111,7 @@ class Batcher:
             elif wanted:
                 self._pass(wanted)
             with self._changed:
-                self._waiting -= sum(1 if task.views is None else len(task.views) for task in tasks)
+                self._waiting -= sum(map(_count, tasks))
 
     def _gather(self):
         requests, seconds = self._last
@@ -125,14 +129,14 @@ class Batcher:
         first = self._tasks.popleft()
         if first.work:
             return [first]
-        tasks, views, left = [first], len(first.views), deque()
+        tasks, views, left = [first], _count(first), deque[_Task]()
         while self._tasks and views < self._batch_views:
             task = self._tasks.popleft()
-            if task.work or views + len(task.views) > self._batch_views:
+            if task.work or views + _count(task) > self._batch_views:
                 left.append(task)
             else:
                 tasks.append(task)
-                views += len(task.views)
+                views += _count(task)
         self._tasks.extendleft(reversed(left))
         return tasks
 

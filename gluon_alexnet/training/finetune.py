@@ -9,6 +9,7 @@ from pathlib import Path
 from ..backend import mx
 from ..errors import InvalidRequest
 from ..exporters import symbol
+from ..exporters.files import file_of
 from . import checkpoint
 
 
@@ -28,7 +29,7 @@ def read_net(path: Path) -> tuple[dict, list[dict]]:
     """
     if symbol.is_export(path):
         classes = symbol.read_export(path, mx.cpu())["classes"]
-        stored = mx.nd.load(str(symbol.file_of(path, "parameters")))
+        stored = mx.nd.load(str(file_of(path, "parameters")))
         return {name.partition(":")[2]: value for name, value in stored.items()}, classes
     description, _, parameters, _ = checkpoint.load_run(path)
     return parameters, description.classes

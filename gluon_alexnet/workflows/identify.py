@@ -42,11 +42,16 @@ def _export_of(path):
 
 
 def _of_run(path):
-    from ..importers.families import lines_of_network, match
+    from ..importers.families import Match, lines_of_network, match
+    from ..recipes.layer_graph import LayerGraph
     from ..training import checkpoint
 
     description, _, parameters, _ = checkpoint.load_run(path)
-    found = match(lines_of_network(description.recipe.network))
+    network = description.recipe.network
+    if isinstance(network, LayerGraph):
+        found = Match("a net of cuda-convnet's layer files", ())
+    else:
+        found = match(lines_of_network(network))
     arrays = {
         name: StoredArray(value.shape, "float32", value.asnumpy) for name, value in parameters.items() if name != "mean"
     }

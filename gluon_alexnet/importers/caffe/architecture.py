@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import text_format
 
@@ -24,7 +25,7 @@ MAX_PROTOTXT = 2**20
 _IMAGE = 256  # the views are cut from images of this size
 
 # Settings that must be as Caffe has them by default: another value means another computation.
-_DEFAULTS = {
+_DEFAULTS: dict[str, dict[str, Any]] = {
     "convolution_param": {"bias_term": True, "axis": 1, "dilation": 1},
     "dropout_param": {"scale_train": True},
     "inner_product_param": {"bias_term": True, "axis": 1, "transpose": False},
@@ -224,9 +225,10 @@ def _described(prototxt, layer):
         return Convolution(str(layer.name), kernels, size, stride, padding, groups)
     if kind == "LRN":
         numbers = layer.lrn_param
-        n, alpha, beta, k = (
+        n = numbers.local_size if numbers.HasField("local_size") else 5
+        alpha, beta, k = (
             getattr(numbers, field) if numbers.HasField(field) else default
-            for field, default in (("local_size", 5), ("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
+            for field, default in (("alpha", 1.0), ("beta", 0.75), ("k", 1.0))
         )
         if n < 1 or n % 2 == 0 or n > 99 or not (k > 0 and alpha >= 0 and all(map(math.isfinite, (alpha, beta, k)))):
             raise InvalidRequest(
@@ -257,7 +259,8 @@ def _square(where, numbers, what):
 
 def _shapes(prototxt, layers, size, names):
     """Shape of each weight and bias, by our name; the sizes of the maps are followed through the net."""
-    shapes, maps, inputs = {}, 3, None
+    shapes: dict[str, tuple[int, ...]] = {}
+    maps, inputs = 3, None
     for layer in layers:
         if isinstance(layer, Convolution):
             if maps % layer.groups:

@@ -67,6 +67,8 @@ def _schedule(section, key):
     if text == "default":
         return Schedule()
     try:
+        if found is None or found.group(2) is None:
+            raise ValueError
         kind, values = found.group(1), [value.strip() for value in found.group(2).split(",")]
         if all("=" in value for value in values):
             numbers = {name.strip(): float(number) for name, number in (value.split("=") for value in values)}
@@ -77,7 +79,7 @@ def _schedule(section, key):
         factor, noise, steps = (numbers.get(name, default) for name, default in zip(_NAMES, (1.0, 0.0, 1.0)))
         if not (0 < factor < math.inf and 0 <= noise < math.inf and steps >= 1 and steps == int(steps)):
             raise ValueError
-    except (AttributeError, KeyError, OverflowError, StopIteration, ValueError) as error:
+    except (KeyError, OverflowError, StopIteration, ValueError) as error:
         known = ", ".join(f"{kind}[{','.join(order[-1])}]" for kind, order in _ORDERS.items())
         raise section.refuse(f"{key} must be default or one of {known}, not {text[:60]!r}") from error
     return Schedule(kind, factor, int(steps), noise)
