@@ -140,7 +140,7 @@ class _Machine:
     def _named(self, module, name):
         whole = f"{module}.{name}"
         if whole not in self._known:
-            raise PickledError(f"a pickle that would import {_short(whole)}, which it does not need")
+            raise PickledError(f"a pickle that would import {_short(whole)}, which is refused")
         return self._known[whole]
 
     def _above_mark(self):

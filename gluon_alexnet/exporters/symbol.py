@@ -54,22 +54,24 @@ def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
     }
 
 
-def load_export(path: Path, context) -> Model:
-    """The net of an exported pair.
+def load_export(path: Path, context, parts: bool = False) -> Model:
+    """The net of an exported pair. parts: a convolutional part, too, whose ``classify`` raises InvalidRequest.
 
-    Raises OperationFailed where a file of it is missing, cut or of another pair, InvalidRequest where it is no
-    classifier.
+    Raises OperationFailed where a file of it is missing, cut or of another pair, InvalidRequest where it classifies
+    nothing.
     """
     description = read_export(path, context)
-    if is_part(description):
-        raise InvalidRequest(
-            f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
-        )
     size, variants = int(description["input"]["shape"][-1]), tuple(description["provenance"]["variants"])
+    refused = f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
+    if is_part(description) and not parts:
+        raise InvalidRequest(refused)
     block = load_pair(path, context)
-    return Model(
-        classify_with(block, context), size, description["classes"], str(path), variants, count_parameters(block)
-    )
+
+    def classify(images):
+        raise InvalidRequest(refused)
+
+    classifies = classify if is_part(description) else classify_with(block, context)
+    return Model(classifies, size, description["classes"], str(path), variants, count_parameters(block))
 
 
 def is_part(description: Mapping) -> bool:

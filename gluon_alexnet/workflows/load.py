@@ -168,11 +168,15 @@ class Model:
 def load(path: str | os.PathLike[str], device: Any = None) -> Model:
     """Open a run, a checkpoint, an exported net (OUT of OUT-symbol.json) or an imported one.
 
+    An imported convolutional part has activations, and classifies nothing: that raises InvalidRequest.
+
     device: "gpu(0)", "cpu(0)" or a context of MXNet; None takes a GPU if there is one. Raises InvalidRequest for what
     is none of these or several devices, OperationFailed where a file is missing, damaged or newer than this program.
     """
     path = Path(path)
     context = open_device(device, "A net that is loaded")
+    if symbol.is_export(path):
+        return Model(path, symbol.load_export(path, context, parts=True), context)
     return Model(path, open_model(path, context), context)
 
 

@@ -9,6 +9,7 @@ import pytest
 from helpers import every_layer, owt_files, torch_files
 from helpers.runner import run
 
+import gluon_alexnet as ga
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.exporters import symbol
@@ -107,6 +108,10 @@ def test_a_convolutional_part_is_a_net_to_begin_with_and_no_classifier(arrays, t
     assert description["output"] == {"shape": ["N", 256, 6, 6], "values": "pool5, after the last pooling"}
     with pytest.raises(InvalidRequest, match="is a convolutional part and knows no classes"):
         symbol.load_export(tmp_path / "out", mx.cpu())
+    opened, image = ga.load(tmp_path / "out", device="cpu(0)"), np.zeros((256, 256, 3), np.uint8)
+    assert opened.activations([image], layers=["pool5"])["pool5"].shape == (1, 256, 6, 6)
+    with pytest.raises(InvalidRequest, match="is a convolutional part"):
+        opened.predict([image], views=1)
     assert "is a convolutional part" in run("export", tmp_path / "out", tmp_path / "other", "--cpus", 0, code=2)
     initial = {f"conv{n}_{end}": mx.nd.zeros(a.shape) for n, pair in enumerate(arrays[:5], 1)
                for end, a in zip(("weight", "bias"), pair)}  # fmt: skip
