@@ -1,6 +1,7 @@
 """The demonstration's images: 1,797 handwritten digits that ship with scikit-learn (UCI, CC BY 4.0).
 
-Written as PNG files of varying size, one folder a class, every fifth one for validation:
+Their 8×8 grey values are drawn as strokes of ink on a sheet of paper. Written as PNG files of varying size, one folder
+per class, every fifth one for validation:
 
     python examples/digits.py FOLDER
 """
@@ -13,7 +14,21 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 SEED = 0
-SIZES = (180, 420)  # pixels; the drawn height and width lie between
+SIZES = (180, 420)  # pixels; the height and width of a sheet lie between
+EDGE = (0.40, 0.68)  # how dark the enlarged grey is where a stroke begins, and where it is all ink
+PAPER, INK = 238, 23  # grey levels
+
+
+def draw(digit, height, width):
+    """uint8 (height, width): a digit's darkness, (8, 8) from 0 to 1, as ink in the middle of a sheet."""
+    side = round(0.98 * min(height, width))
+    enlarged = cv2.resize(np.pad(digit, 1), (side, side), interpolation=cv2.INTER_CUBIC)
+    enlarged = cv2.GaussianBlur(enlarged, (0, 0), side / 55)
+    ink = np.clip((enlarged - EDGE[0]) / (EDGE[1] - EDGE[0]), 0, 1)
+    sheet = np.full((height, width), PAPER, np.float64)
+    top, left = (height - side) // 2, (width - side) // 2
+    sheet[top : top + side, left : left + side] += (INK - PAPER) * ink * ink * (3 - 2 * ink)
+    return sheet.astype(np.uint8)
 
 
 def main(folder):
@@ -23,10 +38,9 @@ def main(folder):
     for index, (pixels, label) in enumerate(zip(digits.images, digits.target)):
         split = "val" if index % 5 == 4 else "train"
         height, width = (int(n) for n in generator.integers(*SIZES, size=2))
-        image = cv2.resize((pixels * 255 / 16).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
         file = Path(folder, split, str(label), f"{index:04d}.png")
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(file), image):
+        if not cv2.imwrite(str(file), draw(pixels / 16, height, width)):
             sys.exit(f"{file} cannot be written")
     print(f"{len(digits.target)} digits in {folder}")
 

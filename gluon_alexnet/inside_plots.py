@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from .plots import headless_pyplot
+from .plots import headless_pyplot, save
 
 FRAME = "#ffd400"  # seen on dark and on bright images
 GREY = 222  # where a receptive field reaches beyond the view
@@ -31,7 +31,7 @@ class UnitRow(NamedTuple):
 
 
 def draw_units(rows: Sequence[UnitRow], title: str, file: Path) -> None:
-    """A PNG: for each unit a line of images with the receptive field framed, and beneath them what lies in it."""
+    """For each unit a line of images with the receptive field framed, and beneath them what lies in it."""
     pyplot = headless_pyplot()
     across = max(len(row.images) for row in rows)
     fields = any(image.box for row in rows for image in row.images)
@@ -54,8 +54,7 @@ def draw_units(rows: Sequence[UnitRow], title: str, file: Path) -> None:
             if image.box:
                 _frame(pyplot, grid[0, place], image.box, len(image.view))
                 grid[1, place].imshow(_cut(image.view, image.box))
-    figure.savefig(file, dpi=130)
-    pyplot.close(figure)
+    save(figure, file, dpi=130)
 
 
 def _frame(pyplot, axes, box, size):
@@ -87,7 +86,7 @@ class Salient(NamedTuple):
 
 
 def draw_saliency(images: Sequence[Salient], title: str, file: Path) -> None:
-    """A PNG: each image, the size of the gradient in each pixel, and the image seen through it."""
+    """Each image, the size of the gradient in each pixel, and the image seen through it."""
     pyplot = headless_pyplot()
     figure, grid = pyplot.subplots(
         len(images), 3, figsize=(8.4, 2.95 * len(images) + 0.6), squeeze=False, layout="constrained"
@@ -104,8 +103,7 @@ def draw_saliency(images: Sequence[Salient], title: str, file: Path) -> None:
         cells[0].set_title(f"{image.name}: {100 * image.probability:.1f} %\n{image.note}", fontsize=10)
         cells[1].set_title("how much each pixel\nchanges this class's output", fontsize=10)
         cells[2].set_title("the image seen through it\n(smoothed)", fontsize=10)
-    figure.savefig(file, dpi=130)
-    pyplot.close(figure)
+    save(figure, file, dpi=130)
 
 
 def pixel_strength(gradient: np.ndarray) -> np.ndarray:

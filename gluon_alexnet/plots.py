@@ -1,47 +1,82 @@
-"""Images of runs and nets (Fig. 3, Fig. 4, learning curves). They are drawn without a display."""
+"""Drawings of runs and nets (Fig. 3, Fig. 4, learning curves). They are drawn without a display, as PNG or SVG."""
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from .errors import InvalidRequest
+
 KERNELS_PER_ROW = 16  # as in Fig. 3
-CAPTION = 20  # characters that have room beneath one of many images
+CAPTION = 20  # characters that have room in a line beneath one of many images
+GUESS = 30  # characters that have room in a line above a bar
+# Okabe and Ito's colours: who sees red and green alike still tells them apart. Blue and orange-red come first.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+FRAME = COLOURS[2]
+FORMATS = (".png", ".svg")
+
+
+def check_format(file: Path) -> None:
+    """Raise InvalidRequest unless the name of a drawing's file ends as one of the formats that can be written."""
+    if file.suffix.lower() not in FORMATS:
+        raise InvalidRequest(f"{file} must end in {' or '.join(FORMATS)}, which says the format of the drawing.")
+
+
+def save(figure, file: Path, dpi: int = 120) -> None:
+    """Write a figure in the format that the file's ending names, whole or not at all, and close it.
+
+    Raises InvalidRequest for another ending.
+    """
+    check_format(file)
+    pyplot = headless_pyplot()
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        figure.savefig(draft, dpi=dpi, format=file.suffix[1:].lower())
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+        pyplot.close(figure)
+
+
+def percent_axis(axis) -> None:
+    """Numbers of an axis as per cent, written as everywhere: 40 %."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
 
 
 def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
-    """Validation errors of each epoch as a PNG: run's name → epochs of its state. Solid lines top-1, dashed top-5."""
+    """Validation errors of each epoch: run's name → epochs of its state. Solid lines top-1, dashed top-5."""
     pyplot = headless_pyplot()
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+    from matplotlib.ticker import MaxNLocator
 
-    from .backend import gluoncv
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("error on the validation images (centre view)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place + 1:g}"))  # gluoncv counts from 0
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.grid(alpha=0.3)
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     for number, (name, epochs) in enumerate(runs.items()):
         prefix = f"{name}, " if len(runs) > 1 else ""
-        labels = [f"{prefix}top-1 error", f"{prefix}top-5 error"]
-        history = gluoncv.utils.TrainingHistory(labels)
-        for epoch in epochs:
-            history.update([epoch["validation_top1"] / 100, epoch["validation_top5"] / 100])
-        history.plot(colors=[f"C{number}"] * 2, save_path=str(file))
-        axes.lines[-1].set_linestyle("--")
-    axes.legend(fontsize="small")
-    figure.savefig(file, dpi=120)
-    pyplot.close(figure)
+        places = range(1, len(epochs) + 1)
+        for style, key, what in (("-", "validation_top1", "top-1"), ("--", "validation_top5", "top-5")):
+            errors = [epoch[key] for epoch in epochs]
+            colour = COLOURS[number % len(COLOURS)]
+            marker = "o" if len(epochs) == 1 else None
+            axes.plot(places, errors, style, color=colour, marker=marker, label=f"{prefix}{what} {errors[-1]:.1f} %")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("error on the validation images, centre view")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    percent_axis(axes.yaxis)
+    axes.set_xlim(1, max(2, *(len(epochs) for epochs in runs.values())))
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", title="after the last epoch", title_fontsize="small")
+    save(figure, file)
 
 
 def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
-    """Fig. 3: the kernels of layer 1, float32 (K, 3, height, width), one column of the net above the other, as a PNG.
+    """Fig. 3: the kernels of layer 1, float32 (K, 3, height, width), one column of the net above the other.
 
     Each kernel has its own scale: grey is 0, and its largest weight is at one end of the colours.
     """
@@ -52,16 +87,14 @@ def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
     rows = -(-share // KERNELS_PER_ROW)
     width = min(share, KERNELS_PER_ROW)
     figure, grid = pyplot.subplots(
-        columns, 1, figsize=(0.55 * width + 0.6, (0.55 * rows + 0.35) * columns), squeeze=False
+        columns, 1, figsize=(0.55 * width + 0.6, (0.55 * rows + 0.4) * columns), squeeze=False, layout="constrained"
     )
     for column, axes in enumerate(grid[:, 0]):
         axes.imshow(_tiled(images[column * share : (column + 1) * share], rows, width), interpolation="nearest")
         title = f"column {column + 1}: " if columns > 1 else ""
-        axes.set_title(f"{title}{share} kernels of {kernels.shape[2]}×{kernels.shape[3]}×3", fontsize=9)
+        axes.set_title(f"{title}{share} kernels of {kernels.shape[2]}×{kernels.shape[3]}×3", fontsize=10)
         axes.axis("off")
-    figure.tight_layout()
-    figure.savefig(file, dpi=150)
-    pyplot.close(figure)
+    save(figure, file, dpi=150)
 
 
 class Prediction(NamedTuple):
@@ -73,30 +106,35 @@ class Prediction(NamedTuple):
 
 
 def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
-    """Fig. 4 left: each image, its true class beneath, the five best guesses as bars (the true one in red)."""
+    """Fig. 4 left: each image, its true class beneath, the five best guesses as bars, the true one bold and orange."""
     pyplot = headless_pyplot()
     across = min(4, len(predictions))
     down = -(-len(predictions) // across)
     figure, grid = pyplot.subplots(
-        2 * down, across, figsize=(2.6 * across, 4.2 * down), squeeze=False, height_ratios=[1.6, 1] * down
-    )
+        2 * down, across, figsize=(2.5 * across, 5.1 * down), squeeze=False, height_ratios=[1.15, 1] * down,
+        layout="constrained",
+    )  # fmt: skip
     for axes in grid.flat:
         axes.axis("off")
     for number, prediction in enumerate(predictions):
         above, below = (grid[2 * (number // across) + part, number % across] for part in (0, 1))
         above.imshow(prediction.image)
-        above.set_title(_short(prediction.label or "label unknown"), fontsize=9, y=-0.14)
-        names = [_short(name) for name, _ in prediction.guesses][::-1]
-        colours = ["C3" if name == prediction.label else "C0" for name, _ in prediction.guesses][::-1]
-        below.barh(
-            range(len(names)), [probability for _, probability in prediction.guesses][::-1], color=colours, alpha=0.6
-        )
-        for place, name in enumerate(names):
-            below.text(0.02, place, name, va="center", fontsize=8)
-        below.set_xlim(0, 1)
-    figure.tight_layout()
-    figure.savefig(file, dpi=120)
-    pyplot.close(figure)
+        below.set_title(_wrapped(prediction.label or "label unknown", GUESS), fontsize=11, fontweight="bold")
+        _draw_guesses(below, prediction)
+    save(figure, file)
+
+
+def _draw_guesses(axes, prediction):
+    """Each guess in words, with its bar and its number beneath."""
+    for place, (name, probability) in enumerate(prediction.guesses):
+        right = name == prediction.label
+        colour, weight = (COLOURS[1], "bold") if right else (COLOURS[0], "normal")
+        axes.text(0, place - 0.17, _wrapped(name, GUESS), fontsize=9, fontweight=weight, va="bottom")
+        axes.barh(place + 0.06, 0.75, 0.3, color="0.93")
+        axes.barh(place + 0.06, 0.75 * probability, 0.3, color=colour)
+        axes.text(1, place + 0.06, f"{100 * probability:.1f} %", fontsize=9, ha="right", va="center")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(max(5, len(prediction.guesses)) - 0.6, -0.75)
 
 
 class Neighbour(NamedTuple):
@@ -123,7 +161,7 @@ def draw_similar(rows: Sequence[Similar], file: Path) -> None:
     figure, grid = pyplot.subplots(
         len(rows),
         across + 2,
-        figsize=(1.3 * (across + 1) + 0.5, 1.65 * len(rows)),
+        figsize=(1.4 * (across + 1) + 0.5, 1.85 * len(rows)),
         squeeze=False,
         width_ratios=[1, 0.12, *[1] * across],
         layout="constrained",
@@ -132,23 +170,22 @@ def draw_similar(rows: Sequence[Similar], file: Path) -> None:
         for axes in cells:
             axes.axis("off")
         if row.image is None:
-            cells[0].text(0.5, 0.5, row.caption, ha="center", va="center", fontsize=8, transform=cells[0].transAxes)
+            cells[0].text(0.5, 0.5, row.caption, ha="center", va="center", fontsize=9, transform=cells[0].transAxes)
         else:
-            _captioned(cells[0], row.image, _short(row.caption, CAPTION))
+            _captioned(cells[0], row.image, _wrapped(row.caption, CAPTION))
         for axes, neighbour in zip(cells[2:], row.neighbours):
-            label = _short(neighbour.label or "label unknown", CAPTION)
+            label = _wrapped(neighbour.label or "label unknown", CAPTION)
             _captioned(axes, neighbour.image, f"{label}\n{neighbour.distance}")
             if neighbour.framed:
                 height, width = neighbour.image.shape[:2]
-                frame = pyplot.Rectangle((-0.5, -0.5), width, height, fill=False, color="C2", linewidth=4)
+                frame = pyplot.Rectangle((-0.5, -0.5), width, height, fill=False, color=FRAME, linewidth=4)
                 axes.add_patch(frame)
-    figure.savefig(file, dpi=120)
-    pyplot.close(figure)
+    save(figure, file)
 
 
 def _captioned(axes, image, caption):
     axes.imshow(image)
-    axes.text(0.5, -0.04, caption, ha="center", va="top", fontsize=8, transform=axes.transAxes)
+    axes.set_title(caption, fontsize=9, y=-0.04, va="top")
 
 
 def _tiled(images, rows, width):
@@ -161,9 +198,9 @@ def _tiled(images, rows, width):
     return sheet
 
 
-def _short(name, most=28):
-    first = name.split(",")[0]
-    return first if len(first) <= most else first[: most - 1] + "…"
+def _wrapped(name, most):
+    """A class's first name, whole, in as many lines as it takes; a dollar in it begins no formula."""
+    return "\n".join(textwrap.wrap(name.split(",")[0], most)).replace("$", r"\$") or name
 
 
 def headless_pyplot():

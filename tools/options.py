@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import click
 
@@ -78,6 +79,15 @@ def devices(command):
     for name, text in (("--cpus", "CPU contexts, e.g. 0,1: two columns without a GPU."), ("--gpus", "GPUs, e.g. 0,1.")):
         command = click.option(name, type=NumberList(), expose_value=False, callback=choose, help=text)(command)
     return command
+
+
+def drawing(_ctx, _param, value):
+    """A callback for an option that names a drawing's file: its ending says the format, and is checked at once."""
+    if value is not None:
+        from gluon_alexnet.plots import check_format
+
+        check_format(Path(value))
+    return value
 
 
 DAMAGED_SHOWN = 10  # records named at the end of a command

@@ -1,11 +1,11 @@
-"""Images of the repeated experiments (Fig. 1, Sec. 3.3, the differences). They are drawn without a display."""
+"""Images of the repeated experiments (Fig. 1, Sec. 3.3, the differences). Drawn without a display."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..plots import headless_pyplot
+from ..plots import COLOURS, headless_pyplot, percent_axis, save
 from .cifar import ActivationResult, NormalizedResult
 from .config import FigureOne, NormalizationTest
 from .tables import Ablation
@@ -17,17 +17,18 @@ POINTS = 400  # of a curve
 def draw_figure_one(results: Mapping[str, ActivationResult], numbers: FigureOne, images: int, file: Path) -> None:
     """Fig. 1: training error over updates as a PNG, ReLU solid, tanh dashed, a line a seed."""
     pyplot = headless_pyplot()
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
-    for name, style, label in (("relu", "-", "ReLU"), ("tanh", "--", "tanh")):
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, style, label, colour in (("relu", "-", "ReLU", COLOURS[0]), ("tanh", "--", "tanh", COLOURS[1])):
         result = results[name]
         for number, trial in enumerate(result.trials):
             text = f"{label}, rate {result.best_rate:g}" if number == 0 else None
-            axes.plot(*_curve(trial, numbers.window), style, color="C0" if name == "relu" else "C1", lw=1, label=text)
+            axes.plot(*_curve(trial, numbers.window), style, color=colour, lw=1, label=text)
     axes.axhline(numbers.target, color="grey", lw=0.8, label=f"{numbers.target:g} %")
     axes.set_xlabel(f"updates with batches of {numbers.descent.batch_size}")
-    axes.set_ylabel(f"training error, %, over the last {numbers.window} updates")
+    axes.set_ylabel(f"training error over the last {numbers.window} updates")
+    percent_axis(axes.yaxis)
     axes.set_title(f"{images} training images of CIFAR-10", fontsize=10)
-    _finish(pyplot, figure, axes, file)
+    _finish(figure, axes, file)
 
 
 def draw_normalization_test(
@@ -35,9 +36,9 @@ def draw_normalization_test(
 ) -> None:
     """Training error over epochs, and at the end the test errors, without and with normalisation, as a PNG."""
     pyplot = headless_pyplot()
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     each = -(-images // numbers.descent.batch_size)
-    for name, style, colour in (("without", "--", "C1"), ("with", "-", "C0")):
+    for name, style, colour in (("without", "--", COLOURS[1]), ("with", "-", COLOURS[0])):
         result = results[name]
         for number, trial in enumerate(result.trials):
             text = f"{name} LRN, training" if number == 0 else None
@@ -46,27 +47,29 @@ def draw_normalization_test(
         tested = [scores[0].top1 for scores in result.scores if scores]
         axes.plot([numbers.epochs] * len(tested), tested, "o", color=colour, ms=5, label=f"{name} LRN, test")
     axes.set_xlabel("epochs")
-    axes.set_ylabel("error, %")
+    axes.set_ylabel("error")
+    percent_axis(axes.yaxis)
     axes.set_title(f"{images} training images of CIFAR-10", fontsize=10)
-    _finish(pyplot, figure, axes, file)
+    _finish(figure, axes, file)
 
 
 def draw_ablations(results: Sequence[Ablation], data: str, file: Path) -> None:
     """Top-1 and top-5 error of each net over ten views as bars, in a PNG; a dashed line for the full net's top-1."""
     pyplot = headless_pyplot()
-    figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.5 * len(results)))
-    for offset, label, errors in (
-        (-0.2, "top-1", [result.top1[10] for result in results]),
-        (0.2, "top-5", [result.top5[10] for result in results]),
+    figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.5 * len(results)), layout="constrained")
+    for offset, label, colour, errors in (
+        (-0.2, "top-1", COLOURS[0], [result.top1[10] for result in results]),
+        (0.2, "top-5", COLOURS[4], [result.top5[10] for result in results]),
     ):
-        bars = axes.barh([place + offset for place in range(len(results))], errors, 0.4, label=label)
-        axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+        bars = axes.barh([place + offset for place in range(len(results))], errors, 0.4, label=label, color=colour)
+        axes.bar_label(bars, fmt="%.2f %%", fontsize=8, padding=2)
     axes.axvline(results[0].top1[10], color="grey", lw=0.8, ls="--")
     axes.set_yticks(range(len(results)), [result.name for result in results])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.15 * max(result.top1[10] for result in results) + 1)
-    axes.set_xlabel(f"error on the validation images of {data}, ten views, %")
-    _finish(pyplot, figure, axes, file)
+    axes.set_xlim(0, 1.2 * max(result.top1[10] for result in results) + 1)
+    axes.set_xlabel(f"error on the validation images of {data}, ten views")
+    percent_axis(axes.xaxis)
+    _finish(figure, axes, file)
 
 
 def _curve(trial: Trial, window: int):
@@ -76,11 +79,11 @@ def _curve(trial: Trial, window: int):
     return places, [trial.error(window, place) for place in places]
 
 
-def _finish(pyplot, figure, axes, file):
+def _finish(figure, axes, file):
+    axes.set_xlim(left=0)
+    if not axes.yaxis_inverted():
+        axes.set_ylim(bottom=0)
+    axes.set_axisbelow(True)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    figure.tight_layout()
-    draft = file.with_name(f".{file.name}")
-    figure.savefig(draft, dpi=100, format="png")
-    draft.replace(file)
-    pyplot.close(figure)
+    save(figure, file)

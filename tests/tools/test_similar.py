@@ -212,11 +212,12 @@ def test_rows_are_drawn_with_what_belongs_beneath(tmp_path):
     assert centres["query"][1] < 0.5 < centres["found"][1]
     assert centres["coded"][0] > centres["found"][0] + 0.3
     assert centres["coded"][1] == pytest.approx(centres["found"][1], abs=0.02)
-    frame = (44, 160, 44)  # Matplotlib's third colour, around the second row's only
+    frame = tuple(bytes.fromhex(plots.FRAME[1:]))  # around the second row's only
     y, _ = np.nonzero((drawn == frame).all(axis=2))
     assert len(y) > 100 and y.min() / height > 0.45
 
 
-def test_long_names_are_cut_where_there_is_no_room():
-    assert plots._short("a" * 20, plots.CAPTION) == "a" * 20
-    assert plots._short("a" * 21, plots.CAPTION) == "a" * 19 + "…"
+def test_names_are_whole_in_as_many_lines_as_they_take():
+    assert plots._wrapped("soft-coated wheaten terrier, another name", plots.CAPTION) == "soft-coated wheaten\nterrier"
+    assert plots._wrapped("a" * 45, plots.CAPTION).replace("\n", "") == "a" * 45
+    assert plots._wrapped("", plots.CAPTION) == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, names_of
+from ..options import devices, drawing, names_of
 
 FIGURE_IMAGES = 40
 
@@ -24,7 +24,10 @@ FIGURE_IMAGES = 40
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object an image.")
 @click.option(
-    "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Draw the images as in Fig. 4, too: a PNG."
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=drawing,
+    help="Draw the images as in Fig. 4, too: .png or .svg.",
 )
 def command(model, images, devices, views, as_json, figure):
     """Name the five best classes of images, with probabilities.

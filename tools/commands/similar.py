@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_context
+from ..options import devices, drawing, open_context
 
 IMAGES_PER_PASS = 64
 MOST_IMAGES = 40  # rows that a drawing can hold and a person can read
@@ -32,7 +32,8 @@ MOST_NEIGHBOURS = 12
     type=click.Path(path_type=Path, dir_okay=False),
     default="similar.png",
     show_default=True,
-    help="PNG file to write.",
+    callback=drawing,
+    help="File to write, .png or .svg.",
 )
 def command(run, files, devices, data, split, features, bits, count, output):
     """Find the training images most similar to others.
