@@ -17,3 +17,7 @@ run python examples/predict_mxnet.py demo/digits-net demo/digits/val/3/*49.png
 echo "curves: demo/run/curves.png"
 echo "exported: demo/digits-net-symbol.json demo/digits-net-0000.params demo/digits-net.json"
 echo "took $(($(date +%s) - began)) s"
+echo "Try next, in this folder, after: . .venv/bin/activate"
+echo "  alexnet-tools predict demo/run demo/digits/val/7                 # what the net says of any images"
+echo "  alexnet-tools plot filters demo/run --output kernels.png         # its kernels, as in Fig. 3"
+echo "  python -c 'import gluon_alexnet as ga; print(ga.load(\"demo/run\").predict(\"demo/digits/val/7\")[0])'"

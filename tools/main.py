@@ -1,5 +1,6 @@
 """`alexnet-tools`: the group of commands, and the one place where errors become exit codes."""
 
+import difflib
 import importlib
 import keyword
 import sys
@@ -43,6 +44,15 @@ class CommandLine(click.Group):
             return None
         module = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
         return importlib.import_module(f"gluon_alexnet.tools.commands.{module}").command
+
+    def resolve_command(self, ctx, args):
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            if near and "Did you mean" not in error.message:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
 
     def invoke(self, ctx):
         try:
