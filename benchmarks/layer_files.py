@@ -59,7 +59,7 @@ def images_per_second(net: cuda_convnet.ConvNet, batch_size: int) -> float:
     classes, size = graph_shapes.outputs(net.graph), net.graph.input_size
     learning = Learning(batch_size=batch_size, updates=net.updates)
     learner = Learner(Recipe("layer file", net.graph, learning=learning), classes, [mx.cpu(0)])
-    learner.initialize(classes, seed=1)
+    learner.initialize(seed=1)
     rng = np.random.default_rng(1)
     images = rng.normal(0, 50, (batch_size, 3, size, size)).astype(np.float32)
     labels = rng.integers(0, classes, batch_size)

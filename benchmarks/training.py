@@ -50,7 +50,7 @@ def ours(batch: int, steps: int, contexts: int, data: Path | None = None) -> lis
     from gluon_alexnet.training import loop, lr_schedule
 
     trainer = loop.Trainer(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
-    trainer.initialize(1000, seed=0)
+    trainer.initialize(seed=0)
     rates = lr_schedule.LearningRates(1e-4, 1e-4, 1e-4, 1e-4)
     fixed = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     source = crops_of(data, True, backend.threads()) if data else itertools.repeat(fixed)

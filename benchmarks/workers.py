@@ -51,7 +51,7 @@ def measure(given) -> dict | None:
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else collectives.SingleWorker()
         trainer = Trainer(presets.PAPER, 1000, [mx.cpu(0)])
-        trainer.initialize(1000, seed=0)
+        trainer.initialize(seed=0)
         if job:
             trainer.join(group)
         own = group.part(np.arange(given.batch))

@@ -18,6 +18,7 @@ from ..errors import InvalidRequest
 from ..model import build
 from ..recipes.schema import Recipe
 from . import lr_schedule
+from .exchange import AsynchronousExchange, LocalExchange, SummedExchange
 from .replica import Replica
 
 
@@ -43,6 +44,8 @@ class Trainer:
         self._replicas = [Replica(recipe, classes, group, fast) for group in groups]
         self._workers: SingleWorker = SingleWorker()
         self._asynchronous: WorkerGroup | None = None  # the workers, if those do not wait for each other
+        single = len(self._replicas) == 1
+        self._exchange: LocalExchange = LocalExchange() if single else SummedExchange(self._workers)
         first = self._replicas[0]
         self._net, self._blocks, self._parameters = first.net, first.blocks, first.parameters
 
@@ -51,17 +54,19 @@ class Trainer:
         """On how many contexts each replica is."""
         return len(self._blocks)
 
-    def initialize(self, classes: int, seed: int) -> None:
+    def initialize(self, seed: int) -> None:
         """The initial parameters of a seed, the same on any number of contexts; momentum 0."""
-        self.restore(build.initial_parameters(self._network, classes, seed), {})
+        self.restore(build.initial_parameters(self._network, self.classes, seed), {})
 
     def join(self, workers: WorkerGroup) -> None:
         """Learn with these workers from now on; all of them get the first one's parameters."""
         self._workers = workers
         first = self._replicas[0]
         workers.begin(first.values())
+        self._exchange = SummedExchange(workers)
         if workers.asynchronous:
             self._asynchronous = workers
+            self._exchange = AsynchronousExchange(workers, summed=len(self._replicas) > 1)
             velocities = first.velocities()
             if workers.rank:  # each adds its own share of the momentum, and what was saved is the sum
                 for velocity in velocities:
@@ -77,34 +82,28 @@ class Trainer:
         so the loss alone would not tell.
         """
         mx.random.seed(self._workers.own_seed(seed))
-        parts = len(self._replicas)
-        shares = zip(self._replicas, np.array_split(crops, parts), np.array_split(labels, parts))
-        single = parts == 1 and not self._workers.synchronous
-        busy, losses = 0, []
+        parts, exchange = len(self._replicas), self._exchange
+        losses = []
         with mx.autograd.record():
-            for replica, part, targets in shares:
+            for replica, part, targets in zip(
+                self._replicas, np.array_split(crops, parts), np.array_split(labels, parts)
+            ):
                 if len(targets):
-                    loss = replica.loss(part, targets)
-                    losses.append(loss.mean() if single else loss.sum())
-                    busy += 1
+                    losses.append(exchange.reduced(replica.loss(part, targets)))
         if losses:
             mx.autograd.backward(losses)
         first = self._replicas[0]
-        self._add_gradients(busy)
-        # Parts of a batch are added as sums, and divided once.
-        value, images = self._workers.add_gradients(first.gradients(), lambda: _sum(losses), len(labels))
+        self._add_gradients(len(losses))
+        value, images, divisor = exchange.combine(first.gradients(), losses, len(labels))
         if not images:
             return 0.0
-        if not single:
-            value /= images
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss is {value}")
         first.check_gradients()
         self._copy_to_others(Replica.gradients)
         for replica in self._replicas:
-            replica.update(rates, self._workers.share_of_rate, 1 if single else images)
-        if self._asynchronous is not None:
-            self._asynchronous.contribute(first.velocities(), first.values())
+            replica.update(rates, exchange.share_of_rate, divisor)
+        if exchange.after_update(first.velocities, first.values):
             self._copy_to_others(Replica.values)
         return value
 
@@ -156,7 +155,3 @@ class Trainer:
         """Take what :meth:`parameters` and :meth:`momentum` gave, on any number of contexts."""
         for replica in self._replicas:
             replica.restore(parameters, momentum)
-
-
-def _sum(losses):
-    return sum(float(loss.asscalar()) for loss in losses)

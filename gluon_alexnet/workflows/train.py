@@ -317,7 +317,7 @@ def _initialized(trainer, description, seed, init, callback):
     """Give the trainer its first parameters; the run's description with where they are from."""
     classes = description.classes
     if init is None:
-        trainer.initialize(len(classes), seed)
+        trainer.initialize(seed)
         return description
     network = description.recipe.network
     initial = build.initial_parameters(network, len(classes), seed)

@@ -33,7 +33,7 @@ def learned_alone(one):
     from gluon_alexnet.training.trainer import Trainer
 
     trainer = Trainer(one, worker_process.CLASSES, [mx.cpu(0)])
-    trainer.initialize(worker_process.CLASSES, seed=worker_process.SEED)
+    trainer.initialize(seed=worker_process.SEED)
     losses = [
         trainer.step(crops, labels, RATES, seed=number)
         for number, (crops, labels) in enumerate(worker_process.batches(one.network.input_size), 1)

@@ -43,7 +43,7 @@ def main(out, kind):
         with jobs.joined(job, kind, print) as group:
             group.agree(seed=str(SEED))
             trainer = Trainer(one, CLASSES, [mx.cpu(0)])
-            trainer.initialize(CLASSES, seed=SEED + group.rank)  # the first worker's count
+            trainer.initialize(seed=SEED + group.rank)  # the first worker's count
             trainer.join(group)
             losses, counted = [], []
             for number, (crops, labels) in enumerate(batches(one.network.input_size), 1):

@@ -45,7 +45,7 @@ def updates(one, classes, batch, steps, rng, rate=0.01):
     results = []
     for contexts in (CONTEXTS[:1], CONTEXTS):
         trainer = Trainer(one, classes, contexts)
-        trainer.initialize(classes, seed=5)
+        trainer.initialize(seed=5)
         outputs = trainer._net(mx.nd.array(crops[0])).asnumpy()
         losses, first = [], None
         for crop, label in zip(crops, labels):

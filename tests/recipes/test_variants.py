@@ -91,7 +91,7 @@ def test_a_frozen_layer_stays_and_each_parameter_has_its_own_rate(small_recipe, 
     crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 5, 4)
     moved = []
     for rates in (lr_schedule.LearningRates(0.01, 0.02, 0.0, 0.0), lr_schedule.LearningRates(0.01, 0.01, 0.01, 0.01)):
-        trainer.initialize(5, seed=1)
+        trainer.initialize(seed=1)
         before = {name: value.asnumpy() for name, value in trainer.parameters().items()}
         trainer.step(crops, labels, rates, seed=0)
         moved.append({name: value.asnumpy() - before[name] for name, value in trainer.parameters().items()})
@@ -213,7 +213,7 @@ def test_each_variant_trains_exports_and_reloads(small_recipe, name, contexts, r
     network = dataclasses.replace(small_recipe.network, dropout=0.5)
     one = variants.apply(dataclasses.replace(small_recipe, network=network), [name])
     trainer = Trainer(one, 7, [mx.cpu(i) for i in range(min(contexts, one.network.columns))])
-    trainer.initialize(7, seed=1)
+    trainer.initialize(seed=1)
     before = {key: value.asnumpy() for key, value in trainer.parameters().items()}
     crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 7, 4)
     for step in range(2):

@@ -45,7 +45,7 @@ def test_updates_are_the_printed_rule(small_recipe, rng, contexts):
     decay = 0.05  # large enough that a missing or an extra decay is seen
     one = dataclasses.replace(small_recipe, learning=Learning(weight_decay=decay))
     trainer = Trainer(one, CLASSES, contexts)
-    trainer.initialize(CLASSES, seed=1)
+    trainer.initialize(seed=1)
     weights = {name: value.asnumpy().astype(np.float64) for name, value in trainer.parameters().items()}
     velocity = {name: np.zeros_like(value) for name, value in weights.items()}
     for step, rate in enumerate([0.01, 0.01, 0.001, 0.001, 0.02]):  # the rate changes on the way
@@ -69,7 +69,7 @@ def test_updates_are_the_printed_rule(small_recipe, rng, contexts):
 def test_biases_do_not_decay_and_weights_do(small_recipe, rng):
     one = dataclasses.replace(small_recipe, learning=Learning(weight_decay=0.5, momentum=0.0))
     trainer = Trainer(one, CLASSES, [mx.cpu(0)])
-    trainer.initialize(CLASSES, seed=1)
+    trainer.initialize(seed=1)
     before = {name: value.asnumpy() for name, value in trainer.parameters().items()}
     crops, labels = batch(rng, one.network.input_size)
     _, gradients = mean_gradients(one, before, crops, labels)
@@ -91,7 +91,7 @@ class Run:
     def __init__(self, one, contexts, count=20, seed=9):
         self.one, self.count, self.saved, self.said = one, count, [], []
         self.trainer = Trainer(one, CLASSES, contexts)
-        self.trainer.initialize(CLASSES, seed)
+        self.trainer.initialize(seed)
         self.state = State(seed)
         made = np.random.default_rng(1)
         size = one.network.input_size

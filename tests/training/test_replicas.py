@@ -28,7 +28,7 @@ def batches(rng, size, counts):
 def learned(one, made, count):
     """(losses, parameters, momentum) after one update on each batch, on so many contexts."""
     trainer = Trainer(one, CLASSES, contexts(count))
-    trainer.initialize(CLASSES, seed=5)
+    trainer.initialize(seed=5)
     losses = [trainer.step(crops, labels, FLAT, seed=1) for crops, labels in made]
     arrays = [{n: a.asnumpy() for n, a in found.items()} for found in (trainer.parameters(), trainer.momentum())]
     return losses, *arrays
@@ -63,7 +63,7 @@ def test_replicas_of_a_net_of_one_column(small_recipe, rng):
 
 def test_every_replica_has_the_same_bits_after_each_update(small_recipe, rng):
     trainer = Trainer(small_recipe, CLASSES, contexts(4))
-    trainer.initialize(CLASSES, seed=5)
+    trainer.initialize(seed=5)
     for crops, labels in batches(rng, small_recipe.network.input_size, (7, 5, 1)):
         trainer.step(crops, labels, FLAT, seed=1)
     first, second = trainer._replicas
@@ -83,7 +83,7 @@ def test_the_same_batch_gives_the_same_bits_again(small_recipe, rng):
 def test_replicas_drop_different_neurons(small_recipe):
     network = dataclasses.replace(small_recipe.network, dropout=0.5)
     trainer = Trainer(dataclasses.replace(small_recipe, network=network), CLASSES, contexts(4))
-    trainer.initialize(CLASSES, seed=5)
+    trainer.initialize(seed=5)
     mx.random.seed(3)
     same = np.ones((40, network.fc6.neurons // 2), np.float32)  # 20 rows for each replica, one of whose columns it is
     masks = []
@@ -102,7 +102,7 @@ def test_all_replicas_classify(small_recipe, rng):
     found = []
     for count in (1, 4):
         trainer = Trainer(small_recipe, CLASSES, contexts(count))
-        trainer.initialize(CLASSES, seed=5)
+        trainer.initialize(seed=5)
         found.append(trainer.classifier(mean)(images))
     assert found[0].shape == (5, CLASSES)
     np.testing.assert_allclose(found[1], found[0], atol=1e-5)
@@ -112,7 +112,7 @@ def test_a_run_moves_between_four_contexts_and_one(small_recipe, rng):
     made = batches(rng, small_recipe.network.input_size, (6, 6))
     whole = learned(small_recipe, made, 1)
     four = Trainer(small_recipe, CLASSES, contexts(4))
-    four.initialize(CLASSES, seed=5)
+    four.initialize(seed=5)
     four.step(*made[0], FLAT, seed=1)
     one = Trainer(small_recipe, CLASSES, contexts(1))
     one.restore(four.parameters(), four.momentum())
@@ -128,7 +128,7 @@ def test_a_poisoned_image_of_the_second_replica_stops_every_replica(small_recipe
     ((crops, labels),) = batches(rng, small_recipe.network.input_size, (6,))
     crops[5, 0, 40, 40] = np.nan
     trainer = Trainer(small_recipe, CLASSES, contexts(4))
-    trainer.initialize(CLASSES, seed=5)
+    trainer.initialize(seed=5)
     before = [value.asnumpy() for replica in trainer._replicas for value in replica.values()]
     with pytest.raises(FloatingPointError, match=r"the loss is nan|the gradient of"):
         trainer.step(crops, labels, FLAT, seed=1)
