@@ -113,6 +113,7 @@ setup(
         "docs": DOCS,
         "test": [
             "pytest>=7.4",
+            "pytest-xdist>=3.5",  # the tests on every core
             "ipykernel>=6.29",  # runs the notebook docs/tour.ipynb
             "nbclient>=0.10",  # the same
             "ruff>=0.9",
