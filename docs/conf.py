@@ -1,6 +1,9 @@
 """The site's settings: `make docs` builds it with warnings as errors."""
 
+import dataclasses
+import inspect
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -19,7 +22,6 @@ release = gluon_alexnet.__version__
 extensions = [
     "myst_nb",  # Markdown pages and the notebook
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "sphinx_click",
 ]
 exclude_patterns = ["_build"]
@@ -29,6 +31,7 @@ nb_execution_mode = os.environ.get("NB_EXECUTION", "off")  # `make docs` sets fo
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 suppress_warnings = ["mystnb.unknown_mime_type"]
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 smartquotes = False  # two hyphens are an option's, not a dash
@@ -43,6 +46,27 @@ def _examples(app, ctx, lines):
         lines[index] = f"{before}``{command}``" if found else line.replace("*", r"\*")
 
 
+def _fields(app, what, name, found, options, lines):
+    """A dataclass's fields, each with the comment beside it in the source."""
+    if not (inspect.isclass(found) and dataclasses.is_dataclass(found)):
+        return
+    kept = [line for line in lines if line]
+    lines[:] = [] if kept and kept[0].startswith(f"{found.__name__}(") else lines  # Python's own signature
+    above = ""
+    for line in inspect.getsource(found).splitlines():
+        if line.strip().startswith(("def ", "@property", "@staticmethod", "@classmethod")):
+            break
+        field = re.match(r"    (\w+): (?:[^#]*?)(?:\s+# (.+))?$", line)
+        if re.match(r"    # ", line):
+            above += " " + line.strip(" #")
+        elif field and field[1] in found.__dataclass_fields__:
+            said = " ".join(part for part in (above.strip(), field[2]) if part).replace("*", r"\*")
+            lines += ["", f"* ``{field[1]}``" + (f": {said}" if said else "")]
+            above = ""
+    lines.append("")
+
+
 def setup(app):
     """Sphinx's hook."""
+    app.connect("autodoc-process-docstring", _fields)
     app.connect("sphinx-click-process-description", _examples)

@@ -1,5 +1,7 @@
 """The pages: they build without a warning, name every command and option, and show commands that exist."""
 
+import ast
+import inspect
 import re
 import shlex
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+import gluon_alexnet as ga
 from gluon_alexnet.tools.main import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
@@ -96,6 +99,38 @@ def test_every_command_and_option_is_in_the_reference(site):
     for words, option in found:
         anchor = f'id="cmdoption-alexnet-tools-{"-".join(words)}{"-" * (option[1] != "-")}{option[1:].lower()}"'
         assert anchor in reference, (words, option)
+
+
+def test_everything_public_is_in_the_reference(site):
+    reference = (site / "api.html").read_text()
+    absent = [
+        name for name in ga.__all__ if not name.startswith("__") and f'id="gluon_alexnet.{name}"' not in reference
+    ]
+    assert absent == []
+
+
+def python_calls():
+    """(page, words of the call, its syntax) of each `ga.NAME(…)` and `model.NAME(…)` in the pages' Python."""
+    for page in PAGES:
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    owner = getattr(node.func.value, "id", None)
+                    if owner in ("ga", "model"):
+                        yield page, owner, node
+
+
+def test_python_in_the_pages_calls_what_there_is():
+    found = list(python_calls())
+    assert len(found) > 10
+    for page, owner, node in found:
+        function = getattr({"ga": ga, "model": ga.Model}[owner], node.func.attr)
+        signature = inspect.signature(function)
+        values = [None] * (len(node.args) + (owner == "model"))
+        try:
+            signature.bind(*values, **{keyword.arg: None for keyword in node.keywords})
+        except TypeError as error:
+            pytest.fail(f"{page.name}: {ast.unparse(node)}: {error}")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
