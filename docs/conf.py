@@ -14,7 +14,9 @@ sys.path.insert(0, str(HERE))
 import rooms  # noqa: E402  (beside this file)
 
 (HERE / "_build").mkdir(exist_ok=True)
-(HERE / "_build" / "rooms.md").write_text(rooms.draw(HERE.parent), encoding="utf-8")
+draft = HERE / "_build" / f"rooms-{os.getpid()}.md"  # two builds may run at a time
+draft.write_text(rooms.draw(HERE.parent), encoding="utf-8")
+draft.replace(HERE / "_build" / "rooms.md")
 
 project = "gluon-alexnet"
 author = "the gluon-alexnet maintainers"

@@ -67,17 +67,20 @@ def commands(text):
 SHOWN = [(page, words) for page in PAGES for words in commands(page.read_text())]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The built pages; the notebook is run by a test of its own."""
-    folder = tmp_path_factory.mktemp("site")
-    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(ROOT / "docs"), str(folder)]
+def test_the_pages_build_and_hold_what_they_should(tmp_path):
+    """One test, so that the pages are built once by however many processes; the notebook has a test of its own."""
+    site = tmp_path / "site"
+    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(ROOT / "docs"), str(site)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return folder
+    check_links(site)
+    check_index(site)
+    check_commands(site)
+    check_library(site)
 
 
-def test_the_pages_build_and_links_between_them_lead_somewhere(site):
+def check_links(site):
+    """Links between the pages lead somewhere."""
     targets = set()
     for page in site.glob("*.html"):
         for link in re.findall(r'(?:href|src)="([^"#?:]+)(?:[?#][^"]*)?"', page.read_text()):
@@ -86,13 +89,15 @@ def test_the_pages_build_and_links_between_them_lead_somewhere(site):
     assert {(page, link) for page, link in targets if not (site / link).exists()} == set()
 
 
-def test_every_page_is_reachable_from_the_index(site):
+def check_index(site):
+    """Every page is reachable from the index."""
     index = (site / "index.html").read_text()
     for page in [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]:
         assert f'href="{page.stem}.html"' in index or page.stem == "index", page
 
 
-def test_every_command_and_option_is_in_the_reference(site):
+def check_commands(site):
+    """Every command and option is in the reference."""
     reference = (site / "cli.html").read_text()
     found = list(options())
     assert len(found) > 100
@@ -101,7 +106,8 @@ def test_every_command_and_option_is_in_the_reference(site):
         assert anchor in reference, (words, option)
 
 
-def test_everything_public_is_in_the_reference(site):
+def check_library(site):
+    """Everything public is in the reference."""
     reference = (site / "api.html").read_text()
     absent = [
         name for name in ga.__all__ if not name.startswith("__") and f'id="gluon_alexnet.{name}"' not in reference

@@ -77,10 +77,14 @@ def _rates(rates):
 @_on_cifar("figure-1")
 @click.option("--epochs", type=POSITIVE, help=f"Give a training up after these.  [default: {FIGURE_ONE.epochs}]")
 @click.option(
-    "--relu-rates", type=RateList(), help=f"LearningRates to try with ReLU.  [default: {_rates(FIGURE_ONE.relu_rates)}]"
+    "--relu-rates",
+    type=RateList(),
+    help=f"Learning rates to try with ReLU.  [default: {_rates(FIGURE_ONE.relu_rates)}]",
 )
 @click.option(
-    "--tanh-rates", type=RateList(), help=f"LearningRates to try with tanh.  [default: {_rates(FIGURE_ONE.tanh_rates)}]"
+    "--tanh-rates",
+    type=RateList(),
+    help=f"Learning rates to try with tanh.  [default: {_rates(FIGURE_ONE.tanh_rates)}]",
 )
 def figure_1(source, out, devices, **changes):
     """Count iterations to 25 % training error, as in Figure 1.

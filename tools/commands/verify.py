@@ -26,7 +26,7 @@ def command(data, workers):
     \b
     Example: alexnet-tools verify --data data/ilsvrc2012
 
-    Digests, framing, checksums, places, labels and images of all records, images a class, the statistics
+    Digests, framing, checksums, places, labels and images of all records, images per class, the statistics
     computed again. Each damaged record is named on stdout: shard, position, image, reason. Images of val and
     test that are in train, too, are named and counted: they are no test of a net.
     """
