@@ -202,6 +202,13 @@ def close(ours, theirs, share, what):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=share * max(np.abs(theirs).max(), 1e-12), err_msg=what)
 
 
+def gradient_close(ours, theirs, what):
+    """To 1e-4 of the largest; as a whole to 2 % where a ReLU or a maximum of a wide net falls the other way by a bit."""
+    if np.abs(ours - theirs).max() > 1e-4 * np.abs(theirs).max():
+        assert np.linalg.norm(ours - theirs) <= 0.02 * np.linalg.norm(theirs), what
+        assert np.median(np.abs(ours - theirs)) <= 1e-5 * np.abs(theirs).max(), what
+
+
 def held_in_torch(out, images, labels, share=1e-5):
     """Probabilities, gradients and every layer of the exported graph against PyTorch's; share: of a layer's largest."""
     theirs = in_torch(out, images, labels)
@@ -218,12 +225,12 @@ def held_in_torch(out, images, labels, share=1e-5):
     executor.backward([mx.nd.array(outward)])
     np.testing.assert_allclose(theirs["probabilities"], probabilities.asnumpy(), rtol=0, atol=1e-5)
     for name, gradient in gradients.items():
-        close(gradient.asnumpy(), theirs["images" if name == "data" else name], 1e-4, f"gradient of {name}")
+        gradient_close(gradient.asnumpy(), theirs["images" if name == "data" else name], f"gradient of {name}")
     graph = activations.Graph(symbol, {**arguments, **auxiliary}, images.shape[-1], "0" * 64)
     names = [name for name in activations.layer_shapes(graph) if name != "softmax"]
     found = activations.open_layers(graph, names, True, mx.cpu()).compute(images.transpose(0, 2, 3, 1).astype(np.uint8))
     views = images.transpose(0, 2, 3, 1).astype(np.uint8)
-    close(saliency.image_gradient(graph, views, labels, mx.cpu()), theirs["saliency"], 1e-4, "saliency")
+    gradient_close(saliency.image_gradient(graph, views, labels, mx.cpu()), theirs["saliency"], "saliency")
     for name in names:  # against PyTorch's hooks
         close(found[name], theirs[f"layer {name}"], share, name)
 
@@ -265,4 +272,4 @@ def test_in_pytorch_the_gradient_of_a_caffe_net_s_pixels_is_the_same(rng, tmp_pa
     views, labels = rng.integers(0, 256, (3, 104, 104, 3), dtype=np.uint8), np.array([1, 5, 0])
     theirs = in_torch(out, views.transpose(0, 3, 1, 2).astype(np.float32), labels)
     graph = activations.Graph(symbol, {**arguments, **auxiliary}, 104, "0" * 64)
-    close(saliency.image_gradient(graph, views, labels, mx.cpu()), theirs["saliency"], 1e-4, "saliency")
+    gradient_close(saliency.image_gradient(graph, views, labels, mx.cpu()), theirs["saliency"], "saliency")
