@@ -170,7 +170,7 @@ def test_ctrl_c_is_said_and_the_same_command_goes_on(place, tmp_path, monkeypatc
 @pytest.mark.slow
 def test_killed_at_any_moment_the_vectors_are_the_same(place, tmp_path):
     image = place / "images" / "val" / "class1" / "1.png"
-    program = "import sys; from gluon_alexnet.features import store; from gluon_alexnet.tools.commands import similar\n"
+    program = "import sys; from gluon_alexnet.features import store; from gluon_alexnet.workflows import similar\n"
     program += (
         "from gluon_alexnet.tools import main as m\nstore.SYNCED = similar.IMAGES_PER_PASS = 4\nm.main(sys.argv[1:])"
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from ..options import devices, drawing, open_context
+from ..options import devices, drawing, names_of
 
-IMAGES_PER_PASS = 64
-MOST_IMAGES = 40  # rows that a drawing can hold and a person can read
 MOST_NEIGHBOURS = 12
 
 
@@ -46,169 +44,60 @@ def command(run, files, devices, data, split, features, bits, count, output):
     auto-encoder learns short binary codes of them (Sec. 6.1), once; how many of the nearest images they keep is
     reported.
     """
-    if len(files) > MOST_IMAGES:
-        raise click.UsageError(f"{len(files)} images at a time are too many to read; give {MOST_IMAGES} or fewer.")
-    if bits is not None:
-        from gluon_alexnet.features.binary_codes import check_bits
-
-        check_bits(bits)
-    from gluon_alexnet.recordio.reading.reader import Reader
-    from gluon_alexnet.workflows.load import data_of_run
-
-    images = _read(files)
-    folder = data or data_of_run(run)
-    with Reader(folder, split) as reader:
-        if len(reader) < count:
-            raise click.UsageError(f"{folder} ({split}) has {len(reader)} images: too few for --count {count}.")
-        fc7, place = _open_fc7(run, open_context(devices))
-        vectors = _vectors(features, place, fc7, reader)
-        queries = fc7.of_images(images)
-        began = time.monotonic()
-        ids, distances = vectors.nearest(queries, count)
-        took = time.monotonic() - began
-        captions = _captions(files, reader.manifest)
-        by_distance = [
-            [_neighbour(reader, number, f"distance {distance:.2f}") for number, distance in zip(*found)]
-            for found in zip(ids.tolist(), distances.tolist())
-        ]
-        by_code = [[] for _ in files]
-        if bits is not None:
-            by_code = _by_code(vectors, bits, queries, ids, reader)
-        _print(files, by_distance, by_code, bits)
-        _draw(images, captions, by_distance, by_code, bits, output)
-    click.echo(
-        f"{output}: {len(files)} images and the {count} nearest of {len(vectors)} ({split} of {folder}) for each, "
-        f"found in {took:.2f} s; the vectors are in {vectors.folder}"
-    )
-
-
-def _read(files):
-    """uint8 (N, 256, 256, 3)."""
-    import numpy as np
-
-    from gluon_alexnet.recordio.dataset.images import ImageError, decode, shorter_side_256
-    from gluon_alexnet.recordio.dataset.manifest import DatasetError
-
-    images = []
-    for file in files:
-        try:
-            images.append(shorter_side_256(decode(file.read_bytes())))
-        except ImageError as error:
-            raise DatasetError(f"{file} is no image this program reads: {error}.") from error
-    return np.stack(images)
-
-
-def _open_fc7(path, context):
-    """The net up to fc7, and the folder below which its vectors are kept."""
-    from gluon_alexnet.exporters import symbol
-    from gluon_alexnet.features import activations
-    from gluon_alexnet.training import checkpoint
-    from gluon_alexnet.workflows.load import no_model, open_run
-
-    if symbol.is_export(path):
-        return activations.of_export(path, context), path.with_name(f"{path.name}-features")
-    if not path.is_dir():
-        raise no_model(path)
-    classifier, description, _ = open_run(path, context)
-    run = checkpoint.run_of(checkpoint.find_checkpoint(path))
-    return activations.of_classifier(classifier, description.recipe.network, context), run / "features"
-
-
-def _vectors(folder, place, fc7, reader):
-    """The vectors of the split, computed now where they are not there."""
-    from gluon_alexnet.features.store import Contents, Features, write
+    from gluon_alexnet.workflows import similar
 
     from ..progress import progress
 
-    contents = Contents(fc7.digest, reader.manifest.digest, reader.split.name, len(reader), fc7.width)
-    folder = folder or place / contents.name
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        return Features(folder, contents)
-    click.echo(f"fc7 of {len(reader)} images goes to {folder} ({contents.bytes / 1e6:.1f} MB), once.", err=True)
-    done = 0
+    @contextmanager
+    def bar_of(total, unit, what):
+        with progress(total, unit, what) as bar:
+            yield bar.update
 
-    def batches(start):
-        return reader.batches(IMAGES_PER_PASS, start=start)
-
-    with progress(len(reader), "images", "fc7") as bar:
-
-        def report(images):
-            nonlocal done
-            done += images
-            bar.update(images)
-
-        try:
-            return write(folder, contents, fc7, batches, report)
-        except KeyboardInterrupt:
-            click.echo(f"Stopped after {done} of {len(reader)} images; the same command goes on.", err=True)
-            raise SystemExit(130) from None
-
-
-def _captions(images, manifest):
-    names = {c.wnid: c.name for c in manifest.classes}
-    return [names.get(image.resolve().parent.name, image.name).split(",")[0] for image in images]
-
-
-def _neighbour(reader, number, distance, framed=False):
-    """Its key, and what is drawn of it."""
-    from gluon_alexnet.plots import Neighbour
-
-    image, label = reader.read(number)
-    name = reader.manifest.classes[label].name if label >= 0 else None
-    return reader.key(number), Neighbour(image, name, distance, framed)
-
-
-def _by_code(vectors, bits, queries, true, reader):
-    """The nearest of each image by code, those that are true neighbours framed."""
-    from gluon_alexnet.features import binary_codes
-    from gluon_alexnet.features.config import AUTO_ENCODER
-
-    from ..progress import progress
-
-    if binary_codes.exist(vectors, bits):
-        made = binary_codes.Codes(vectors, bits)
-    else:
-        with progress(AUTO_ENCODER.updates, "updates", f"codes of {bits} bits") as bar:
-            made = binary_codes.learn(
-                vectors, bits, AUTO_ENCODER, report=lambda count, loss: bar.update(count, loss=loss)
-            )
-    shares = " and ".join(f"{100 * share:.0f} % among the first {depth}" for depth, share in made.kept.items())
+    try:
+        found = similar.find_similar(
+            run,
+            files,
+            data,
+            split=split,
+            count=count,
+            bits=bits,
+            features=features,
+            device=names_of(devices),
+            reports=similar.Reports(lambda sentence: click.echo(sentence, err=True), bar_of),
+        )
+    except similar.Stopped as stopped:
+        click.echo(f"Stopped after {stopped.images} of {stopped.of} images; the same command goes on.", err=True)
+        raise SystemExit(130) from None
+    if found.codes:
+        kept = " and ".join(
+            f"{100 * share:.0f} % among the first {depth}" for depth, share in found.codes.shares.items()
+        )
+        click.echo(
+            f"Codes of {bits} bits keep of the true {found.codes.neighbours} nearest {kept}: the mean over "
+            f"{found.codes.judged} images of the split that the auto-encoder did not learn from."
+        )
+    for query in found.queries:
+        _print(query, bits)
+    similar.draw(found, bits, output)
     click.echo(
-        f"Codes of {bits} bits keep of the true {binary_codes.TRUE_NEIGHBOURS} nearest {shares}: the mean over "
-        f"{made.judged} images of the split that the auto-encoder did not learn from."
+        f"{output}: {len(files)} images and the {count} nearest of {found.searched} ({split} of {found.data}) for "
+        f"each, found in {found.seconds:.2f} s; the vectors are in {found.vectors}"
     )
-    ids, distances = made.nearest(made.encode(queries), true.shape[1])
-    return [
-        [_neighbour(reader, number, f"{distance} bits", number in own) for number, distance in zip(*found)]
-        for *found, own in zip(ids.tolist(), distances.tolist(), true.tolist())
-    ]
 
 
-def _print(images, by_distance, by_code, bits):
-    for image, nearest, coded in zip(images, by_distance, by_code):
-        click.echo(f"{image}:")
-        for line in _lines(nearest):
-            click.echo(line)
-        if coded:
-            kept = sum(found.framed for _, found in coded)
-            click.echo(f"  by code of {bits} bits, {kept} of {len(nearest)} the same:")
-        for line in _lines(coded):
-            click.echo(line)
+def _print(query, bits):
+    click.echo(f"{query.file}:")
+    for line in _lines(query.by_distance):
+        click.echo(line)
+    if query.by_code:
+        kept = sum(found.drawn.framed for found in query.by_code)
+        click.echo(f"  by code of {bits} bits, {kept} of {len(query.by_distance)} the same:")
+    for line in _lines(query.by_code):
+        click.echo(line)
 
 
 def _lines(neighbours):
-    """One a neighbour: distance, class and key, in columns."""
-    rows = [(found.distance, (found.label or "label unknown").split(",")[0], key) for key, found in neighbours]
+    """One per neighbour: distance, class and key, in columns."""
+    rows = [(one.drawn.distance, (one.drawn.label or "label unknown").split(",")[0], one.key) for one in neighbours]
     widths = [max((len(row[place]) for row in rows), default=0) for place in (0, 1)]
     return [f"  {distance:>{widths[0]}}  {label:<{widths[1]}}  {key}" for distance, label, key in rows]
-
-
-def _draw(images, captions, by_distance, by_code, bits, output):
-    from gluon_alexnet.plots import Similar, draw_similar
-
-    rows = []
-    for image, caption, nearest, coded in zip(images, captions, by_distance, by_code):
-        rows.append(Similar(image, caption, [found for _, found in nearest]))
-        if coded:
-            rows.append(Similar(None, f"by code\nof {bits} bits\n(framed:\nas above)", [found for _, found in coded]))
-    draw_similar(rows, output)
