@@ -203,7 +203,7 @@ def close(ours, theirs, share, what):
 
 
 def gradient_close(ours, theirs, what):
-    """To 1e-4 of the largest; as a whole to 2 % where a ReLU or a maximum of a wide net falls the other way by a bit."""
+    """To 1e-4 of the largest; as a whole to 2 % where a ReLU or a maximum falls the other way by a bit."""
     if np.abs(ours - theirs).max() > 1e-4 * np.abs(theirs).max():
         assert np.linalg.norm(ours - theirs) <= 0.02 * np.linalg.norm(theirs), what
         assert np.median(np.abs(ours - theirs)) <= 1e-5 * np.abs(theirs).max(), what
