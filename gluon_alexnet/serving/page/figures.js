@@ -12,7 +12,8 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-const percent = (p) => `${(100 * p).toFixed(1)} %`;
+const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
+const width = (p) => `${(100 * p).toFixed(2)}%`;
 const shortName = (name) => name.split(",")[0];
 
 /** The bars. rows: [{name, now, before}], the likeliest first; before is undefined while nothing is left out. */
@@ -21,12 +22,12 @@ function showBars(rows) {
   $("bars").replaceChildren(...rows.map(({ name, now, before }) => {
     const track = element("span", { className: "track" });
     const fill = element("span", { className: "fill" });
-    fill.style.width = percent(now).replace(" ", "");
+    fill.style.width = width(now);
     track.append(fill);
     const number = element("span", { className: "number" }, percent(now));
     if (before !== undefined) {
       const mark = element("span", { className: "before" });
-      mark.style.width = percent(before).replace(" ", "");
+      mark.style.width = width(before);
       track.append(mark);
       number.prepend(element("s", {}, `${percent(before)} → `));
       number.setAttribute("aria-label", `${percent(now)}, with the whole net ${percent(before)}`);
@@ -127,7 +128,7 @@ function showDiagram(model, layers, chosen) {
   const join = (...between) => boxes.push(links(...between, false), links(...between, true));
   $("diagram").classList.toggle("single", model.columns === 1);
   boxes.push(element("div", { className: "box whole" }, element("strong", {}, "image"),
-    `${model.input_size}×${model.input_size}×3`));
+    `${model.input_size}×${model.input_size} pixels`));
   layers.forEach((layer, index) => {
     if (index === 0) join(middle, apart, columns.map((column) => [0, column, column]));
     else if (layer.reads_both) join(apart, apart, columns.flatMap((a) => columns.map((b) => [a, b, a])));

@@ -13,14 +13,20 @@ const SWITCHES = {
 
 const LAYER_TEXTS = {
   conv1: "Edges, gratings and blobs of colour: compare each map with its kernel in section 3. ReLU has cut away everything negative; normalisation and pooling follow.",
-  conv2: "Kernels of 5×5 over the pooled maps of their own column: corners, textures, junctions.",
-  conv3: "The first layer that reads the maps of both columns.",
-  conv4: "Reads its own column again.",
+  conv2: "Kernels of 5×5 over the pooled maps of layer 1: corners, textures, junctions.",
+  conv3: "Kernels of 3×3 over all that layer 2 found, without pooling before or after.",
+  conv4: "More of the same size; what a map stands for is hard to name by now.",
   conv5: "The last convolution. Each map asks for one complicated thing, and most are silent on most images.",
-  conv6: "The sixth convolution of CNN*, which reads both columns (Sec. 6).",
-  fc6: "Places are gone: every neuron reads every map of both columns. Dropout silenced half of them at a time while the net learned (Sec. 4.2).",
+  conv6: "The sixth convolution of CNN* (Sec. 6).",
+  fc6: "Places are gone: every neuron reads every map. Dropout silenced half of them at a time while the net learned (Sec. 4.2).",
   fc7: "The net’s description of the image, by which the nearest images of section 5 are found.",
 };
+
+/** Whose maps a layer reads, where the net has columns. */
+function reads(layer) {
+  if (state.model.columns === 1 || layer.name === "conv1") return "";
+  return layer.reads_both ? " It reads every column." : " It reads the maps of its own column only.";
+}
 
 async function ask(path, body, signal) {
   for (let tries = 0; ; tries++) {
@@ -132,7 +138,7 @@ function choose(name, column, map) {
   }
   $("detail").hidden = false;
   $("detail-title").textContent = `${layer.name}: ${sizeOf({ ...layer, count: layer.maps })}`;
-  $("detail-text").textContent = `${LAYER_TEXTS[layer.name] || ""} ${percent(layer.active)} of its neurons are active on this image; the strongest has ${layer.largest.toFixed(1)}.`;
+  $("detail-text").textContent = `${LAYER_TEXTS[layer.name] || ""}${reads(layer)} ${percent(layer.active)} of its neurons are active on this image; the strongest has ${layer.largest.toFixed(1)}.`;
   $("sheets").replaceChildren(...layer.columns.map((maps, number) => sheet(layer, maps, number)));
   showMap(layer);
 }
@@ -278,7 +284,7 @@ async function begin() {
         $("detail").scrollIntoView({ behavior: "smooth" });
       });
     } else {
-      $("layers-empty").textContent = $("kernels-empty").textContent;
+      $("layers-empty").textContent = "This net’s inside cannot be reached, so its layers are not shown.";
     }
     makeExamples(model.examples);
     document.body.dataset.ready = "true";
