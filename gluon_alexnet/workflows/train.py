@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
-from gluon_alexnet.recordio.dataset.statistics import read_statistics
-from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
 
 from .. import backend, plots
-from ..data.augmentation import TrainingAugmentation, input_mean
 from ..distributed.collectives import SingleWorker
 from ..errors import InvalidRequest
 from ..model import build
@@ -38,6 +33,7 @@ from .cluster import check_parts, joined_workers
 from .devices import Devices, open_devices
 from .folders import DATA_DEFAULT, RUNS
 from .layer_files import check_memory
+from .training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -154,42 +150,6 @@ def with_learning(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     if recipe.learning.updates:
         changes = _of_updates(recipe.learning, dict(changes))
     return dataclasses.replace(recipe, learning=dataclasses.replace(recipe.learning, **changes))
-
-
-class TrainingData:
-    """What this worker of a run learns from, and the readers of its two splits."""
-
-    def __init__(self, folder: Path, recipe: Recipe, seed: int, on_damaged: str, workers: SingleWorker) -> None:
-        statistics = read_statistics(folder)
-        self._size, self._batch_size = recipe.network.input_size, recipe.learning.batch_size
-        mean = input_mean(recipe.network, statistics.mean_image)
-        self._augment = TrainingAugmentation(
-            recipe.augmentation, self._size, mean, statistics.eigenvalues, statistics.axes, seed
-        )
-        threads = backend.threads() if workers.count > 1 else None
-        self._seed, self._workers = seed, workers
-        self.readers = tuple(Reader(folder, split, threads, on_damaged) for split in ("train", "val"))
-        self.data = loop.Data(len(self.readers[0]), self._epoch, self._validation, mean)
-
-    def _epoch(self, number, position):
-        train, size, batch_size = self.readers[0], self._size, self._batch_size
-        order = epoch_order(len(train), self._seed, number)
-        parts = [
-            self._workers.part(order[begin : begin + batch_size]) for begin in range(position, len(order), batch_size)
-        ]
-        own, most = np.concatenate([order[:0], *parts]), max([1, *map(len, parts)])
-        read = train.batches(most, own, transform=self._augment.of_epoch(number))
-        for part in parts:
-            if not len(part):  # of a last batch with fewer images than workers
-                yield np.empty((0, 3, size, size), np.float32), np.empty(0, np.int64), 0
-                continue
-            crops, labels, ids = next(read)
-            yield crops, labels, len(part) - len(ids)
-
-    def _validation(self):
-        validation = self.readers[1]
-        batches = validation.batches(self._batch_size, self._workers.part(np.arange(len(validation))))
-        return (batch for batch in batches if len(batch.ids))
 
 
 @dataclass(frozen=True)

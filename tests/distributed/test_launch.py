@@ -185,7 +185,7 @@ class Nth(SingleWorker):
 @pytest.mark.parametrize("position", [0, 8, 29, 30])
 def test_the_workers_read_each_batch_between_them(data, position):
     """From any position; of 30 images in batches of 8 the last has 6, and a worker of four may have none."""
-    from gluon_alexnet.workflows.train import TrainingData
+    from gluon_alexnet.workflows.training_data import TrainingData
 
     narrow = presets.RECIPES["narrow"]
     one = dataclasses.replace(narrow, learning=dataclasses.replace(narrow.learning, batch_size=8))

@@ -14,7 +14,7 @@ from gluon_alexnet.distributed.collectives import SingleWorker
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.tools.main import main
-from gluon_alexnet.workflows.train import TrainingData
+from gluon_alexnet.workflows.training_data import TrainingData
 
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "4", "--epochs", "2", "--lr", "0.001"]
 
