@@ -77,7 +77,7 @@ class _Machine:
         self._functions = {id(one) for one in known.values() if callable(one)}
         self._persistent = persistent
 
-    def step(self, name: str, argument: Any) -> None:
+    def step(self, name: str, argument: Any) -> None:  # noqa: C901 (a table: one instruction after the other)
         """One instruction."""
         stack = self.stack
         if name in ("PROTO", "FRAME"):

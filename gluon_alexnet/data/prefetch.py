@@ -14,23 +14,16 @@ def prefetched(batches: Iterable, depth: int = 2) -> Iterator[Iterator]:
     ready: queue.Queue = queue.Queue(depth)
     closed = threading.Event()
 
-    def fill():
+    def fill() -> None:
         try:
             for batch in batches:
-                if not put((batch, None)):
+                if not _put(ready, closed, (batch, None)):
                     return
-            put((None, None))
+            _put(ready, closed, (None, None))
         except BaseException as error:
-            put((None, error))
+            _put(ready, closed, (None, error))
 
-    def put(item):
-        while not closed.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return True
-        return False
-
-    def drain():
+    def drain() -> Iterator:
         while True:
             batch, error = ready.get()
             if error is not None:
@@ -46,3 +39,12 @@ def prefetched(batches: Iterable, depth: int = 2) -> Iterator[Iterator]:
     finally:
         closed.set()
         thread.join()
+
+
+def _put(ready: queue.Queue, closed: threading.Event, item: tuple) -> bool:
+    """Whether there was room before the end."""
+    while not closed.is_set():
+        with contextlib.suppress(queue.Full):
+            ready.put(item, timeout=0.1)
+            return True
+    return False

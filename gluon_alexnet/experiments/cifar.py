@@ -13,7 +13,7 @@ from ..evaluation.metrics import Score
 from ..model import lrn_cpu
 from .config import CIFAR_NORMALIZATION, Descent, FigureOne, FourLayers, LocalLayers, NormalizationTest
 from .models import FourLayerNet, LocalNet, decays
-from .trials import Data, SmallTrainer, Trial, TrialContext, run_trial
+from .trials import Data, SmallTrainer, Trial, TrialContext, TrialPlan, run_trial
 
 IMAGES_PER_PASS = 100  # of ten views each
 
@@ -46,19 +46,18 @@ def figure_one_trial(
         )
         return behind or trial.step >= limit or trial.below(numbers.target, numbers.window)
 
-    return run_trial(
-        place,
+    plan = TrialPlan(
         f"{activation}-rate-{rate:g}-seed-{seed}",
-        trainer,
         seed,
-        prepared,
         len(data.train),
         numbers.descent.batch_size,
-        lambda step: rate,
-        ended,
-        limit,
-        numbers.window,
+        prepared=prepared,
+        learning_rate=lambda step: rate,
+        ended=ended,
+        most=limit,
+        window=numbers.window,
     )
+    return run_trial(place, trainer, plan)
 
 
 @dataclass(frozen=True)
@@ -121,19 +120,18 @@ def normalization_trial(
     mean = central_patch(data.mean(), size)
     augment = TrainingAugmentation(numbers.augmentation, size, mean, np.zeros(3), np.eye(3), seed)
     updates = numbers.epochs * -(-images // batch_size)
-    trial = run_trial(
-        place,
+    plan = TrialPlan(
         f"{'with' if normalized else 'without'}-lrn-seed-{seed}",
-        trainer,
         seed,
-        lambda epoch, indices: (augment(data.train[indices], indices, epoch), data.train_labels[indices]),
         images,
         batch_size,
-        lambda step: dropped_rate(numbers.descent, step, updates),
-        lambda trial: trial.step >= updates,
-        updates,
-        -(-images // batch_size),
+        prepared=lambda epoch, indices: (augment(data.train[indices], indices, epoch), data.train_labels[indices]),
+        learning_rate=lambda step: dropped_rate(numbers.descent, step, updates),
+        ended=lambda trial: trial.step >= updates,
+        most=updates,
+        window=-(-images // batch_size),
     )
+    trial = run_trial(place, trainer, plan)
     if trial.diverged:
         return trial, []
     return trial, evaluate(trainer.classifier(mean), _test_batches(data), size, views)

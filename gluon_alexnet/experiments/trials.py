@@ -166,47 +166,49 @@ def batches_from(step: int, images: int, batch_size: int, seed: int) -> Iterator
         epoch, place = epoch + 1, 0
 
 
-def run_trial(
-    place: TrialContext,
-    name: str,
-    trainer: SmallTrainer,
-    seed: int,
-    prepared: Callable[[int, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    images: int,
-    batch_size: int,
-    rate: Callable[[int], float],
-    ended: Callable[[Trial], bool],
-    most: int,
-    window: int,
-) -> Trial:
-    """Train until ``ended`` says so, from the last checkpoint in the trial's folder if there is one.
+@dataclass(frozen=True)
+class TrialPlan:
+    """What one training reads, at which rates, and when it ends."""
 
-    prepared(epoch, indices): (images, labels) of these training images; rate(step): of that update; most: updates
-    at most, window: updates whose error is shown. Raises Interrupted, after saving, when the user stops.
+    name: str  # of its folder
+    seed: int
+    images: int  # in the training set
+    batch_size: int
+    prepared: Callable[[int, np.ndarray], tuple[np.ndarray, np.ndarray]]  # (epoch, indices) → (images, labels)
+    learning_rate: Callable[[int], float]  # of an update; the first is 0
+    ended: Callable[[Trial], bool]
+    most: int  # updates at most
+    window: int  # updates whose error is shown
+
+
+def run_trial(place: TrialContext, trainer: SmallTrainer, plan: TrialPlan) -> Trial:
+    """Train until the plan says that it has ended, from the last checkpoint in the trial's folder if there is one.
+
+    Raises Interrupted, after saving, when the user stops.
     """
-    folder = place.out / name
-    trial = _resume(folder, trainer, seed, images, batch_size)
+    folder = place.out / plan.name
+    trial = _resume(folder, trainer, plan)
     unsaved, since = 0, time.monotonic()
 
     def save():
         nonlocal unsaved, since
         trial.seconds, since = trial.seconds + time.monotonic() - since, time.monotonic()
         parameters, momentum = trainer.arrays()
-        state = checkpoint.State(seed, trial.step, seconds=trial.seconds)
+        state = checkpoint.State(plan.seed, trial.step, seconds=trial.seconds)
         counts = {"wrong_guesses": mx.nd.array(trial.wrong)}
         checkpoint.save(folder, state, {**parameters, **counts}, momentum, best=False)
         unsaved = 0
 
-    with place.report(name, most, trial.step) as advance:
-        for epoch, indices in batches_from(trial.step, images, batch_size, seed):
-            if ended(trial):
+    with place.report(plan.name, plan.most, trial.step) as advance:
+        for epoch, indices in batches_from(trial.step, plan.images, plan.batch_size, plan.seed):
+            if plan.ended(trial):
                 break
             if place.stop():
                 if unsaved:
                     save()
                 raise Interrupted
             try:
-                wrong = trainer.step(*prepared(epoch, indices), rate(trial.step))
+                wrong = trainer.step(*plan.prepared(epoch, indices), plan.learning_rate(trial.step))
             except Diverged:
                 trial.diverged = True
                 return trial
@@ -215,23 +217,23 @@ def run_trial(
             unsaved += 1
             if unsaved == SAVE_EVERY:
                 save()
-            advance(1, trial.error(window))
+            advance(1, trial.error(plan.window))
     if unsaved:
         save()
     return trial
 
 
-def _resume(folder, trainer, seed, images, batch_size):
+def _resume(folder: Path, trainer: SmallTrainer, plan: TrialPlan) -> Trial:
     if not (folder / "latest").exists():
-        trainer.initialize(seed)
+        trainer.initialize(plan.seed)
         return Trial([], [])
     state, parameters, momentum = checkpoint.load((folder / "latest").resolve())
-    if state.seed != seed or "wrong_guesses" not in parameters:
-        raise OperationFailed(f"{folder} holds no training of seed {seed}; name another --out.")
+    if state.seed != plan.seed or "wrong_guesses" not in parameters:
+        raise OperationFailed(f"{folder} holds no training of seed {plan.seed}; name another --out.")
     wrong = parameters.pop("wrong_guesses").asnumpy().astype(int).tolist()
     trainer.restore(parameters, momentum)
-    each = -(-images // batch_size)
-    sizes = [min(batch_size, images - batch_size * (step % each)) for step in range(len(wrong))]
+    each = -(-plan.images // plan.batch_size)
+    sizes = [min(plan.batch_size, plan.images - plan.batch_size * (step % each)) for step in range(len(wrong))]
     return Trial(wrong, sizes, state.seconds)
 
 

@@ -68,7 +68,7 @@ def _network(layers):
     return text.replace("@layers@", "\n".join(lines))
 
 
-def _constructor(layer, last) -> str:
+def _constructor(layer, last) -> str:  # noqa: C901 (a table: one kind of layer after the other)
     """The call that makes a layer."""
     kind = layer.kind
     if isinstance(kind, chain.Convolution):

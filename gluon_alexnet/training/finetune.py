@@ -61,35 +61,48 @@ def transfer(
         raise InvalidRequest(f"Layer 8 of {path} is taken whole: there are no classes to match.")
     parameters = dict(initial)
     for layer in layers:
-        for name in [name for name in initial if name.rpartition("_")[0] == layer] or [f"{layer}_weight"]:
-            for net, values in (("the new net", initial), (str(path), found)):
-                if name not in values:
-                    raise InvalidRequest(f"{layer} cannot be taken: {net} has no such layer; leave it out of --layers.")
-            if found[name].shape != initial[name].shape:
-                raise InvalidRequest(
-                    f"{layer} cannot be taken: {name} of {path} has the shape {found[name].shape}, that of the new net "
-                    f"{initial[name].shape}; leave it out of --layers."
-                )
-            parameters[name] = found[name]
+        parameters |= _layer(initial, found, layer, path)
     matched = 0
-    if match and not ("fc8_weight" in initial and "fc8_weight" in found):
-        raise InvalidRequest(f"No class of {path} can be matched: both nets need a layer fc8.")
     if match:
         pairs = [(row, theirs.index(wnid)) for row, wnid in enumerate(wnids) if wnid in theirs]
-        if not pairs or found["fc8_weight"].shape[1:] != initial["fc8_weight"].shape[1:]:
-            raise InvalidRequest(
-                f"No class of {path} can be matched: no wnid is in both nets, or layer 7 has another size."
-            )
+        parameters |= _matched_rows(initial, found, pairs, path)
         matched = len(pairs)
-        for name in ("fc8_weight", "fc8_bias"):
-            values, source = initial[name].asnumpy(), found[name].asnumpy()
-            for row, other in pairs:
-                values[row] = source[other]
-            parameters[name] = mx.nd.array(values)
     return parameters, Transfer(str(path), tuple(layers), matched)
 
 
-def _layers_of(parameters):
+def _layer(initial: dict, found: dict, layer: str, path: Path) -> dict:
+    """The parameters of a layer that is taken, once they are known to fit."""
+    names = [name for name in initial if name.rpartition("_")[0] == layer] or [f"{layer}_weight"]
+    for name in names:
+        for net, values in (("the new net", initial), (str(path), found)):
+            if name not in values:
+                raise InvalidRequest(f"{layer} cannot be taken: {net} has no such layer; leave it out of --layers.")
+        if found[name].shape != initial[name].shape:
+            raise InvalidRequest(
+                f"{layer} cannot be taken: {name} of {path} has the shape {found[name].shape}, that of the new net "
+                f"{initial[name].shape}; leave it out of --layers."
+            )
+    return {name: found[name] for name in names}
+
+
+def _matched_rows(initial: dict, found: dict, pairs: Sequence[tuple[int, int]], path: Path) -> dict:
+    """Layer 8 with the rows of the classes that both nets have. pairs: (row of the new net, row of the other)."""
+    if not ("fc8_weight" in initial and "fc8_weight" in found):
+        raise InvalidRequest(f"No class of {path} can be matched: both nets need a layer fc8.")
+    if not pairs or found["fc8_weight"].shape[1:] != initial["fc8_weight"].shape[1:]:
+        raise InvalidRequest(
+            f"No class of {path} can be matched: no wnid is in both nets, or layer 7 has another size."
+        )
+    taken = {}
+    for name in ("fc8_weight", "fc8_bias"):
+        values, source = initial[name].asnumpy(), found[name].asnumpy()
+        for row, other in pairs:
+            values[row] = source[other]
+        taken[name] = mx.nd.array(values)
+    return taken
+
+
+def _layers_of(parameters: dict) -> list[str]:
     """Names of the layers with weights, in the net's order."""
     return list(dict.fromkeys(name.rpartition("_")[0] for name in parameters if name.endswith("_bias")))
 

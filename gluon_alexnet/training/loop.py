@@ -98,15 +98,7 @@ def _epoch(trainer, learning, data, state, callback, workers):
         for number, (crops, labels, skipped) in enumerate(batches, 1):
             if lr_schedule.changes_within(learning):
                 rates = _rates_now(learning, data, state)
-            try:
-                loss = trainer.step(crops, labels, rates, step_seed(state.seed, state.step))
-            except FloatingPointError as error:
-                workers.together = workers.synchronous
-                raise OperationFailed(
-                    f"At step {state.step + 1} (epoch {state.epoch + 1}, learning rate {rates.weights:g}) {error}: "
-                    "training stopped before that update and the last checkpoint is good; resume it with a smaller "
-                    "--lr."
-                ) from error
+            loss = _step(trainer, crops, labels, rates, state, workers)
             counted = workers.reduce_counts(Counted(len(labels), skipped, loss), last=number == batches_left)
             if counted is None:
                 state.step += 1  # its images are counted at the next meeting
@@ -132,11 +124,28 @@ def _epoch(trainer, learning, data, state, callback, workers):
                 callback.save(state, False)
             if stop and state.position < data.images:  # a finished epoch is saved by the caller
                 return False
+    _check_counts(data, state)
+    return True
+
+
+def _step(trainer, crops, labels, rates, state, workers):
+    """The loss of one update. Raises OperationFailed where a number is none."""
+    try:
+        return trainer.step(crops, labels, rates, step_seed(state.seed, state.step))
+    except FloatingPointError as error:
+        workers.together = workers.synchronous
+        raise OperationFailed(
+            f"At step {state.step + 1} (epoch {state.epoch + 1}, learning rate {rates.weights:g}) {error}: "
+            "training stopped before that update and the last checkpoint is good; resume it with a smaller "
+            "--lr."
+        ) from error
+
+
+def _check_counts(data, state):
     if state.position != data.images:
         raise OperationFailed(f"The epoch had {state.position} images where the data set has {data.images}.")
     if state.position == state.skipped:
         raise OperationFailed("All images of the epoch are damaged: there is nothing to learn from.")
-    return True
 
 
 def _rates_now(learning, data, state):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from gluon_alexnet.recordio.dataset.manifest import ClassInfo, read_manifest
+from gluon_alexnet.recordio.packing.pack import PackOptions
 from gluon_alexnet.recordio.packing.pack import pack as pack_sources
 from gluon_alexnet.recordio.sources.class_folders import class_folder, split_half
 from gluon_alexnet.recordio.sources.ilsvrc import find_ilsvrc
@@ -64,12 +65,13 @@ def pack(
     an incomplete download. report: called with sentences about what is missing. progress(unit, label): around scanning
     and packing; gives a function of the number done, whose first call tells the total, ``of``. options: seed, workers,
     shards, encoding ("jpeg", "raw"), on_bad ("skip", "fail"), overwrite, resume, part, cluster, as
-    :func:`gluon_alexnet.recordio.packing.pack.pack` takes them.
+    :class:`gluon_alexnet.recordio.packing.pack.PackOptions` says.
 
     Tars are read where they are. Killed at any moment, the same call with ``resume=True`` ends with the same bytes.
     Raises InvalidRequest for wrong use; :class:`gluon_alexnet.recordio.dataset.manifest.SourceError` for sources that
     cannot be packed, and DatasetError where writing fails or, with on_bad="fail", at the first unreadable image.
     """
+    how = PackOptions(**options)
     _check(ilsvrc, source, (train, val, test), half_as_val)
     out = Path(out) if out is not None else folder_of_year(ilsvrc) if ilsvrc else DATA_DEFAULT
     if ilsvrc:
@@ -77,8 +79,8 @@ def pack(
     else:
         splits, classes, ignored = _folders((train, val, test), half_as_val, allow_missing, report, progress)
     with progress("images", "pack") as update:
-        done = pack_sources(splits, classes, out, progress=update, **options)
-    whole = options.get("part", (1, 1)) == (1, 1)
+        done = pack_sources(splits, classes, out, how, update)
+    whole = how.part == (1, 1)
     found = read_manifest(out).splits if whole else []
     return PackReport(
         out,

@@ -42,7 +42,7 @@ def unframe(record: Bytes) -> Bytes:
 
     Where the record has one part and is a memoryview, so is the payload: nothing is copied.
     """
-    parts = []
+    parts: list[Bytes] = []
     position = 0
     while True:
         if position + _FRAME.size > len(record):

@@ -109,19 +109,19 @@ def packed_pixels(data: bytes | memoryview, encoding: str, scratch: np.ndarray |
         raise ImageError("the image cannot be decoded") from error
 
 
-def _centre(image, height, width):
+def _centre(image: np.ndarray, height: int, width: int) -> np.ndarray:
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
 
-def _check_size(height, width):
+def _check_size(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise ImageError(f"its header says {width}x{height} pixels")
     if height * width > MAX_PIXELS:
         raise ImageError(f"its header says {width}x{height} pixels, the limit is {MAX_PIXELS // 10**6} million")
 
 
-def _gunzip(data):
+def _gunzip(data: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=31)
     try:
         plain = unpacker.decompress(data, MAX_BYTES)
@@ -132,7 +132,7 @@ def _gunzip(data):
     return plain
 
 
-def _jpeg_frame(data):
+def _jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
     """(height, width, components) from a JPEG's frame header, or None for what needs a second look."""
     if data[:2] != b"\xff\xd8":
         return None
@@ -147,7 +147,7 @@ def _jpeg_frame(data):
     return None
 
 
-def _decode_with_pillow(data):
+def _decode_with_pillow(data: bytes) -> np.ndarray:
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # importing gluoncv has Pillow fill up cut images, in the whole program
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -164,7 +164,7 @@ def _decode_with_pillow(data):
         raise ImageError(str(error) or type(error).__name__) from error
 
 
-def _upright_rgb(image):
+def _upright_rgb(image: Image.Image) -> np.ndarray:
     try:
         orientation = image.getexif().get(0x0112)
     except Exception:  # damaged EXIF says nothing about an image that is otherwise whole

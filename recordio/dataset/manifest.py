@@ -221,15 +221,19 @@ def _check(manifest: Manifest) -> None:
     for split in manifest.splits:
         if split.name not in SPLITS:
             raise ValueError(f"split {split.name!r}")
-        for number, shard in enumerate(split.shards):
-            # A name from the file is opened later: only ours may lead anywhere.
-            if shard.name != shard_stem(split.name, number, len(split.shards)) + ".rec":
-                raise ValueError(f"shard {number} of {split.name} is named {shard.name!r}")
-            if shard.images < 0 or shard.bytes < 0:
-                raise ValueError(f"negative counts in shard {shard.name}")
+        _check_shards(split)
         labelled = split.images - split.unlabelled
         if len(split.class_counts) != len(manifest.classes) or sum(split.class_counts) != labelled:
             raise ValueError(f"the counts of the classes of {split.name} do not agree with its shards")
+
+
+def _check_shards(split: Split) -> None:
+    for number, shard in enumerate(split.shards):
+        # A name from the file is opened later: only ours may lead anywhere.
+        if shard.name != shard_stem(split.name, number, len(split.shards)) + ".rec":
+            raise ValueError(f"shard {number} of {split.name} is named {shard.name!r}")
+        if shard.images < 0 or shard.bytes < 0:
+            raise ValueError(f"negative counts in shard {shard.name}")
 
 
 def _get(item: dict[str, Any], name: str, kind: type) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .manifest import SIZE, Manifest
+from .manifest import SIZE, Manifest, Split
 from .statistics import SIZE_EDGES, Statistics
 
 _DEVIATIONS = 3  # colour ramps reach from -3 to +3 standard deviations
@@ -52,14 +54,14 @@ def draw(manifest: Manifest, statistics: Statistics, file: Path) -> None:
     pyplot.close(figure)
 
 
-def _draw_mean(place, statistics):
+def _draw_mean(place: Any, statistics: Statistics) -> None:
     place.imshow(np.rint(statistics.mean_image).astype(np.uint8))
     mean = _numbers(statistics.mean_image.mean(axis=(0, 1)))
     place.set_title(f"mean of {statistics.images} training images\nR, G, B: {mean}")
     place.set_axis_off()
 
 
-def _draw_axes(place, statistics):
+def _draw_axes(place: Any, statistics: Statistics) -> None:
     """Three ramps through the mean colour; what leaves 0-255 is clipped."""
     mean = statistics.mean_image.mean(axis=(0, 1))
     deviations = np.sqrt(statistics.eigenvalues)
@@ -78,7 +80,7 @@ def _draw_axes(place, statistics):
     place.set_title("axes of the RGB covariance\nwith the standard deviation along them, grey levels")
 
 
-def _draw_classes(place, manifest):
+def _draw_classes(place: Any, manifest: Manifest) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for split, width in zip(manifest.splits, (5, 3, 1)):  # so that equal counts do not hide each other
@@ -96,7 +98,7 @@ def _draw_classes(place, manifest):
     place.grid(alpha=0.3)
 
 
-def _draw_sizes(figure, place, statistics):
+def _draw_sizes(figure: Any, place: Any, statistics: Statistics) -> None:
     from matplotlib.colors import LogNorm
 
     counts = statistics.source_sizes
@@ -118,18 +120,18 @@ def _draw_sizes(figure, place, statistics):
     place.set_title("sizes of the source images\n(left of or below a red line they were scaled up)")
 
 
-def _classes(manifest, split):
+def _classes(manifest: Manifest, split: Split) -> str:
     counts = [count for count in split.class_counts if count]
     if not counts:
         return "no labels"
     return f"{len(counts)} of {len(manifest.classes)} classes, {min(counts)} to {max(counts)} a class"
 
 
-def _encoding(manifest):
+def _encoding(manifest: Manifest) -> str:
     return f"JPEG of quality {manifest.jpeg_quality}" if manifest.encoding == "jpeg" else "raw RGB"
 
 
-def _sizes(statistics):
+def _sizes(statistics: Statistics) -> str:
     """Where the shorter sides lie, as well as the bins tell."""
     counts = statistics.source_sizes
     row, column = np.indices(counts.shape)
@@ -142,5 +144,5 @@ def _sizes(statistics):
     )
 
 
-def _numbers(values, digits=2):
+def _numbers(values: Iterable[float], digits: int = 2) -> str:
     return ", ".join(f"{value:.{digits}f}" for value in values)

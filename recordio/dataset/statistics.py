@@ -177,9 +177,10 @@ def read_statistics(folder: PathLike) -> Statistics:
     return Statistics(**{**found, "images": int(found["images"]), "pixels": int(found["pixels"])})
 
 
-def _size_bin(side):
+def _size_bin(side: float) -> int:
     return min(max(bisect.bisect_right(SIZE_EDGES, side) - 1, 0), _SIZES[0] - 1)
 
 
-def _squares(*planes):
-    return round(cv2.norm(*planes, cv2.NORM_L2SQR))
+def _squares(plane: np.ndarray, other: np.ndarray | None = None) -> int:
+    """Sum of the squares of a plane, or of its differences from another."""
+    return round(cv2.norm(plane, cv2.NORM_L2SQR) if other is None else cv2.norm(plane, other, cv2.NORM_L2SQR))

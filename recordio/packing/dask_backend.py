@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..dataset.manifest import DatasetError, SourceError
 from .shard_worker import Progress, ShardJob, pack_shards
@@ -65,7 +66,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _run(client, address, jobs, progress) -> None:
+def _run(client: Any, address: str, jobs: Iterator[ShardJob], progress: Progress | None) -> None:
     from distributed import wait
 
     running: set = set()

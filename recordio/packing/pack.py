@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,43 +14,51 @@ from ..dataset.manifest import ENCODINGS, SPLITS, ClassInfo, DatasetError, PathL
 from ..dataset.shuffle import shuffled
 from ..sources.class_folders import Source
 from .finalize import Report, completed, publish
-from .plan import make_plan
+from .plan import Plan, SplitPlan, make_plan
 from .shard_worker import Progress, ShardJob, pack_shards
 from .staging import StagingArea
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """How a data set is packed.
+
+    Unreadable images are listed in `rejected.tsv`; `on_bad="fail"` stops at the first. `resume` goes on with a pack
+    that was killed or failed, and ends with the same bytes. `part` = (i, n) packs the i-th of n parts, which
+    :func:`merge` joins; `cluster` is the address of a Dask scheduler whose workers, which must see sources and data
+    set under the same paths, do the work.
+    """
+
+    seed: int = 0  # of the order of the images
+    workers: int | None = None  # threads; None: all cores
+    shards: int | None = None  # of each split; None: one for each 32,768 images
+    encoding: str = ENCODINGS[0]  # "jpeg" or "raw"
+    on_bad: str = "skip"  # or "fail"
+    overwrite: bool = False  # a data set that is there
+    resume: bool = False
+    part: tuple[int, int] = (1, 1)
+    cluster: str | None = None
 
 
 def pack(
     splits: Mapping[str, Sequence[Source]],
     classes: Sequence[ClassInfo],
     out: PathLike,
-    *,
-    seed: int = 0,
-    workers: int | None = None,
-    shards: int | None = None,
-    encoding: str = ENCODINGS[0],
-    on_bad: str = "skip",
-    overwrite: bool = False,
-    resume: bool = False,
-    part: tuple[int, int] = (1, 1),
-    cluster: str | None = None,
+    options: PackOptions = PackOptions(),
     progress: Progress | None = None,
 ) -> Report:
     """Pack source lists into a data set folder; the same sources, seed and shards give the same bytes.
 
     `splits` maps train, val and test to their images, whose labels are places in `classes`; train is required.
-    `workers` is the number of threads (default: all cores), `shards` the number of shards of each split (default: one
-    for each 32,768 images). Unreadable images are listed in `rejected.tsv`; `on_bad="fail"` stops at the first.
-    `part` = (i, n) packs the i-th of n parts, which :func:`merge` joins; `cluster` is the address of a Dask scheduler
-    whose workers, which must see sources and `out` under the same paths, do the work. `resume` goes on with a pack
-    that was killed or failed, and ends with the same bytes.
+    `progress` is called with the number of images done.
 
     Raises :class:`SourceError` when `out` cannot be used, :class:`DatasetError` when writing fails, when a whole split
     is unreadable, or at the first bad image with `on_bad="fail"`. Finished shards are kept for `resume` then,
     otherwise nothing is left behind; a data set that is being overwritten stays whole.
     """
     began = time.monotonic()
-    plan = make_plan(splits, classes, seed, shards, encoding, part)
-    staging = StagingArea(out, plan, overwrite, resume)
+    plan = make_plan(splits, classes, options.seed, options.shards, options.encoding, options.part)
+    staging = StagingArea(out, plan, options.overwrite, options.resume)
     resumed = 0
     try:
         with staging:
@@ -65,13 +75,13 @@ def pack(
                         resumed += done.shard.images + len(done.rejected)
             if progress is not None:
                 progress(resumed, of=total, earlier=True)
-            jobs = _jobs(missing, splits, plan, staging.folder, on_bad)
-            if cluster is None:
-                pack_shards(jobs, workers or len(os.sched_getaffinity(0)), progress)
+            jobs = _jobs(missing, splits, plan, staging.folder, options.on_bad)
+            if options.cluster is None:
+                pack_shards(jobs, options.workers or len(os.sched_getaffinity(0)), progress)
             else:
                 from .dask_backend import pack_on_cluster
 
-                pack_on_cluster(cluster, jobs, progress)
+                pack_on_cluster(options.cluster, jobs, progress)
             packed, rejected = publish(plan, staging)
     except OSError as error:
         # What is wrong with single images is told in the workers: this is a disk.
@@ -81,7 +91,13 @@ def pack(
     return Report(packed, rejected, resumed, time.monotonic() - began)
 
 
-def _jobs(missing, splits, plan, folder, on_bad) -> Iterator[ShardJob]:
+def _jobs(
+    missing: Iterable[tuple[SplitPlan, int]],
+    splits: Mapping[str, Sequence[Source]],
+    plan: Plan,
+    folder: Path,
+    on_bad: str,
+) -> Iterator[ShardJob]:
     order, of = np.empty(0, np.int64), ""
     for split, number in missing:
         if of != split.name:
@@ -92,7 +108,7 @@ def _jobs(missing, splits, plan, folder, on_bad) -> Iterator[ShardJob]:
         yield ShardJob(str(folder), split.name, number, split.shards, len(plan.classes), plan.encoding, on_bad, sources)
 
 
-def _left(staging):
+def _left(staging: StagingArea) -> str:
     if staging.kept:
         return "the finished shards are kept: add --resume to go on with them"
     return "nothing was packed"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,14 +68,16 @@ def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | Non
                         )
                     else:
                         rejected += 1
-                        writer.rejected.append((source.key, reason))
+                        writer.rejected.append((source.key, reason or ""))
                     if progress is not None:
                         progress(1, rejected=rejected)
             packed = writer.finished(sums.total() if sums else None)
             write_receipt(Path(job.folder) / (job.stem + ".receipt"), packed)
 
 
-def _in_order(pool, look_ahead, job, sums):
+def _in_order(
+    pool: ThreadPoolExecutor, look_ahead: int, job: ShardJob, sums: SumsPool | None
+) -> Iterator[tuple[Source, tuple[bytes | None, str | None]]]:
     """(source, result) for each source of a job, in their order, with a bounded number of images in work."""
     running: deque[tuple[Source, Future]] = deque()
     waiting = iter(job.sources)
@@ -87,13 +90,13 @@ def _in_order(pool, look_ahead, job, sums):
         yield source, future.result()
 
 
-def _image(source, encoding, sums):
+def _image(source: Source, encoding: str, sums: SumsPool | None) -> tuple[bytes | None, str | None]:
     """(image as recorded, None), or (None, reason) when the image is unusable."""
     try:
         image = decode(source.read())
         recorded = encode(shorter_side_256(image), encoding)
         if sums is not None:
-            sums.add(packed_pixels(recorded, encoding), image.shape[:2])
+            sums.add(packed_pixels(recorded, encoding), (image.shape[0], image.shape[1]))
         return recorded, None
     except ImageError as error:
         return None, str(error)
@@ -131,18 +134,18 @@ class SumsPool:
 class _Workers:
     """A thread pool that drops what waits when packing fails; sets OpenCV's and Python's globals for it."""
 
-    def __init__(self, workers):
+    def __init__(self, workers: int) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="pack")
         self._warnings = warnings.catch_warnings()
 
-    def __enter__(self):
+    def __enter__(self) -> ThreadPoolExecutor:
         self._threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the images are the parallel part
         self._warnings.__enter__()
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata in images that are fine
         return self._pool
 
-    def __exit__(self, *failure):
+    def __exit__(self, *failure: Any) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._warnings.__exit__(*failure)
         cv2.setNumThreads(self._threads)

@@ -79,13 +79,13 @@ class RecordStore:
         except (RecordError, ImageError, OSError) as error:
             raise DamagedRecord(self._damaged(number, shard, position, error)) from error
 
-    def _locate(self, number):
+    def _locate(self, number: int) -> tuple[int, int]:
         if not 0 <= number < len(self):
             raise IndexError(f"id {number} is not in 0…{len(self) - 1}")
         shard = bisect.bisect_right(self._firsts, number) - 1
         return shard, number - self._firsts[shard]
 
-    def _place(self, shard, position):
+    def _place(self, shard: int, position: int) -> tuple[int, int]:
         """(begin, end) of a record in its shard's file."""
         offsets = self._offsets[shard]
         if offsets is None:
@@ -95,7 +95,7 @@ class RecordStore:
                     offsets = self._offsets[shard] = self._read_index(self._shards[shard])
         return int(offsets[position]), int(offsets[position + 1])
 
-    def _damaged(self, number, shard, position, error):
+    def _damaged(self, number: int, shard: int, position: int, error: Exception) -> str:
         try:
             key = f" ({self.key(number)})"
         except DatasetError:
@@ -146,14 +146,14 @@ class RecordStore:
         return content
 
 
-def _missing(path, error):
+def _missing(path: Path, error: OSError) -> str:
     return f"{path}: {error.strerror}; copy it again or pack the data set again"
 
 
-def _foreign(path):
+def _foreign(path: Path) -> str:
     return f"{path}: not the file that was packed, cut or foreign; copy it again or pack the data set again"
 
 
-def _close_all(descriptors):
+def _close_all(descriptors: list[int]) -> None:
     while descriptors:
         os.close(descriptors.pop())

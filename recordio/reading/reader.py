@@ -113,7 +113,9 @@ class Reader:
         numbers = np.arange(len(self)) if order is None else np.asarray(order, np.int64)
         return self._batches(batch_size, numbers, start, transform)
 
-    def _batches(self, batch_size, numbers, start, transform):
+    def _batches(
+        self, batch_size: int, numbers: np.ndarray, start: int, transform: Transform | None
+    ) -> Iterator[Batch]:
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="reader")
         running: deque[tuple[Batch, list[Future]]] = deque()
         begins = iter(range(start, len(numbers), batch_size))
@@ -133,7 +135,9 @@ class Reader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self, pool, ids, transform):
+    def _start(
+        self, pool: ThreadPoolExecutor, ids: np.ndarray, transform: Transform | None
+    ) -> tuple[Batch, list[Future]]:
         count = len(ids)
         if transform is None:
             images, drawn = self._buffers.take((count, *_IMAGE), np.uint8), None
@@ -146,7 +150,7 @@ class Reader:
         ]
         return batch, tasks
 
-    def _fill(self, batch, places, transform, drawn):
+    def _fill(self, batch: Batch, places: range, transform: Transform | None, drawn: Any) -> list[int]:
         """Read and render the images at these places of the batch; returns the places of damaged ones."""
         scratch = np.empty(_IMAGE, np.uint8)
         lost = []

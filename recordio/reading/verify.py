@@ -7,10 +7,11 @@ import os
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,6 +52,15 @@ class Problem:
         return f"{self.file}:{place} {self.reason}"
 
 
+class _Checked(NamedTuple):
+    """What reading a record found: a problem, or its label, its pixels and the digest of its image."""
+
+    problem: Problem | None
+    label: int = 0
+    pixels: np.ndarray | None = None
+    digest: int = 0
+
+
 def verify(
     folder: PathLike,
     workers: int | None = None,
@@ -78,15 +88,15 @@ def verify(
             for number, shard in enumerate(split.shards):
                 check = _Check(folder, manifest, split, number, shard)
                 problems += check.files()
-                for problem, label, image, digest in check.records(pool):
-                    if problem is not None:
-                        problems.append(problem)
+                for record in check.records(pool):
+                    if record.problem is not None:
+                        problems.append(record.problem)
                     else:
-                        if label != UNLABELLED:
-                            counts[label] += 1
-                        digests[split.name].append(digest)
-                        if image is not None and split.name == "train":
-                            sums.add(image, (0, 0))
+                        if record.label != UNLABELLED:
+                            counts[record.label] += 1
+                        digests[split.name].append(record.digest)
+                        if record.pixels is not None and split.name == "train":
+                            sums.add(record.pixels, (0, 0))
                     if progress is not None:
                         progress(1)
             if len(problems) == before:
@@ -125,11 +135,11 @@ class _Check:
                 self._offsets = np.append(pairs[:, 1], self._shard.bytes)
         return problems
 
-    def records(self, pool) -> Iterator[tuple[Problem | None, int, np.ndarray | None, int]]:
-        """(problem, label, image, digest) of each record in order; at the end of the file what is wrong with that."""
+    def records(self, pool: Executor) -> Iterator[_Checked]:
+        """What each record holds, in order; at the end of the file what is wrong with that."""
         path = self._folder / self._shard.name
         if self._offsets is None:
-            yield self._problem("its records cannot be found without the .idx file"), 0, None, 0
+            yield self._problem("its records cannot be found without the .idx file")
             return
         digest, size = hashlib.sha256(), 0
         running: deque = deque()
@@ -143,24 +153,24 @@ class _Check:
                     running.append(pool.submit(self._record, position, record))
                     if len(running) >= _LOOK_AHEAD:
                         result = running.popleft().result()
-                        damaged |= result[0] is not None
+                        damaged |= result.problem is not None
                         yield result
                 rest = os.fstat(file.fileno()).st_size - size
                 while block := file.read(2**20):
                     digest.update(block)
         except OSError as error:
-            yield self._problem(error.strerror or "cannot be read"), 0, None, 0
+            yield self._problem(error.strerror or "cannot be read")
             return
         for future in running:
             result = future.result()
-            damaged |= result[0] is not None
+            damaged |= result.problem is not None
             yield result
         if rest:
-            yield self._problem(f"{rest} bytes after its last record"), 0, None, 0
+            yield self._problem(f"{rest} bytes after its last record")
         elif digest.hexdigest() != self._shard.sha256 and not damaged:
-            yield self._problem("not what was packed (its digest differs)"), 0, None, 0
+            yield self._problem("not what was packed (its digest differs)")
 
-    def _record(self, position, record) -> tuple[Problem | None, int, np.ndarray | None, int]:
+    def _record(self, position: int, record: bytes) -> _Checked:
         try:
             label, header_position, header_shard, image = unpack_image(unframe(record))
             if (header_position, header_shard) != (position, self._number):
@@ -170,12 +180,12 @@ class _Check:
             pixels = packed_pixels(image, self._manifest.encoding)
             if self._checksums is not None and zlib.crc32(record) != self._checksums[position]:
                 raise RecordError("its checksum differs")
-            return None, label, pixels, image_digest(image)
+            return _Checked(None, label, pixels, image_digest(image))
         except (RecordError, ImageError) as error:
-            return Problem(self._shard.name, str(error), position, self._keys[position]), 0, None, 0
+            return _Checked(Problem(self._shard.name, str(error), position, self._keys[position]))
 
-    def _problem(self, reason: str) -> Problem:
-        return Problem(self._shard.name, reason)
+    def _problem(self, reason: str) -> _Checked:
+        return _Checked(Problem(self._shard.name, reason))
 
 
 def _counts(manifest: Manifest, split: Split, counts: np.ndarray) -> list[Problem]:
@@ -186,7 +196,9 @@ def _counts(manifest: Manifest, split: Split, counts: np.ndarray) -> list[Proble
     ]
 
 
-def _also_in_train(folder, manifest, digests, shared) -> list[Problem]:
+def _also_in_train(
+    folder: Path, manifest: Manifest, digests: Mapping[str, array], shared: Callable[[str, str, str], None] | None
+) -> list[Problem]:
     problems = []
     train = np.array(digests["train"], np.uint64)
     for split in manifest.splits:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tarfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,10 +58,11 @@ def read_cifar(source: PathLike) -> Cifar:
     parts = [batch(f"{source}: {name + ending}", files[name + ending]) for name in (*_BATCHES, _TEST)]
     names = _names(source, files, binary)
     train, train_labels = (np.concatenate([part[index] for part in parts[:-1]]) for index in (0, 1))
-    return Cifar(train, train_labels, *parts[-1], names)
+    test, test_labels = parts[-1]
+    return Cifar(train, train_labels, test, test_labels, names)
 
 
-def _of_folder(folder):
+def _of_folder(folder: Path) -> dict[str, bytes]:
     names = [name + ending for name in (*_BATCHES, _TEST, _META) for ending in ("", ".bin", ".txt")]
     try:
         return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
@@ -69,7 +70,7 @@ def _of_folder(folder):
         raise SourceError(f"{error.filename}: {error.strerror}") from error
 
 
-def _of_archive(path):
+def _of_archive(path: Path) -> dict[str, bytes]:
     wanted = {name + ending for name in (*_BATCHES, _TEST, _META) for ending in ("", ".bin", ".txt")}
     found = {}
     try:
@@ -89,7 +90,7 @@ def _of_archive(path):
     return found
 
 
-def _binary_batch(where, content):
+def _binary_batch(where: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     record = _BYTES + 1  # the label's byte, then the image
     if len(content) != IMAGES_PER_BATCH * record:
         raise SourceError(
@@ -100,7 +101,7 @@ def _binary_batch(where, content):
     return _batch(where, records[:, 1:], records[:, 0].astype(np.int64))
 
 
-def _python_batch(where, content):
+def _python_batch(where: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     document = _read_pickled(where, content)
     array, labels = document.get(b"data"), document.get(b"labels")
     pixels = array.value if isinstance(array, ReadArray) else None
@@ -116,7 +117,7 @@ def _python_batch(where, content):
     return _batch(where, pixels, np.array(labels, np.int64))
 
 
-def _batch(where, pixels, labels):
+def _batch(where: str, pixels: np.ndarray, labels: Any) -> tuple[np.ndarray, np.ndarray]:
     wrong = np.flatnonzero((labels < 0) | (labels >= CLASSES))
     if len(wrong):
         raise SourceError(
@@ -126,7 +127,7 @@ def _batch(where, pixels, labels):
     return np.ascontiguousarray(pixels.reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1)), labels
 
 
-def _names(source, files, binary):
+def _names(source: PathLike, files: dict[str, bytes], binary: bool) -> list[str]:
     try:
         if binary:
             names = files[f"{_META}.txt"].decode("utf-8").split()
@@ -140,7 +141,7 @@ def _names(source, files, binary):
     return names
 
 
-def _read_pickled(where, content):
+def _read_pickled(where: str, content: bytes) -> Any:
     try:
         document, _ = read_pickled(content, array_names("u1"))
     except PickledError as error:

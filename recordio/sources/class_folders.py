@@ -147,6 +147,10 @@ class ClassFolder:
     ignored: int  # files of other kinds or outside the classes
 
 
+Place = tuple[str, Member | None, bool]  # of a class: the path, a tar within it, whether it is a tar
+Listing = tuple[list[tuple[str, str, int, int]], int]  # (key, path, offset, size) of each image; other files
+
+
 def class_folder(
     place: PathLike,
     wnids: Sequence[str] | None = None,
@@ -190,7 +194,7 @@ def class_folder(
     return ClassFolder(tuple(wnids), images, tuple(empty), ignored)
 
 
-def _classes(place: PathLike) -> tuple[dict[str, tuple[str, Member | None, bool]], int]:
+def _classes(place: PathLike) -> tuple[dict[str, Place], int]:
     """Class → (path, the tar in the tar there, whether it is a tar at all), and how many other files there are."""
     found: dict[str, tuple[str, Member | None, bool]] = {}
     ignored = 0
@@ -211,14 +215,14 @@ def _classes(place: PathLike) -> tuple[dict[str, tuple[str, Member | None, bool]
     return found, ignored
 
 
-def _listings(classes):
+def _listings(classes: Sequence[tuple[str, Place | None]]) -> Iterator[Listing]:
     """For each (wnid, where): ([(key, path, offset, size), …] in order, number of other files)."""
     with ThreadPoolExecutor(_SCANNERS, thread_name_prefix="scan") as pool:
         for begin in range(0, len(classes), _CLASSES_PER_TURN):
             yield from pool.map(_listing, classes[begin : begin + _CLASSES_PER_TURN])
 
 
-def _listing(entry):
+def _listing(entry: tuple[str, Place | None]) -> Listing:
     wnid, where = entry
     if where is None:
         return [], 0
@@ -236,7 +240,7 @@ def _listing(entry):
     return images, len(files) - len(images)
 
 
-def _key(name, wnid):
+def _key(name: str, wnid: str) -> str | None:
     """A tar member's key, the same as its file would have unpacked; None for hidden files."""
     parts = [part for part in posixpath.normpath(name).split("/") if part]
     if len(parts) > 1 and parts[0] == wnid:

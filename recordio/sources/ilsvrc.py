@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -92,7 +92,7 @@ def find_ilsvrc(year: int, source: PathLike, allow_missing: bool = False, progre
     return found
 
 
-def _val_and_test(year, folder, layout, kit: Devkit, found: Images) -> None:
+def _val_and_test(year: int, folder: Path, layout: _Layout, kit: Devkit, found: Images) -> None:
     val = _first(folder, layout.val)
     if val is None:
         found.missing.append(f"{folder}: no {layout.val[0]}")
@@ -112,7 +112,7 @@ def _val_and_test(year, folder, layout, kit: Devkit, found: Images) -> None:
     _numbered(year, "test", test, labels, found)
 
 
-def _numbered(year, split, place, labels, found: Images) -> None:
+def _numbered(year: int, split: str, place: Path, labels: Sequence[int] | np.ndarray | None, found: Images) -> None:
     """Images whose labels go by the number in their name, in the order of the numbers."""
     name = re.compile(rf"ILSVRC{year}_{split}_(\d{{8}})\.JPEG", re.IGNORECASE)
     files: dict[int, Source] = {}
@@ -144,7 +144,7 @@ def _numbered(year, split, place, labels, found: Images) -> None:
         images.append(files[number])
 
 
-def _compare(kit: Devkit, train, images: ImageList, found: Images) -> None:
+def _compare(kit: Devkit, train: PathLike, images: ImageList, found: Images) -> None:
     counts = np.bincount(images.labels(), minlength=len(kit.classes))
     differing = [
         f"{info.wnid} ({count} of {expected})"
@@ -159,7 +159,7 @@ def _compare(kit: Devkit, train, images: ImageList, found: Images) -> None:
         )
 
 
-def _patch(place, found: Images) -> None:
+def _patch(place: Path, found: Images) -> None:
     """Let each patch image take the place of the image of its name and split."""
     patches: dict[str, dict[str, tuple[str, int, int]]] = {split: {} for split in found.splits}
     unused = 0

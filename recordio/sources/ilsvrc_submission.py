@@ -52,7 +52,7 @@ class Submission:
         write_file(path, text.encode("ascii"))
 
 
-def _lines(keys):
+def _lines(keys: Iterable[str]) -> np.ndarray:
     """For each image its line, counted from 0: int64 (images,)."""
     numbers = []
     for key in keys:

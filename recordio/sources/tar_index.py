@@ -45,17 +45,9 @@ def members(path: PathLike, inner: Member | None = None) -> Iterator[Member]:
                 )
             if not block.strip(b"\0"):
                 return
-            try:
-                header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-            except tarfile.HeaderError as error:
-                raise SourceError(
-                    f"{where}: damaged, or no tar, at byte {offset - begin}; download it again"
-                ) from error
+            header = _header(block, where, offset - begin)
             offset += _BLOCK
-            # As in tarfile: links and folders have no data, whatever size they state.
-            held = header.size if header.isreg() or header.type not in tarfile.SUPPORTED_TYPES else 0
-            if header.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, *_PAX):
-                held = header.size
+            held = _held(header)
             if held < 0 or offset + held > end:
                 raise SourceError(f"{where}: cut, or damaged, within {header.name!r}; download it again")
             if header.type == tarfile.GNUTYPE_LONGNAME:
@@ -69,6 +61,20 @@ def members(path: PathLike, inner: Member | None = None) -> Iterator[Member]:
                     yield Member(long_name or header.name, offset, header.size)
                 long_name = None
             offset += -(-held // _BLOCK) * _BLOCK
+
+
+def _header(block: bytes, where: str, at: int) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        raise SourceError(f"{where}: damaged, or no tar, at byte {at}; download it again") from error
+
+
+def _held(header: tarfile.TarInfo) -> int:
+    """Bytes that follow a header. As in tarfile: links and folders have no data, whatever size they state."""
+    if header.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, *_PAX):
+        return header.size
+    return header.size if header.isreg() or header.type not in tarfile.SUPPORTED_TYPES else 0
 
 
 def read_small(path: PathLike, endings: tuple[str, ...], limit: int = 2**26) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gluon_alexnet.recordio.dataset.manifest import ClassInfo, read_manifest
-from gluon_alexnet.recordio.packing.pack import pack
+from gluon_alexnet.recordio.packing.pack import PackOptions, pack
 from gluon_alexnet.recordio.sources.class_folders import class_folder
 
 ODD = Path(__file__).parent.parent / "data" / "odd-images"
@@ -42,12 +42,12 @@ def class_tree(folder: Path, classes=("ant", "bee", "cat"), images: int = 4, see
     return folder
 
 
-def packed(folder: Path, images: int = 4, **options) -> Path:
+def packed(folder: Path, images: int = 4, progress=None, **options) -> Path:
     """Pack made train and val trees below `folder`; returns the data set's folder."""
     train = class_folder(class_tree(folder / "train", images=images))
     val = class_folder(class_tree(folder / "val", images=2, seed=500), train.wnids)
     classes = [ClassInfo(wnid, wnid) for wnid in train.wnids]
-    pack({"train": train.images, "val": val.images}, classes, folder / "data", **options)
+    pack({"train": train.images, "val": val.images}, classes, folder / "data", PackOptions(**options), progress)
     return folder / "data"
 
 

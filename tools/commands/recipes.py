@@ -30,6 +30,10 @@ def command(layer_files, input_size, files):
         return
     if input_size is not None:
         raise click.UsageError("--input-size belongs to --cuda-convnet; a recipe has its own.")
+    _list()
+
+
+def _list():
     from gluon_alexnet.model.shapes import parameter_count
     from gluon_alexnet.recipes import presets, published, variants
 
@@ -45,12 +49,17 @@ def command(layer_files, input_size, files):
         click.echo(f"{variant.name:<16} {parameters(one):>10}  {variant.summary}")
         if variant.name in published.DIFFERENCES:
             click.echo(f"{'':<28} paper: {published.DIFFERENCES[variant.name]}")
-        for row in published.RESULTS:
-            if row.variants == (variant.name,) and row.nets == 1:
-                click.echo(f"{'':<28} {row.year} {row.split}: {row.top1:.2f}/{row.top5:.2f} ({row.net}; {row.source})")
+        _published((variant.name,))
     click.echo("\nfull net")
+    _published(())
+
+
+def _published(names):
+    """The results of one net of these variants."""
+    from gluon_alexnet.recipes import published
+
     for row in published.RESULTS:
-        if row.variants == () and row.nets == 1:
+        if row.variants == names and row.nets == 1:
             click.echo(f"{'':<28} {row.year} {row.split}: {row.top1:.2f}/{row.top5:.2f} ({row.net}; {row.source})")
 
 
