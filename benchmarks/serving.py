@@ -3,8 +3,8 @@
     python benchmarks/serving.py RUN IMAGES [--seconds 20] [--requests 20000]
 
 RUN: a run, a checkpoint or an exported net. IMAGES: a folder of photographs. One JSON line each: images/s of
-`predict --views 1`, of the server (twice), of a plain Starlette handler; latencies; resident memory over many requests;
-requests that were sent whole and not answered while the server was told to end. wrk comes from Debian's package.
+`predict --views 1` and of the server, in turn, and of a plain Starlette handler; latencies; resident memory over many
+requests; requests that were sent whole and not answered while the server was told to end. wrk is Debian's package.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from report import environment
 
 CLIENTS = 16
 IMAGES_SENT = 64  # in turn, by every client
@@ -153,8 +156,11 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("images", type=Path)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--requests", type=int, default=20_000)
     options = parser.parse_args()
+
+    print(environment("mxnet", "starlette", "uvicorn", "h11"), flush=True)
 
     def say(what: str, **values) -> None:
         print(json.dumps({"what": what, **values}), flush=True)
@@ -168,11 +174,15 @@ def main() -> None:
         (folder / "plain.py").write_text(PLAIN)
         port = free_port()
         serve = [sys.executable, "-m", "gluon_alexnet.tools.main", "serve", options.model, "--cpus", "0"]
-        say("predict --views 1", images_per_second=predict(options.model, folder))
-        with process(*serve, "--port", str(port), port=port) as started:
+        with process(*serve, "--port", str(port), port=port):
             wrk(port, 5, folder)
-            say(f"serve, {CLIENTS} clients", **wrk(port, options.seconds, folder))
-        say("predict --views 1", images_per_second=predict(options.model, folder))
+            ratios = []
+            for _ in range(options.turns):  # in turn, so that what else the machine does hits both
+                batches = predict(options.model, folder)
+                found = wrk(port, options.seconds, folder)
+                ratios.append(round(found["images_per_second"] / batches, 3))
+                say(f"serve, {CLIENTS} clients", **found, predict_images_per_second=batches, ratio=ratios[-1])
+            say("ratio to predict --views 1", median=statistics.median(ratios), turns=ratios)
         with process(sys.executable, str(folder / "plain.py"), options.model, str(port), port=port):
             wrk(port, 5, folder)
             say("plain handler", **wrk(port, options.seconds, folder))

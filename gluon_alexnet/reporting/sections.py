@@ -30,11 +30,12 @@ def what(run: ReportedRun, manifest: Any) -> page.Raw:
     recipe, network, learning = run.recipe, run.recipe.network, run.recipe.learning
     name = " with ".join(filter(None, [recipe.name, " and ".join(recipe.variants)]))
     splits = ", ".join(f"{split.name} {split.images:,}" for split in manifest.splits)
+    pixels = f"{network.input_size}×{network.input_size}"
     rows = [
         ("Recipe", f"{name}: {differences.summary(recipe)}" if differences.summary(recipe) else name),
         (
             "Net",
-            f"{run.parameters:,} parameters, columns: {getattr(network, 'columns', 1)}, input {network.input_size}²",
+            f"{run.parameters:,} parameters, {_columns(network)}, input of {pixels} pixels",
         ),
         ("Data", f"{run.description.data}: {len(manifest.classes):,} classes; images: {splits}"),
         ("Data digest", run.description.data_digest),
