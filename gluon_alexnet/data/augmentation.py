@@ -6,6 +6,7 @@ and on nothing else, so neither threads nor resuming change a batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import cv2
@@ -77,7 +78,9 @@ class TrainingAugmentation:
         """(top, left, mirrored, colour shift float32 (3,) in grey levels) of one presentation of one image."""
         return self._draws([record], epoch, image_size)[0]
 
-    def _draws(self, ids, epoch, image_size):
+    def _draws(
+        self, ids: Sequence[int] | np.ndarray, epoch: int, image_size: int
+    ) -> list[tuple[int, int, bool, np.ndarray]]:
         words = _words(self._seed, epoch, ids)
         # The upper 32 bits times the number of places, without the fraction: even to one part in 10⁸.
         places = ((words[:, :2] >> 32) * np.uint64(image_size - self._size + 1) >> 32).tolist()
@@ -89,7 +92,7 @@ class TrainingAugmentation:
             shifts[:] = 0
         return [(*place, *rest) for place, *rest in zip(places, mirrored.tolist(), shifts)]
 
-    def _coloured(self, epoch):
+    def _coloured(self, epoch: int) -> bool:
         return self._numbers.colour_epochs is None or epoch < self._numbers.colour_epochs
 
 
@@ -122,14 +125,14 @@ class EpochCrops:
 
 
 @cache
-def _compiled_shift():
+def _compiled_shift() -> Callable[..., None]:
     """:func:`_shift` in one pass that other threads need not wait for; as it is where Numba is missing."""
     try:
         import numba
     except ImportError:
         return _shift
 
-    def one(plane, mean, shift, scale, out):
+    def one(plane: np.ndarray, mean: np.ndarray, shift: np.float32, scale: np.float32, out: np.ndarray) -> None:
         for y in range(out.shape[0]):
             for x in range(out.shape[1]):
                 out[y, x] = (np.float32(plane[y, x]) - mean[y, x] + shift) * scale
@@ -137,7 +140,15 @@ def _compiled_shift():
     one = numba.njit(nogil=True)(one)
 
     @numba.njit(nogil=True)
-    def shifted(red, green, blue, mean, shift, scale, out):
+    def shifted(
+        red: np.ndarray,
+        green: np.ndarray,
+        blue: np.ndarray,
+        mean: np.ndarray,
+        shift: np.ndarray,
+        scale: np.float32,
+        out: np.ndarray,
+    ) -> None:
         one(red, mean[0], shift[0], scale, out[0])
         one(green, mean[1], shift[1], scale, out[1])
         one(blue, mean[2], shift[2], scale, out[2])
@@ -145,7 +156,15 @@ def _compiled_shift():
     return shifted
 
 
-def _shift(red, green, blue, mean, shift, scale, out):
+def _shift(
+    red: np.ndarray,
+    green: np.ndarray,
+    blue: np.ndarray,
+    mean: np.ndarray,
+    shift: np.ndarray,
+    scale: np.float32,
+    out: np.ndarray,
+) -> None:
     """(colours - mean + shift) · scale into `out`, float32 (3, size, size)."""
     for plane, patch, addend, crop in zip((red, green, blue), mean, shift, out):
         np.subtract(plane, patch, out=crop)
@@ -153,7 +172,7 @@ def _shift(red, green, blue, mean, shift, scale, out):
         crop *= scale
 
 
-def _words(seed, epoch, ids):
+def _words(seed: int, epoch: int, ids: Sequence[int] | np.ndarray) -> np.ndarray:
     """uint64 (N, 8): the numbers at 8·id of the stream that belongs to (seed, epoch), however many are drawn."""
     bits = np.random.Philox(key=[seed, epoch])  # its raw stream is what NumPy promises to keep
     words = np.empty((len(ids), _WORDS), np.uint64)
@@ -166,7 +185,7 @@ def _words(seed, epoch, ids):
     return words
 
 
-def _normal(words):
+def _normal(words: np.ndarray) -> np.ndarray:
     """float64 (N, 3) of the standard normal distribution from uint64 (N, 4): Box and Muller's, one number unused."""
     uniform = ((words >> 11) + np.uint64(1)) * 2.0**-53  # above 0, up to 1
     radius = np.sqrt(-2 * np.log(uniform[:, :2]))

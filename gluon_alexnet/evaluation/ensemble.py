@@ -74,7 +74,9 @@ def average(probabilities: Sequence[np.ndarray], weights: Sequence[float]) -> np
     return (total / sum(weights)).astype(np.float32)
 
 
-def view_probabilities(classify, images, size, views):
+def view_probabilities(
+    classify: Callable[[np.ndarray], np.ndarray], images: np.ndarray, size: int, views: Sequence[int]
+) -> list[np.ndarray]:
     """Mean softmax (N, classes) over the views, for each number of views asked for; each view is computed once."""
     most = max(views)
     stack = crop_views(images, size, most)
@@ -83,7 +85,7 @@ def view_probabilities(classify, images, size, views):
     return [outputs.mean(axis=1) if count == most else outputs[:, centre] for count in views]
 
 
-def _check(probabilities, ids, whose):
+def _check(probabilities: np.ndarray, ids: np.ndarray, whose: str) -> None:
     bad = ~np.isfinite(probabilities).all(axis=1)
     if bad.any():
         raise OperationFailed(

@@ -19,11 +19,11 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class PredictionsWriter:
             for file in self._rows:
                 file.close()
 
-    def _write(self, draft):
+    def _write(self, draft: Path) -> None:
         document = {"format": FORMAT, "version": FORMAT_VERSION, **asdict(self._description)}
         shape = (len(self._keys), len(self._description.classes))
         with zipfile.ZipFile(draft, "w") as archive:
@@ -190,7 +190,7 @@ class Predictions:
         except _DAMAGED as error:
             raise OperationFailed(f"{self.file} is damaged; make it again with --save-predictions.") from error
 
-    def _check(self):
+    def _check(self) -> None:
         labels = self.labels
         if labels.shape != (len(self),) or np.any(labels < -1) or np.any(labels >= len(self.description.classes)):
             raise ValueError("labels that are none")
@@ -247,7 +247,7 @@ def _description(document: dict[str, Any]) -> Description:
     )
 
 
-def _array(archive, name):
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(f"{name}.npy") as member:
         array = np.lib.format.read_array(member, allow_pickle=False)
         if member.read(1):
@@ -255,7 +255,7 @@ def _array(archive, name):
         return array
 
 
-def _table(member, dtype, shape):
+def _table(member: IO[bytes], dtype: np.dtype, shape: tuple[int, int]) -> np.ndarray:
     content = member.read(shape[0] * shape[1] * dtype.itemsize)
     table = np.frombuffer(content, dtype).reshape(shape).astype(np.float32)
     if not np.isfinite(table).all():
@@ -263,7 +263,7 @@ def _table(member, dtype, shape):
     return table
 
 
-def _header(member):
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(member)
     if version != (1, 0):
         raise ValueError("another version of .npy")
@@ -271,9 +271,9 @@ def _header(member):
     return shape, dtype
 
 
-def _member(views):
+def _member(views: int) -> str:
     return f"probabilities_{views}.npy"
 
 
-def _list(views):
+def _list(views: Iterable[int]) -> str:
     return ",".join(map(str, views))

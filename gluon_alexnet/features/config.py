@@ -21,7 +21,7 @@ class AutoEncoder:
     updates: int = 2000  # however many vectors there are
     sample: int = 1000  # vectors kept out of learning, at most a tenth of all; the codes are judged on them
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         counts = (self.hidden, self.batch_size, self.updates, self.sample)
         require(min(counts) > 0, "hidden, batch_size, updates and sample must be positive", self)
         require(self.noise >= 0 and self.rate > 0, "noise must not be negative, and rate must be positive", self)

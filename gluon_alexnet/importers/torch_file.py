@@ -68,7 +68,7 @@ class _Tensor(Made):
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in numbers
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         numbers = (self.offset, *_whole_tuple(self.shape), *_whole_tuple(self.strides))
         if not isinstance(self.storage, _Storage) or len(self.shape) != len(self.strides) or len(self.shape) > 32:
             raise PickledError("a tensor that is no view of a storage")

@@ -27,7 +27,7 @@ class Schedule:
     steps: int = 1
     noise: float = 0.0  # each update multiplies the rate by 1 + noise |z|, where z is drawn from N(0, 1)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in SCHEDULES:
             raise InvalidRequest(f"There is no schedule {self.kind!r}; there are {', '.join(SCHEDULES)}.")
         if not (0 < self.factor < math.inf and self.steps >= 1 and 0 <= self.noise < math.inf):
@@ -65,7 +65,7 @@ class Update:
     # … and scaled so that their deviation over the root of their number is within these bounds; (0, 0): never.
     contrast: tuple[float, float]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (0 <= self.rate < math.inf and 0 <= self.momentum < 1 and 0 <= self.decay < math.inf):
             raise InvalidRequest(f"{self.parameter}: rate and decay must be 0 or more, momentum 0 or more and below 1.")
         if not (0 <= self.ball < math.inf and 0 <= self.contrast[0] <= self.contrast[1] < math.inf):

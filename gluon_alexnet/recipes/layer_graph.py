@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 from ..errors import InvalidRequest as InvalidRequest
 
@@ -304,7 +305,7 @@ def to_dict(graph: LayerGraph) -> dict:
     return content
 
 
-def layer_from_dict(content: dict, build) -> Layer:
+def layer_from_dict(content: dict, build: Callable[[type, dict], Any]) -> Layer:
     """The layer that :func:`to_dict` wrote. build(cls, content): the dataclass with fields of the right types."""
     fields = dict(content)
     kind = fields.pop("kind", None)

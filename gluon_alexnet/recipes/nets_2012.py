@@ -7,11 +7,12 @@ tests/test_nets_of_2012.py.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from .schema import Convolution, FullyConnected, MapNormalization, Network, ResponseNormalization
 
 
-def _changed(network: Network, layers: dict[str, dict], **changes) -> Network:
+def _changed(network: Network, layers: dict[str, dict], **changes: Any) -> Network:
     """The network with other numbers in some layers, and other changes."""
     return replace(
         network, **{name: replace(getattr(network, name), **numbers) for name, numbers in layers.items()}, **changes

@@ -18,10 +18,11 @@ from .schema import (
 PAPER = Recipe("paper")
 
 
-def _as_run(name, steps, conv1_slow_after, conv1_frozen_after, epochs):
+def _as_run(
+    name: str, steps: tuple[int, ...], conv1_slow_after: int | None, conv1_frozen_after: int | None, epochs: int
+) -> Recipe:
     """What the 2012 code did for net #145, the paper's net."""
-    network = PAPER.network
-    assert isinstance(network, Network)
+    network = PAPER.alexnet
     assert network.conv3 and network.conv4 and network.conv5
     return Recipe(
         name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from ..errors import InvalidRequest
 from . import layer_graph
@@ -44,7 +44,7 @@ class Convolution:
     weight_std: float = 0.01  # standard deviation of the initial weights, mean 0 (Sec. 5)
     bias: float = 0.0  # initial bias (Sec. 5)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(
             self.kernels > 0 and self.size > 0 and self.stride > 0, "kernels, size and stride must be positive", self
         )
@@ -61,7 +61,7 @@ class FullyConnected:
     bias: float = 1.0  # initial bias of the hidden layers (Sec. 5)
     both_columns: bool = True  # reads every column, or its own only, as in net #150 of the 2012 code
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.neurons > 0, "neurons must be positive", self)
         require(self.weight_std > 0, "weight_std must be positive", self)
 
@@ -76,7 +76,7 @@ class ResponseNormalization:
     beta: float = 0.75
     alpha_divided_by_n: bool = False  # True in the 2012 code; the paper prints alpha undivided
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.n > 0 and self.n % 2 == 1, "n must be odd and positive", self)
         require(self.k > 0 and self.alpha >= 0, "k must be positive and alpha not negative", self)
 
@@ -89,7 +89,7 @@ class MapNormalization:
     alpha: float = 1e-3
     beta: float = 0.75
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.size > 0 and self.size % 2 == 1, "size must be odd and positive", self)
         require(self.alpha >= 0, "alpha must not be negative", self)
 
@@ -102,7 +102,7 @@ class Pooling:
     stride: int = 2  # s, pixels
     round_up: bool = False  # a last window that overruns the maps takes what it holds, as in the 2012 code
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.size > 0 and self.stride > 0, "size and stride must be positive", self)
 
 
@@ -138,7 +138,7 @@ class Network:
     channel_mean: Optional[tuple[float, ...]] = None  # RGB grey levels, subtracted in place of the data's mean image
     channel_std: Optional[tuple[float, ...]] = None  # RGB grey levels that each colour is divided by after that
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.columns > 0, "columns must be positive", self)
         require(0 <= self.dropout < 1, "dropout must be 0 or more and below 1", self)
         for name in ("channel_mean", "channel_std"):
@@ -170,7 +170,7 @@ class Augmentation:
     colour_divisor: float = 1.0  # what a shifted image is divided by: 1.1 in the 2012 code
     colour_epochs: Optional[int] = None  # epochs with the colour shift, from the first; None: all
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.colour_std >= 0, "colour_std must not be negative", self)
         require(self.colour_divisor > 0, "colour_divisor must be positive", self)
         require(self.colour_epochs is None or self.colour_epochs > 0, "colour_epochs must be positive", self)
@@ -195,7 +195,7 @@ class LayerRates:
     bottleneck: float = 1.0
     fc8: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for layer, factor in dataclasses.asdict(self).items():
             require(0 <= factor < float("inf"), f"the factor of {layer} must be a number, 0 or more", self)
 
@@ -225,7 +225,7 @@ class Learning:
     # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw it in 3 runs of 8.
     stalled_after: int = 2000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require(self.batch_size > 0, "batch_size must be positive", self)
         require(0 <= self.momentum < 1, "momentum must be 0 or more and below 1", self)
         require(self.weight_decay >= 0, "weight_decay must not be negative", self)
@@ -281,7 +281,7 @@ def from_dict(content: dict, version: int = FORMAT_VERSION) -> Recipe:
     return _build(Recipe, _new_names(content) if version < 3 else content, "recipe", older)
 
 
-def _new_names(content):
+def _new_names(content: Any) -> Any:
     """The fields of a recipe of version 1 or 2 under today's names."""
     if not isinstance(content, dict):
         return content
@@ -294,7 +294,7 @@ def _new_names(content):
     return found
 
 
-def _build(cls, content, where, older):
+def _build(cls: Any, content: Any, where: str, older: bool) -> Any:
     if not isinstance(content, dict):
         raise InvalidRequest(f"{where} must be an object with the fields of a {cls.__name__}.")
     hints = typing.get_type_hints(cls)
@@ -310,13 +310,13 @@ def _build(cls, content, where, older):
     return cls(**values)
 
 
-def _layer(_, content, where, older):
+def _layer(_: Any, content: Any, where: str, older: bool) -> layer_graph.Layer:
     if not isinstance(content, dict):
         raise InvalidRequest(f"{where} must be an object with the fields of a layer.")
     return layer_graph.layer_from_dict(content, lambda cls, fields: _build(cls, fields, where, older))
 
 
-def _value(kind, value, where, older):
+def _value(kind: Any, value: Any, where: str, older: bool) -> Any:
     if kind == Net:
         kind = LayerGraph if isinstance(value, dict) and "layers" in value else Network
     if typing.get_origin(kind) is typing.Union:  # Optional

@@ -22,8 +22,8 @@ class Variant:
     change: Callable[[Recipe], Recipe | None]
 
 
-def _on_network(change):
-    def changed(recipe):
+def _on_network(change: Callable[[Network], Network | None]) -> Callable[[Recipe], Recipe | None]:
+    def changed(recipe: Recipe) -> Recipe | None:
         network = change(recipe.alexnet)
         return None if network is None or network == recipe.network else replace(recipe, network=network)
 
@@ -55,8 +55,9 @@ def _no_cross_link(network: Network) -> Network | None:
     return replace(network, conv3=replace(network.conv3, both_columns=False))
 
 
-def _without(name):
-    return lambda network: replace(network, **{name: None})
+def _without(name: str) -> Callable[[Network], Network]:
+    nothing: dict[str, Any] = {name: None}
+    return lambda network: replace(network, **nothing)
 
 
 def _six_conv(network: Network) -> Network | None:
@@ -67,7 +68,7 @@ def _six_conv(network: Network) -> Network | None:
     return replace(network, conv6=sixth)
 
 
-def _no_colour_shift(recipe):
+def _no_colour_shift(recipe: Recipe) -> Recipe | None:
     changed = replace(recipe.augmentation, colour_std=0.0, colour_divisor=1.0, colour_epochs=None)
     return None if changed == recipe.augmentation else replace(recipe, augmentation=changed)
 
