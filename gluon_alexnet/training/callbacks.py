@@ -79,52 +79,52 @@ class CallbackList(TrainingCallback):
     def __init__(self, callbacks: Sequence[TrainingCallback]) -> None:
         self._all = list(callbacks)
 
-    def begin(self, start, state):
+    def begin(self, start: TrainingStart, state: State) -> None:
         for one in self._all:
             one.begin(start, state)
 
-    def message(self, sentence):
+    def message(self, sentence: str) -> None:
         for one in self._all:
             one.message(sentence)
 
-    def save(self, state, best):
+    def save(self, state: State, best: bool) -> None:
         for one in self._all:
             one.save(state, best)
 
-    def due(self):
+    def due(self) -> bool:
         return any([one.due() for one in self._all])
 
-    def stop(self):
+    def stop(self) -> bool:
         return any([one.stop() for one in self._all])
 
-    def rate_asked(self):
+    def rate_asked(self) -> tuple[float, str] | None:
         asked = [one.rate_asked() for one in self._all]
         return next((one for one in asked if one is not None), None)
 
-    def rate_changed(self, state, rates, by):
+    def rate_changed(self, state: State, rates: lr_schedule.LearningRates, by: str) -> None:
         for one in self._all:
             one.rate_changed(state, rates, by)
 
-    def stalled(self, state):
+    def stalled(self, state: State) -> None:
         for one in self._all:
             one.stalled(state)
 
     @contextlib.contextmanager
-    def epoch(self, state):
+    def epoch(self, state: State) -> Iterator[Advance]:
         with contextlib.ExitStack() as stack:
             every = [stack.enter_context(one.epoch(state)) for one in self._all]
 
-            def advance(images, loss, rate):
+            def advance(images: int, loss: float, rate: float) -> None:
                 for one in every:
                     one(images, loss, rate)
 
             yield advance
 
-    def epoch_done(self, state):
+    def epoch_done(self, state: State) -> None:
         for one in self._all:
             one.epoch_done(state)
 
-    def end(self):
+    def end(self) -> None:
         for one in self._all:
             one.end()
 
@@ -135,16 +135,16 @@ class LogWriter(TrainingCallback):
     def __init__(self, log: checkpoint.Log) -> None:
         self._log = log
 
-    def begin(self, start, state):
+    def begin(self, start: TrainingStart, state: State) -> None:
         self._log.write("start", step=state.step, contexts=start.devices, workers=start.workers, **start.learning)
 
-    def rate_changed(self, state, rates, by):
+    def rate_changed(self, state: State, rates: lr_schedule.LearningRates, by: str) -> None:
         self._log.write("rate", step=state.step, learning_rate=rates.weights, by=by)
 
-    def stalled(self, state):
+    def stalled(self, state: State) -> None:
         self._log.write("stalled", step=state.step, recent_loss=state.recent_loss)
 
-    def epoch_done(self, state):
+    def epoch_done(self, state: State) -> None:
         self._log.write("epoch", **state.epochs[-1])
 
 
@@ -170,7 +170,7 @@ class CheckpointWriter(TrainingCallback):
         self._seconds, self._saved = 60 * minutes, time.monotonic()
         self._asked: tuple[float, str] | None = None  # a rate that was taken, till it is saved
 
-    def save(self, state, best):
+    def save(self, state: State, best: bool) -> None:
         self._saved = time.monotonic()
         state.log_bytes = self._log.bytes
         try:
@@ -183,10 +183,10 @@ class CheckpointWriter(TrainingCallback):
             self.failure = error
             self._report(f"{error} Training goes on, and the checkpoints there stay.")
 
-    def due(self):
+    def due(self) -> bool:
         return time.monotonic() - self._saved >= self._seconds
 
-    def rate_asked(self):
+    def rate_asked(self) -> tuple[float, str] | None:
         try:
             asked = checkpoint.asked_rate(self._run)
         except OperationFailed as error:
@@ -205,6 +205,6 @@ class WorkerCallback(TrainingCallback):
     def __init__(self, parameters: Callable[[], dict], momentum: Callable[[], dict]) -> None:
         self._parameters, self._momentum = parameters, momentum
 
-    def save(self, state, best):
+    def save(self, state: State, best: bool) -> None:
         self._parameters()
         self._momentum()

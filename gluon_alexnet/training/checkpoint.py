@@ -238,7 +238,7 @@ class Log:
     def __enter__(self) -> Log:
         return self
 
-    def __exit__(self, *failure) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._file.close()
 
     @property
@@ -246,7 +246,7 @@ class Log:
         """Length of the file."""
         return self._file.tell()
 
-    def write(self, event: str, **values) -> None:
+    def write(self, event: str, **values: object) -> None:
         """Add one line: the event, the time, and the values."""
         record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values}
         self._file.write(json.dumps(record).encode() + b"\n")
@@ -281,7 +281,7 @@ def newest_run(runs: Path) -> Path:
     return max(found, key=lambda run: (run / "latest").lstat().st_mtime_ns)
 
 
-def _read_state(checkpoint):
+def _read_state(checkpoint: Path) -> tuple[State, dict]:
     content = _read_json(checkpoint / "state.json")
     try:
         if content["version"] < 3:
@@ -295,11 +295,11 @@ def _read_state(checkpoint):
         raise OperationFailed(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error
 
 
-def _renamed(content, names):
+def _renamed(content: dict, names: dict[str, str]) -> dict:
     return {names.get(name, name): value for name, value in content.items()}
 
 
-def _check_shapes(checkpoint, description, parameters, momentum):
+def _check_shapes(checkpoint: Path, description: RunDescription, parameters: dict, momentum: dict) -> None:
     network = description.recipe.network
     expected = parameter_shapes(network, len(description.classes))
     found = {name: array.shape for name, array in parameters.items() if name != "mean"}

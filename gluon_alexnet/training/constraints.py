@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..backend import mx
 from ..recipes.graph_updates import Update
 
 
-def constrain(weights, update: Update) -> None:
+def constrain(weights: Any, update: Update) -> None:
     """Scale the weights of each output in place, so that they keep to the update's bounds.
 
     weights: (outputs, …), or of a local layer (places, outputs, inputs).

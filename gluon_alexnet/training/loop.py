@@ -14,7 +14,7 @@ from ..distributed.collectives import Counted, SingleWorker
 from ..errors import OperationFailed
 from ..evaluation.ensemble import evaluate
 from ..evaluation.metrics import Score
-from ..recipes.schema import Recipe
+from ..recipes.schema import Learning, Recipe
 from . import lr_schedule
 from .callbacks import TrainingCallback
 from .checkpoint import State
@@ -85,12 +85,19 @@ def train(
     return True
 
 
-def _validate(trainer, recipe, data, workers):
+def _validate(trainer: Trainer, recipe: Recipe, data: Data, workers: SingleWorker) -> Score:
     own = evaluate(trainer.classifier(data.mean), data.validation(), recipe.network.input_size, views=[1])[0]
     return Score(1, *(int(count) for count in workers.add_counts([own.images, own.top1_wrong, own.top5_wrong])))
 
 
-def _epoch(trainer, learning, data, state, callback, workers):
+def _epoch(
+    trainer: Trainer,
+    learning: Learning,
+    data: Data,
+    state: State,
+    callback: TrainingCallback,
+    workers: SingleWorker,
+) -> bool:
     batches_left = -(-(data.images - state.position) // learning.batch_size)
     rates = lr_schedule.rates(learning, state.errors, state.manual_rate)
     with callback.epoch(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
@@ -128,7 +135,14 @@ def _epoch(trainer, learning, data, state, callback, workers):
     return True
 
 
-def _step(trainer, crops, labels, rates, state, workers):
+def _step(
+    trainer: Trainer,
+    crops: np.ndarray,
+    labels: np.ndarray,
+    rates: lr_schedule.LearningRates,
+    state: State,
+    workers: SingleWorker,
+) -> float:
     """The loss of one update. Raises OperationFailed where a number is none."""
     try:
         return trainer.step(crops, labels, rates, step_seed(state.seed, state.step))
@@ -141,14 +155,14 @@ def _step(trainer, crops, labels, rates, state, workers):
         ) from error
 
 
-def _check_counts(data, state):
+def _check_counts(data: Data, state: State) -> None:
     if state.position != data.images:
         raise OperationFailed(f"The epoch had {state.position} images where the data set has {data.images}.")
     if state.position == state.skipped:
         raise OperationFailed("All images of the epoch are damaged: there is nothing to learn from.")
 
 
-def _rates_now(learning, data, state):
+def _rates_now(learning: Learning, data: Data, state: State) -> lr_schedule.LearningRates:
     """Rates of the next update, of a graph whose rates fall from step to step."""
     updates = learning.epochs * -(-data.images // learning.batch_size)
     generator = np.random.default_rng([state.seed, state.step, 1])

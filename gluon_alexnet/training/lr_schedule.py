@@ -78,7 +78,13 @@ def changes_within(learning: schema.Learning) -> bool:
     return any(update.schedule.kind != "default" or update.schedule.noise for update in learning.updates)
 
 
-def _graph_rates(learning, progress, steps, manual_rate, chance):
+def _graph_rates(
+    learning: schema.Learning,
+    progress: float,
+    steps: float,
+    manual_rate: ManualRate | None,
+    chance: Callable[[], float] | None,
+) -> LearningRates:
     each = {update.parameter: update.schedule.rate(update.rate, progress) for update in learning.updates}
     if steps < 1:  # set by hand, they lower the weights' rates, and leave the biases' as in the 2012 code
         each = {name: rate if name.endswith("_bias") else rate * steps for name, rate in each.items()}
@@ -92,7 +98,7 @@ def _graph_rates(learning, progress, steps, manual_rate, chance):
     return LearningRates(weights, biased, weights, biased, each=each)
 
 
-def _stepped(learning, epoch):
+def _stepped(learning: schema.Learning, epoch: int) -> float:
     return stepped_rate(learning, epoch) / learning.learning_rate if learning.rate_steps else 1.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,12 @@ class MomentumSGD(mx.optimizer.SGD):
     the 2012 code.
     """
 
-    def __init__(self, momenta: Sequence[float], decays: Sequence[float], **numbers):
+    def __init__(self, momenta: Sequence[float], decays: Sequence[float], **numbers: Any) -> None:
         super().__init__(momentum=max([0.0, *momenta]), **numbers)
         self.aggregate_num = 0
         self._momenta, self._decays = list(momenta), list(decays)
 
-    def update_multi_precision(self, index, weight, grad, state):
+    def update_multi_precision(self, index: int, weight: Any, grad: Any, state: Any) -> None:
         self._update_count(index)
         rate = self._get_lr(index)
         if rate == 0:

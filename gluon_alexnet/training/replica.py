@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Replica:
             for parameters in self.parameters
         ]
 
-    def loss(self, crops: np.ndarray, labels: np.ndarray):
+    def loss(self, crops: np.ndarray, labels: np.ndarray) -> Any:
         """Loss of each image, (N,) on the first context."""
         images, targets = (mx.nd.array(array, ctx=self.context) for array in (crops, labels))
         return self._loss(self.net(images), targets)

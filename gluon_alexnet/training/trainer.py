@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class Trainer:
             self._copy_to_others(Replica.values)
         return value
 
-    def _add_gradients(self, busy):
+    def _add_gradients(self, busy: int) -> None:
         first, *others = (replica.gradients() for replica in self._replicas)
         if not busy:  # no image for this worker
             for gradient in first:
@@ -116,7 +117,7 @@ class Trainer:
             for total, gradient in zip(first, other):
                 total += gradient.as_in_context(total.context)
 
-    def _copy_to_others(self, arrays):
+    def _copy_to_others(self, arrays: Callable[[Replica], Sequence[Any]]) -> None:
         first, *others = (arrays(replica) for replica in self._replicas)
         for other in others:
             for source, target in zip(first, other):
@@ -125,7 +126,7 @@ class Trainer:
     def classifier(self, mean: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """A function from uint8 (M, size, size, 3) to probabilities (M, classes); mean: (3, size, size)."""
 
-        def classify(images):
+        def classify(images: np.ndarray) -> np.ndarray:
             parts = np.array_split(images, len(self._replicas))
             outputs = [
                 replica.net(mx.nd.array(network_order(part) - mean, ctx=replica.context))
