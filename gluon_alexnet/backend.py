@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import InvalidRequest, OperationFailed
 
@@ -61,7 +61,7 @@ class Gpu(NamedTuple):
         return any(major == m and minor >= n for m, n in COMPILED_CAPABILITIES)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # PEP 562: MXNet, and gluoncv, which imports it, are imported when somebody first asks for them.
     modules = {"mx": "mxnet", "gluoncv": "gluoncv", "amp": "mxnet.contrib.amp"}
     if name in modules:
@@ -119,7 +119,7 @@ def gpus() -> list[Gpu]:
     return found
 
 
-def contexts(kind: str, indices: Sequence[int]):
+def contexts(kind: str, indices: Sequence[int]) -> list:
     """MXNet contexts for what the user gave.
 
     kind: ``"gpu"`` or ``"cpu"``. indices: device numbers; MXNet treats ``cpu(0)`` and ``cpu(1)`` as two
@@ -227,7 +227,7 @@ def _prepare() -> None:
         _load_cuda()
 
 
-def _import(name):
+def _import(name: str) -> Any:
     # As a job's scheduler or server MXNet would serve inside its import, with a loop that unpickles what it is sent.
     role = os.environ.pop("DMLC_ROLE", None)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def draw_units(rows: Sequence[UnitRow], title: str, file: Path) -> None:
     save(figure, file, dpi=130)
 
 
-def _frame(pyplot, axes, box, size):
+def _frame(pyplot: Any, axes: Any, box: Any, size: int) -> None:
     """The part of the receptive field that lies in the view, framed."""
     top, left, bottom, right = (min(max(edge, 0), size) for edge in box)
     axes.add_patch(
@@ -65,7 +65,7 @@ def _frame(pyplot, axes, box, size):
     )
 
 
-def _cut(view, box):
+def _cut(view: np.ndarray, box: Any) -> np.ndarray:
     """The pixels of a receptive field; grey where there is no view."""
     top, left, bottom, right = box
     size = len(view)
@@ -113,7 +113,7 @@ def pixel_strength(gradient: np.ndarray) -> np.ndarray:
     return np.clip(largest / top, 0, 1) if top > 0 else largest
 
 
-def _smooth(strength):
+def _smooth(strength: np.ndarray) -> np.ndarray:
     """Blurred over about 7 pixels, and stretched to 0 … 1 again."""
     import cv2
 

@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def check_format(file: Path) -> None:
         raise InvalidRequest(f"{file} must end in {' or '.join(FORMATS)}, which says the format of the drawing.")
 
 
-def save(figure, file: Path, dpi: int = 120) -> None:
+def save(figure: Any, file: Path, dpi: int = 120) -> None:
     """Write a figure in the format that the file's ending names, whole or not at all, and close it.
 
     Raises InvalidRequest for another ending.
@@ -43,7 +43,7 @@ def save(figure, file: Path, dpi: int = 120) -> None:
         pyplot.close(figure)
 
 
-def percent_axis(axis) -> None:
+def percent_axis(axis: Any) -> None:
     """Numbers of an axis as per cent, written as everywhere: 40 %."""
     from matplotlib.ticker import FuncFormatter
 
@@ -124,7 +124,7 @@ def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
     save(figure, file)
 
 
-def _draw_guesses(axes, prediction):
+def _draw_guesses(axes: Any, prediction: Any) -> None:
     """Each guess in words, with its bar and its number beneath."""
     for place, (name, probability) in enumerate(prediction.guesses):
         right = name == prediction.label
@@ -183,12 +183,12 @@ def draw_similar(rows: Sequence[Similar], file: Path) -> None:
     save(figure, file)
 
 
-def _captioned(axes, image, caption):
+def _captioned(axes: Any, image: np.ndarray, caption: str) -> None:
     axes.imshow(image)
     axes.set_title(caption, fontsize=9, y=-0.04, va="top")
 
 
-def _tiled(images, rows, width):
+def _tiled(images: np.ndarray, rows: int, width: int) -> np.ndarray:
     """(rows·(h+1)+1, width·(w+1)+1, 3): images in rows with a white line around each."""
     _, height, breadth, _ = images.shape
     sheet = np.ones((rows * (height + 1) + 1, width * (breadth + 1) + 1, 3))
@@ -198,12 +198,12 @@ def _tiled(images, rows, width):
     return sheet
 
 
-def _wrapped(name, most):
+def _wrapped(name: str, most: int) -> str:
     """A class's first name, whole, in as many lines as it takes; a dollar in it begins no formula."""
     return "\n".join(textwrap.wrap(name.split(",")[0], most)).replace("$", r"\$") or name
 
 
-def headless_pyplot():
+def headless_pyplot() -> Any:
     """Matplotlib's pyplot, drawing to files; the backend that a notebook or a program has chosen stays."""
     import matplotlib
 

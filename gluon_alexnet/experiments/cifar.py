@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,10 +35,10 @@ def figure_one_trial(
     trainer = SmallTrainer(FourLayerNet(FourLayers(activation=activation)), numbers.descent, place.context)
     mean = network_order(data.mean()[None])[0]
 
-    def prepared(_, indices):
+    def prepared(_: int, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return network_order(data.train[indices]) - mean, data.train_labels[indices]
 
-    def ended(trial):
+    def ended(trial: Trial) -> bool:
         behind = (
             rival is not None
             and trial.step == rival.step // 2
@@ -158,7 +158,7 @@ def normalization_test(
     return results
 
 
-def _test_batches(data):
+def _test_batches(data: Data) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     for begin in range(0, len(data.test), IMAGES_PER_PASS):
         part = slice(begin, begin + IMAGES_PER_PASS)
         yield data.test[part], data.test_labels[part], np.arange(len(data.test))[part]

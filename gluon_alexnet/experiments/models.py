@@ -5,6 +5,8 @@ Shapes at the end of a line are of one image.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..backend import mx
 from ..model.layers import ResponseNormalization
 from . import config as numbers
@@ -21,7 +23,7 @@ class LocallyConnected(mx.gluon.HybridBlock):
     Weights: (places, maps, maps_below · size²), places row by row.
     """
 
-    def __init__(self, layer: numbers.Convolution, maps_below: int, height: int, width: int, **kwargs):
+    def __init__(self, layer: numbers.Convolution, maps_below: int, height: int, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._maps, self._size, self._places = layer.maps, layer.size, (height, width)
         inputs = maps_below * layer.size**2
@@ -31,7 +33,7 @@ class LocallyConnected(mx.gluon.HybridBlock):
             )
             self.bias = self.params.get("bias", shape=(height * width, layer.maps, 1), init=mx.init.Zero())
 
-    def hybrid_forward(self, F, x, weight, bias):
+    def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any) -> Any:
         pad = self._size // 2
         patches = F.im2col(x, kernel=(self._size, self._size), pad=(pad, pad))  # (N, inputs, places)
         sums = F.batch_dot(weight, patches.transpose((2, 1, 0)))  # (places, maps, N)
@@ -42,7 +44,7 @@ class LocallyConnected(mx.gluon.HybridBlock):
 class FourLayerNet(mx.gluon.HybridBlock):
     """The four-layer net of Fig. 1. Input: (N, 3, 32, 32), grey levels less their mean; output: (N, 10), no softmax."""
 
-    def __init__(self, net: numbers.FourLayers, **kwargs):
+    def __init__(self, net: numbers.FourLayers, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self._activation = net.activation
         side = _pooled(_pooled(_pooled(net.input_size, net), net), net)
@@ -57,7 +59,7 @@ class FourLayerNet(mx.gluon.HybridBlock):
             self.pool3 = nn.AvgPool2D(count_include_pad=False, **pooling)
             self.output = _output(net.layer3.maps * side**2, net.output_deviation)
 
-    def hybrid_forward(self, F, x):  # 3×32×32
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # 3×32×32
         x = F.Activation(self.pool1(self.conv1(x)), act_type=self._activation)  # 32×16×16
         x = self.pool2(F.Activation(self.conv2(x), act_type=self._activation))  # 32×8×8
         x = self.pool3(F.Activation(self.conv3(x), act_type=self._activation))  # 64×4×4
@@ -70,7 +72,7 @@ class LocalNet(mx.gluon.HybridBlock):
     fast: response normalisation for training on a CPU.
     """
 
-    def __init__(self, net: numbers.LocalLayers, fast: bool = False, **kwargs):
+    def __init__(self, net: numbers.LocalLayers, fast: bool = False, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         side = _pooled(_pooled(net.input_size, net), net)
         pooling = {"pool_size": net.pool_size, "strides": net.pool_stride, "ceil_mode": True}
@@ -85,7 +87,7 @@ class LocalNet(mx.gluon.HybridBlock):
             self.local4 = LocallyConnected(net.local4, net.local3.maps, side, side, prefix="local4_")
             self.output = _output(net.local4.maps * side**2, net.output_deviation)
 
-    def hybrid_forward(self, F, x):  # 3×24×24
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # 3×24×24
         x = F.relu(self.conv1(x))  # 64×24×24
         if self.norm1 is not None:
             x = self.norm1(x)
@@ -103,11 +105,11 @@ def decays(net: numbers.LocalLayers) -> dict[str, float]:
     return {**{name: layer.decay for name, layer in layers.items()}, "output": net.output_decay}
 
 
-def _pooled(side, net):
+def _pooled(side: int, net: Any) -> int:
     return -(-(side - net.pool_size) // net.pool_stride) + 1
 
 
-def _convolution(name, layer, maps_below):
+def _convolution(name: str, layer: numbers.Convolution, maps_below: int) -> Any:
     return nn.Conv2D(
         layer.maps,
         layer.size,
@@ -118,9 +120,9 @@ def _convolution(name, layer, maps_below):
     )
 
 
-def _normalization(net, layer, fast):
+def _normalization(net: Any, layer: Any, fast: bool) -> Any:
     return ResponseNormalization(net.normalization, 1, layer.maps, fast) if net.normalization else None
 
 
-def _output(inputs, deviation):
+def _output(inputs: int, deviation: float) -> Any:
     return nn.Dense(CLASSES, in_units=inputs, weight_initializer=mx.init.Normal(deviation), prefix="output_")

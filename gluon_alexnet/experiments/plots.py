@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..plots import COLOURS, headless_pyplot, percent_axis, save
 from .cifar import ActivationResult, NormalizedResult
@@ -72,14 +73,14 @@ def draw_ablations(results: Sequence[Ablation], data: str, file: Path) -> None:
     _finish(figure, axes, file)
 
 
-def _curve(trial: Trial, window: int):
+def _curve(trial: Trial, window: int) -> Any:
     """(updates, training errors) at evenly spaced places, from the first full window to the last update."""
     places = sorted({window + (trial.step - window) * point // POINTS for point in range(POINTS + 1)})
     places = [place for place in places if 0 < place <= trial.step]
     return places, [trial.error(window, place) for place in places]
 
 
-def _finish(figure, axes, file):
+def _finish(figure: Any, axes: Any, file: Path) -> None:
     axes.set_xlim(left=0)
     if not axes.yaxis_inverted():
         axes.set_ylim(bottom=0)

@@ -125,5 +125,5 @@ def ablations(results: Sequence[Ablation], images: int, data: str) -> str:
     return "\n".join(lines)
 
 
-def _deviation(values):
+def _deviation(values: Sequence[float]) -> str:
     return f"{statistics.stdev(values):.2f}" if len(values) > 1 else "–"

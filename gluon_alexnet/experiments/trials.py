@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class Data:
 class SmallTrainer:
     """A small net on one device with its momentum. decay: of each layer's weights, by the layer's name."""
 
-    def __init__(self, net, descent: Descent, context, decay: dict[str, float] | None = None):
+    def __init__(self, net: Any, descent: Descent, context: Any, decay: dict[str, float] | None = None) -> None:
         self._net, self._context = net, context
         net.initialize(ctx=context)
         net.hybridize(static_alloc=True)
@@ -104,7 +105,7 @@ class SmallTrainer:
     def classifier(self, mean: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """A function from uint8 (M, size, size, 3) to probabilities (M, 10); mean: (3, size, size)."""
 
-        def classify(images):
+        def classify(images: np.ndarray) -> np.ndarray:
             inputs = mx.nd.array(network_order(images) - mean, ctx=self._context)
             return self._net(inputs).softmax().asnumpy()
 
@@ -190,7 +191,7 @@ def run_trial(place: TrialContext, trainer: SmallTrainer, plan: TrialPlan) -> Tr
     trial = _resume(folder, trainer, plan)
     unsaved, since = 0, time.monotonic()
 
-    def save():
+    def save() -> None:
         nonlocal unsaved, since
         trial.seconds, since = trial.seconds + time.monotonic() - since, time.monotonic()
         parameters, momentum = trainer.arrays()

@@ -134,7 +134,7 @@ class ActivationWriter:
         sync(self._folder.parent)
         return self._folder
 
-    def _sync(self):
+    def _sync(self) -> None:
         """Names follow once the disk has their rows, so that each line of keys.txt has its row."""
         for file in self._files.values():
             file.sync()
@@ -144,7 +144,7 @@ class ActivationWriter:
         self.done += len(self._waiting)
         self._waiting, self._bytes = [], 0
 
-    def _named(self):
+    def _named(self) -> int:
         """How many images have their name in the file; a line that was cut off is removed."""
         self._keys.seek(0)
         lines = end = 0
@@ -155,7 +155,7 @@ class ActivationWriter:
         self._keys.seek(0, os.SEEK_END)
         return lines
 
-    def _check_header(self):
+    def _check_header(self) -> None:
         file, own = self._draft / HEADER, self._contents.to_dict()
         if not file.exists():
             if any(self._draft.iterdir()):

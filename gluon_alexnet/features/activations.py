@@ -109,7 +109,7 @@ def open_layers(graph: Graph, names: Sequence[str], before_activation: bool, con
     # As a block: bound as one symbol, MXNet 1.9.1 on a CPU gives a convolution's values for the ReLU behind it.
     block = _block(mx.sym.Group([internals[outputs[name][1]] for name in names]), graph.values, context)
 
-    def compute(images):
+    def compute(images: np.ndarray) -> Any:
         found = block(mx.nd.array(network_order(images), ctx=context))
         found = [found] if len(names) == 1 and not isinstance(found, (list, tuple)) else found
         return {name: output.asnumpy() for name, output in zip(names, found)}

@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ FEWEST = 64  # vectors that a tenth can be kept out of
 class AutoEncoder(mx.gluon.HybridBlock):
     """Activations → code → activations; every layer fully connected. Input and output: (N, width), scaled."""
 
-    def __init__(self, width: int, bits: int, numbers: config.AutoEncoder, **kwargs):
+    def __init__(self, width: int, bits: int, numbers: config.AutoEncoder, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self._noise = numbers.noise
         with self.name_scope():
@@ -49,7 +50,7 @@ class AutoEncoder(mx.gluon.HybridBlock):
                     part.add(nn.Dense(numbers.hidden, activation="relu", in_units=inputs, prefix="hidden_"))
                     part.add(nn.Dense(outputs, in_units=numbers.hidden, prefix="output_"))
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         inputs = self.encoder(x)  # bits
         likely = F.sigmoid(inputs + self._noise * F.random.normal_like(inputs))
         bits = likely + F.BlockGrad((likely > 0.5) - likely)
@@ -154,7 +155,15 @@ def exist(features: Features, bits: int) -> bool:
     return _files(features.folder, bits)[0].exists()
 
 
-def _trained(features, bits, numbers, seed, draws, ids, report):
+def _trained(
+    features: Features,
+    bits: int,
+    numbers: config.AutoEncoder,
+    seed: int,
+    draws: np.random.Generator,
+    ids: np.ndarray,
+    report: Callable[[int, float], None],
+) -> dict:
     """The auto-encoder's parameters by name, and ``mean`` and ``deviation`` of its input."""
     mean, deviation = _moments(features)
     mx.random.seed(seed)
@@ -184,7 +193,7 @@ def _trained(features, bits, numbers, seed, draws, ids, report):
     return {**values, "mean": mx.nd.array(mean), "deviation": mx.nd.array([deviation])}
 
 
-def _moments(features):
+def _moments(features: Features) -> tuple[np.ndarray, float]:
     """(mean of each activity, float32 (width,); standard deviation over all of them about those means)."""
     total = np.zeros(features.contents.width)
     squares = np.zeros(features.contents.width)
@@ -193,11 +202,11 @@ def _moments(features):
         squares += np.einsum("nw,nw->w", vectors, vectors, dtype=np.float64)
     mean = total / len(features)
     variance = float(np.maximum(squares / len(features) - mean**2, 0).mean())
-    return mean.astype(np.float32), max(math.sqrt(variance), np.finfo(np.float32).tiny)
+    return mean.astype(np.float32), max(math.sqrt(variance), float(np.finfo(np.float32).tiny))
 
 
 class _Encoder:
-    def __init__(self, width, bits, numbers, values):
+    def __init__(self, width: int, bits: int, numbers: config.AutoEncoder, values: dict) -> None:
         net = AutoEncoder(width, bits, numbers)
         net.initialize()
         for name, parameter in net.collect_params().items():
@@ -206,12 +215,12 @@ class _Encoder:
         self._net.hybridize()
         self._mean, self._deviation = values["mean"].asnumpy(), values["deviation"].asscalar()
 
-    def __call__(self, vectors):
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
         inputs = self._net(mx.nd.array((vectors - self._mean) / self._deviation)).asnumpy()
         return np.packbits(inputs > 0, axis=1)
 
 
-def _kept(features, packed, sample):
+def _kept(features: Features, packed: np.ndarray, sample: np.ndarray) -> dict[int, float]:
     """Depth → share of the true nearest of the sample among that many nearest by code; nobody is his own neighbour."""
     true = _others(features.nearest(features.rows(sample), TRUE_NEIGHBOURS + 1)[0], sample, TRUE_NEIGHBOURS)
     deepest = min(max(DEPTHS), len(features) - 1)
@@ -224,7 +233,7 @@ def shares(true: np.ndarray, found: np.ndarray) -> np.ndarray:
     return (true[:, :, None] == found[:, None, :]).any(axis=2).mean(axis=1)
 
 
-def _others(ids, own, count):
+def _others(ids: np.ndarray, own: np.ndarray, count: int) -> np.ndarray:
     """The first ``count`` ids of each row without the row's own."""
     return np.stack([row[row != number][:count] for row, number in zip(ids, own)])
 
@@ -234,7 +243,7 @@ def _files(folder: Path, bits: int) -> tuple[Path, Path, Path]:
     return description, codes, weights
 
 
-def _read_header(file, features, bits):
+def _read_header(file: Path, features: Features, bits: int) -> tuple[dict, config.AutoEncoder]:
     try:
         header = json.loads(file.read_text(encoding="utf-8"))
         ours = header["format"] == FORMAT and header["bits"] == bits
@@ -259,5 +268,5 @@ def _read_header(file, features, bits):
 _ROLES = {"codes", "parameters"}
 
 
-def _damaged(file):
+def _damaged(file: Path) -> str:
     return f"{file} is damaged or of other vectors; remove it, and the codes are made again."

@@ -16,9 +16,10 @@ import os
 import shutil
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,7 +74,7 @@ class Features:
         header = _read_header(folder, contents)
         older = header["version"] == 1
         self._file, self._offset = folder / (VECTORS_1 if older else VECTORS), 0 if older else HEADER_BYTES
-        self._checksums = header.get("crc32")
+        self._checksums: Any = header.get("crc32")
         size = self._file.stat().st_size - self._offset if self._file.exists() else 0
         rows = _rows_a_block(contents.width)
         if size != contents.bytes or not isinstance(self._checksums, list) or self._checksums == []:
@@ -128,7 +129,7 @@ class Features:
                 report(len(vectors))
         return self._in_order(queries, ids, count)
 
-    def _in_order(self, queries, ids, count):
+    def _in_order(self, queries: np.ndarray, ids: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         distances = np.empty(ids.shape, np.float64)
         for query, row, found in zip(queries, ids, distances):
             found[:] = np.linalg.norm(self.rows(row).astype(np.float64) - query, axis=1)
@@ -187,7 +188,7 @@ def write(
     return Features(folder, contents)
 
 
-def _half(activations, first):
+def _half(activations: np.ndarray, first: int) -> np.ndarray:
     """Rounded to float16."""
     with np.errstate(over="ignore"):
         half = activations.astype("<f2")
@@ -200,28 +201,28 @@ def _half(activations, first):
     return half
 
 
-def _single(half):
+def _single(half: np.ndarray) -> np.ndarray:
     """float16 → float32, twenty times as fast as NumPy's own."""
     return cv2.convertFp16(np.ascontiguousarray(half).view(np.int16))
 
 
-def _mapped(file, contents, begin, offset=HEADER_BYTES):
+def _mapped(file: Path, contents: Contents, begin: int, offset: int = HEADER_BYTES) -> Any:
     """One block of the file, mapped while it is used: memory shows no more than a block."""
     rows = min(_rows_a_block(contents.width), contents.images - begin)
     return np.memmap(file, np.float16, "r", offset + 2 * contents.width * begin, (rows, contents.width))
 
 
-def _rows_a_block(width):
+def _rows_a_block(width: int) -> int:
     return max(1, BLOCK_BYTES // (2 * width))
 
 
-def _header(contents, checksums):
+def _header(contents: Contents, checksums: Sequence[int]) -> str:
     values = {"layer": "fc7", "view": "centre", "dtype": "float16", "block_bytes": BLOCK_BYTES}
     content = {"format": FORMAT, "version": FORMAT_VERSION, **dataclasses.asdict(contents), **values}
     return json.dumps({**content, "crc32": checksums}, indent=1) + "\n"
 
 
-def _read_header(folder, contents):
+def _read_header(folder: Path, contents: Contents) -> dict:
     file = folder / HEADER
     try:
         header = json.loads(file.read_text(encoding="utf-8"))
@@ -250,11 +251,11 @@ def _read_header(folder, contents):
     return header
 
 
-def _damaged(folder, reason):
+def _damaged(folder: Path, reason: str) -> str:
     return f"{folder} is damaged: {reason}; remove it, and it is written again."
 
 
-def _check_room(draft, contents, done):
+def _check_room(draft: Path, contents: Contents, done: int) -> None:
     needed = contents.bytes - 2 * contents.width * done
     free = shutil.disk_usage(draft).free
     if needed > free:
@@ -264,7 +265,7 @@ def _check_room(draft, contents, done):
         )
 
 
-def faiss_library():
+def faiss_library() -> Any:
     """Faiss, computing with as many threads as MXNet."""
     with warnings.catch_warnings():
         # Its binding warns while it is loaded; 1.13 on Python 3.9 crashes where warnings are errors.
