@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .workflows.import_weights import ImportedNet, import_weights
     from .workflows.load import Guess, Model, Prediction, load
     from .workflows.pack import PackReport, pack
+    from .workflows.report import report
+    from .workflows.serve import serve
     from .workflows.train import InitFrom, TrainingOptions, TrainingResult, train
 
 _HOMES = {
@@ -40,6 +42,8 @@ _HOMES = {
     "load": "workflows.load",
     "PackReport": "workflows.pack",
     "pack": "workflows.pack",
+    "report": "workflows.report",
+    "serve": "workflows.serve",
     "InitFrom": "workflows.train",
     "TrainingOptions": "workflows.train",
     "TrainingResult": "workflows.train",
@@ -65,6 +69,8 @@ __all__ = [
     "import_weights",
     "load",
     "pack",
+    "report",
+    "serve",
     "train",
 ]
 

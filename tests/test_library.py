@@ -16,7 +16,7 @@ import gluon_alexnet as ga
 PUBLIC = {
     *("Evaluation", "Guess", "ImportedNet", "InitFrom", "InvalidRequest", "Model", "OperationFailed", "PackReport"),
     *("Prediction", "TrainingCallback", "TrainingOptions", "TrainingResult", "__version__"),
-    *("evaluate", "export", "import_weights", "load", "pack", "train"),
+    *("evaluate", "export", "import_weights", "load", "pack", "report", "serve", "train"),
 }
 
 JOB = """

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.recordio.reading.reader import Reader
@@ -19,53 +20,58 @@ from ..reporting.judged import judge
 from ..reporting.repeat import repeat
 from ..reporting.run import ReportedRun
 from ..training import checkpoint
+from .devices import open_device
 from .load import open_run
 
 IMAGES_A_PASS = {10: 16, 1: 128}  # by views
 SPLIT = "val"
 
+PathLike = Union[str, "os.PathLike[str]"]
 
-def write_report(
-    path: Path,
-    output: Path,
-    context: Any,
-    data: Path | None = None,
+
+def report(
+    run: PathLike,
+    output: PathLike = "report.html",
+    data: PathLike | None = None,
     views: Sequence[int] = (10, 1),
-    report: Callable[[int, int], None] = lambda done, images: None,
+    device: Any = None,
+    progress: Callable[[int, int], None] = lambda done, images: None,
 ) -> list[Score]:
-    """Write the page of a run, or of one of its checkpoints, to ``output``; returns the errors measured for it.
+    """Write a page that tells of a run, or of one of its checkpoints; returns the errors measured for it.
 
-    data: the data set, where it is not the one that the run names. views: over which the validation images are
-    judged, 10, 1 or both. report: called with the number of images that are done and that there are, after each batch.
-    Raises InvalidRequest where ``path`` is no run, or the data set has other classes; OperationFailed and DatasetError
-    where something is damaged.
+    output: the HTML file, which stands alone. data: the data set, where it is not the one that the run names. views:
+    over which the validation images are judged, 10, 1 or both. device: "gpu(0)" or "cpu(0)". progress: called with the
+    number of images of a batch that is done, and with how many there are in all. Raises InvalidRequest where ``run`` is
+    no run, or the data set has other classes; OperationFailed and DatasetError where something is damaged.
     """
+    output = Path(output)
     if not output.parent.is_dir():
         raise InvalidRequest(f"{output.parent} is no folder, so {output.name} cannot be written there.")
-    run = _open(path, context)
-    folder = data or Path(run.description.data)
+    context = open_device(device, "A report")
+    told = _open(Path(run), context)
+    folder = Path(data or told.description.data)
     manifest = read_manifest(folder)
-    if [one.wnid for one in manifest.classes] != [one["wnid"] for one in run.description.classes]:
-        raise InvalidRequest(f"{folder} has other classes than the run; name its data set with --data.")
-    classify, size = classify_with(run.classifier, context), run.recipe.network.input_size
+    if [one.wnid for one in manifest.classes] != [one["wnid"] for one in told.description.classes]:
+        raise InvalidRequest(f"{folder} has other classes than the run; name the data set that it was trained on.")
+    classify, size = classify_with(told.classifier, context), told.recipe.network.input_size
     with Reader(folder, SPLIT) as reader:
         total = len(reader)
         batches = reader.batches(IMAGES_A_PASS[max(views)])
-        counted = judge(classify, batches, size, len(manifest.classes), views, lambda done: report(done, total))
+        counted = judge(classify, batches, size, len(manifest.classes), views, lambda done: progress(done, total))
         parts = [
-            sections.what(run, manifest),
-            sections.differences_from_paper(run, manifest),
-            sections.curves(run),
-            sections.results(run, counted, manifest),
-            shown.confused(run, counted, reader),
-            sections.class_by_class(run, counted),
-            shown.kernels(run),
-            shown.ten_views(run, counted, reader, classify),
-            sections.time_and_speed(run),
-            repeat(run, views),
+            sections.what(told, manifest),
+            sections.differences_from_paper(told, manifest),
+            sections.curves(told),
+            sections.results(told, counted, manifest),
+            shown.confused(told, counted, reader),
+            sections.class_by_class(told, counted),
+            shown.kernels(told),
+            shown.ten_views(told, counted, reader, classify),
+            sections.time_and_speed(told),
+            repeat(told, views),
         ]
-    title = f"The run {run.folder.name}"
-    write_text(output, document.document(title, sections.lead(run, counted, manifest), parts))
+    title = f"The run {told.folder.name}"
+    write_text(output, document.document(title, sections.lead(told, counted, manifest), parts))
     return counted.scores
 
 

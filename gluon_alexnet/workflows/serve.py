@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Union
 
 import numpy as np
 
@@ -23,8 +25,11 @@ from ..serving.interfaces import Limits, Service
 from ..serving.microscope import NetMicroscope
 from ..training import checkpoint
 from ..version import __version__
+from .devices import open_device
 from .gallery import DataGallery
 from .load import no_model, open_run
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 WARM_UP = (1, 10)  # views; the sizes that a single request brings
 
@@ -114,17 +119,28 @@ def build_core(service: Service) -> Core:
 
 
 def serve(
-    service: Service,
+    model: PathLike,
+    data: PathLike | None = None,
+    features: PathLike | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
-    started: Callable[[str], None] = lambda address: None,
+    device: Any = None,
+    started: Callable[[Service, str], None] = lambda service, address: None,
     ending: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; what has begun by then is answered.
+    """Serve a run, a checkpoint or an exported net over HTTP until SIGTERM or SIGINT; what has begun is then answered.
 
-    started: called with the server's address when it answers. ending: called when the signal has come. Raises
-    InvalidRequest where the address cannot be had.
+    data: a data set whose images the page offers and searches. features: the folder of its fc7 activations, where it is
+    not that of ``similar``. host, port: where to listen; port 0 takes a free one. device: "gpu(0)" or "cpu(0)".
+    started: called with the service and its address when it answers. ending: called when the signal has come. Raises
+    InvalidRequest where there is no such net or the address cannot be had, and what opening the net and data raises.
     """
+    service = open_service(
+        Path(model),
+        open_device(device, "A server"),
+        None if data is None else Path(data),
+        None if features is None else Path(features),
+    )
     try:
         listener = connection.listen(host, port)
     except OSError as error:
@@ -140,7 +156,9 @@ def serve(
             core.ready = False
             ending()
 
-        server = connection.Server(app.build(core, __version__, hosts), service.limits, lambda: started(address), end)
+        server = connection.Server(
+            app.build(core, __version__, hosts), service.limits, lambda: started(service, address), end
+        )
         server.run([listener])
 
 

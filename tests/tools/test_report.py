@@ -10,6 +10,7 @@ from helpers.images import class_tree
 from helpers.nets import make_run
 from helpers.runner import invoke
 
+import gluon_alexnet as ga
 from gluon_alexnet.training import checkpoint
 
 LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
@@ -126,6 +127,16 @@ def test_one_view_is_quicker_and_said(place, tmp_path):
     assert "ten views" not in out
     assert "this net, the centre view" in page.sections["What it reaches"]
     assert "Wrong by its centre alone" not in page.sections["Ten views of some images"]
+
+
+def test_the_same_from_python(place, tmp_path):
+    done = []
+    scores = ga.report(
+        place / "run", tmp_path / "p.html", views=(1,), device="cpu(0)", progress=lambda *n: done.append(n)
+    )
+    assert [score.views for score in scores] == [1]
+    assert done == [(28, 28)]
+    assert Page(file.read_text(encoding="utf-8")).sections["What it reaches"]
 
 
 def test_what_cannot_be_reported_is_said(place, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_contexts
+from ..options import devices, names_of
 
 
 @click.command("report")
@@ -34,18 +34,18 @@ def command(run, devices, data, views, output):
     speed, and the commands and digests to do it again. The validation images are judged once for it. It holds images
     of the data set: mind their licence where you hand it on.
     """
-    from gluon_alexnet.workflows.report import write_report
+    from gluon_alexnet.workflows.report import report
 
     from ..progress import progress
 
     counts = [int(part) for part in views.split(",")]
     with progress(None, "images", "report") as bar:
 
-        def report(images, total):
+        def progressed(images, total):
             bar.total = total
             bar.update(images)
 
-        scores = write_report(run, output, open_contexts(devices, 1)[0], data, counts, report)
+        scores = report(run, output, data, counts, names_of(devices), progressed)
     errors = "; ".join(
         f"{'ten views' if score.views == 10 else 'centre view'} {score.top1:.2f} % (top-5 {score.top5:.2f} %)"
         for score in scores

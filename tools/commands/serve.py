@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_context
+from ..options import devices, names_of
 
 
 @click.command("serve")
@@ -41,9 +41,7 @@ def command(model, devices, data, features, host, port):
             ) from error
     from gluon_alexnet.workflows import serve
 
-    service = serve.open_service(model, open_context(devices), data, features)
-
-    def started(address):
+    def started(service, address):
         click.echo(f"{service.model.name} is served at {address}/ (Ctrl-C ends it)")
         if data is not None and not service.gallery.searchable:
             click.echo(
@@ -52,4 +50,7 @@ def command(model, devices, data, features, host, port):
                 err=True,
             )
 
-    serve.serve(service, host, port, started, lambda: click.echo("Ending: what has begun is answered.", err=True))
+    def ending():
+        click.echo("Ending: what has begun is answered.", err=True)
+
+    serve.serve(model, data, features, host, port, names_of(devices), started, ending)
