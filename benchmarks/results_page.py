@@ -50,10 +50,10 @@ def main() -> None:
         )
         if (PAGE.parent / "kernels.png").exists():
             parts.append(
-                "Its 96 kernels of layer 1 after these epochs, one column above the other as in Fig. 3. Nothing but the "
-                "initial weights tells the columns apart, and they have parted: upright edges, many of them coloured, lie "
-                "in the first, level gratings and checks, most of them grey, in the second, patches of plain colour in "
-                "both.\n\n"
+                "Its 96 kernels of layer 1 after these epochs, one column above the other as in Fig. 3. Nothing but "
+                "the initial weights tells the columns apart, and they have parted: upright edges, many of them "
+                "coloured, lie in the first, level gratings and checks, most of them grey, in the second, patches of "
+                "plain colour in both.\n\n"
                 "![The kernels of layer 1 of both columns after 25 epochs](kernels.png)\n"
             )
     PAGE.write_text("\n".join(parts))
