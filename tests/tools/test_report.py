@@ -130,10 +130,8 @@ def test_one_view_is_quicker_and_said(place, tmp_path):
 
 
 def test_the_same_from_python(place, tmp_path):
-    done = []
-    scores = ga.report(
-        place / "run", tmp_path / "p.html", views=(1,), device="cpu(0)", progress=lambda *n: done.append(n)
-    )
+    done, file = [], tmp_path / "p.html"
+    scores = ga.report(place / "run", file, views=(1,), device="cpu(0)", progress=lambda *n: done.append(n))
     assert [score.views for score in scores] == [1]
     assert done == [(28, 28)]
     assert Page(file.read_text(encoding="utf-8")).sections["What it reaches"]
