@@ -38,7 +38,7 @@ def events(steps: int, batch: int, contexts: int, normalization: str) -> tuple[l
         lrn_cpu.obstacle = lambda numbers: "MXNet's own is asked for"
     trainer = loop.Trainer(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
     trainer.initialize(seed=0)
-    rates = lr_schedule.LearningRates(1e-4, 1e-4, 1e-4, 1e-4)
+    rates = lr_schedule.LearningRates(1e-4, 1e-4)
     crops = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     seconds = []
     with tempfile.TemporaryDirectory() as folder:

@@ -51,7 +51,7 @@ def ours(batch: int, steps: int, contexts: int, data: Path | None = None) -> lis
 
     trainer = loop.Trainer(presets.PAPER, 1000, backend.contexts("cpu", range(contexts)))
     trainer.initialize(seed=0)
-    rates = lr_schedule.LearningRates(1e-4, 1e-4, 1e-4, 1e-4)
+    rates = lr_schedule.LearningRates(1e-4, 1e-4)
     fixed = np.random.default_rng(0).normal(0, 60, (batch, 3, 224, 224)).astype(np.float32)
     source = crops_of(data, True, backend.threads()) if data else itertools.repeat(fixed)
     images_a_second = []

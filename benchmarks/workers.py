@@ -46,7 +46,7 @@ def measure(given) -> dict | None:
             return None
     from gluon_alexnet.backend import mx
 
-    rates = lr_schedule.LearningRates(1e-4, 1e-4, 1e-4, 1e-4)
+    rates = lr_schedule.LearningRates(1e-4, 1e-4)
     crops = np.random.default_rng(0).normal(0, 60, (given.batch, 3, 224, 224)).astype(np.float32)
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else collectives.SingleWorker()

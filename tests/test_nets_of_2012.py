@@ -91,11 +91,11 @@ def largest_differences(net, network, images, labels, devices=1):
 
     image = mx.nd.array(images[0])
     hold("outputs", graph._net(image).asnumpy(), recipe._net(image).asnumpy())
-    rates = lr_schedule.rates(graph._replicas[0].recipe.learning, [])
+    rates = lr_schedule.rates(graph._replicas[0].recipe.learning, lr_schedule.Moment([]))
     for step, (crops, targets) in enumerate(zip(images, labels)):
         losses = [
             trainer.step(crops, targets, each, seed=step)
-            for trainer, each in ((graph, rates), (recipe, lr_schedule.LearningRates(*RATES, *RATES)))
+            for trainer, each in ((graph, rates), (recipe, lr_schedule.LearningRates(*RATES)))
         ]
         hold("loss", *losses)
         if step == 0:

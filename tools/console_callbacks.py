@@ -25,7 +25,13 @@ class ConsoleCallback(TrainingCallback):
         click.echo(sentence, err=True)
 
     def rate_changed(self, state, rates, by):
-        self.message(f"step {state.step}: the learning rate is {rates.weights:g} from now on ({by})")
+        others = ", ".join(f"{layer} {weights:g}/{biases:g}" for layer, (weights, biases) in rates.layers.items())
+        own = f"; weights/biases of {others}" if others else ""
+        self.message(f"step {state.step}: the learning rate is {rates.weights:g} from now on{own} ({by})")
+
+    def timetable_reached(self, state, changes):
+        for change in changes:
+            self.message(f"step {state.step}: {change}")
 
     def stalled(self, state):
         self.message(

@@ -12,7 +12,8 @@ from functools import cache
 import cv2
 import numpy as np
 
-from ..recipes import schema
+from ..recipes import schema, timetable
+from ..recipes.timetable import Change
 
 IMAGE_SIZE = 256  # pixels, both sides of a packed image
 _WORDS = 8  # raw 64-bit numbers that each image has of its own in an epoch; seven are used
@@ -43,7 +44,8 @@ class TrainingAugmentation:
     """Random crop, mirror and colour shift, with the mean subtracted (Sec. 4.1).
 
     numbers: the recipe's augmentation. size: height and width of a crop. mean: float32 (3, size, size).
-    eigenvalues (3,) and axes (3, 3, one a column): of the RGB covariance over the training images.
+    eigenvalues (3,) and axes (3, 3, one a column): of the RGB covariance over the training images. changes: those of
+    the recipe's timetable, which may turn the colour shift.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class TrainingAugmentation:
         eigenvalues: np.ndarray,
         axes: np.ndarray,
         seed: int,
+        changes: Sequence[Change] = (),
     ):
         self._numbers = numbers
         self._size = size
@@ -61,6 +64,7 @@ class TrainingAugmentation:
         # The paper adds [p1 p2 p3][a1 l1, ...]; in the 2012 code l is the standard deviation along the axis.
         self._colours = axes * np.sqrt(eigenvalues)
         self._seed = seed
+        self._changes = changes
 
     def __call__(self, images: np.ndarray, ids: np.ndarray, epoch: int) -> np.ndarray:
         """uint8 (N, 256, 256, 3) of these record ids → float32 (N, 3, size, size)."""
@@ -82,18 +86,22 @@ class TrainingAugmentation:
         self, ids: Sequence[int] | np.ndarray, epoch: int, image_size: int
     ) -> list[tuple[int, int, bool, np.ndarray]]:
         words = _words(self._seed, epoch, ids)
+        if self._numbers.shared_crops > 1:  # place and mirror are drawn for a group of neighbours
+            groups = np.asarray(ids) // self._numbers.shared_crops
+            words = np.concatenate([_words(self._seed, epoch, groups)[:, :3], words[:, 3:]], axis=1)
         # The upper 32 bits times the number of places, without the fraction: even to one part in 10⁸.
         places = ((words[:, :2] >> 32) * np.uint64(image_size - self._size + 1) >> 32).tolist()
         mirrored = (words[:, 2] >> 63).astype(bool) & self._numbers.mirror
-        alpha = self._numbers.colour_std * _normal(words[:, 3:7])
+        colour_std = self._colour_std(epoch)
+        alpha = colour_std * _normal(words[:, 3:7])
         # Summed by hand: BLAS may add up in another order for another batch size.
         shifts = sum(alpha[:, k, None] * self._colours[None, :, k] for k in range(3)).astype(np.float32)
-        if not self._coloured(epoch):
+        if not colour_std:
             shifts[:] = 0
         return [(*place, *rest) for place, *rest in zip(places, mirrored.tolist(), shifts)]
 
-    def _coloured(self, epoch: int) -> bool:
-        return self._numbers.colour_epochs is None or epoch < self._numbers.colour_epochs
+    def _colour_std(self, epoch: int) -> float:
+        return timetable.colour_std(self._numbers.colour_std, self._changes, epoch)
 
 
 class EpochCrops:
@@ -106,7 +114,7 @@ class EpochCrops:
         self._augmentation = augmentation
         self._epoch = epoch
         self._mean = augmentation._mean
-        divisor = augmentation._numbers.colour_divisor if augmentation._coloured(epoch) else 1
+        divisor = augmentation._numbers.colour_divisor if augmentation._colour_std(epoch) else 1
         self._scale = np.float32(1 / divisor)
         self._shift = _compiled_shift()
 

@@ -22,6 +22,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from ..errors import InvalidRequest
+from ..recipes.timetable import LAYERS, RateRequest
 
 ASYNCHRONOUS = "asynchronous"  # what the first worker tells the servers
 FIRST_WEIGHT = 1000  # the keys of sums are below, those of weights are from here
@@ -31,7 +32,7 @@ _SMALL = 64  # numbers in a small sum
 _DIGEST = 8  # bytes that stand for one thing to agree on
 
 
-Asked = Optional[tuple[float, str]]  # a learning rate, and who wants it
+Asked = Optional[RateRequest]  # a learning rate that somebody wants
 
 
 class Counted(NamedTuple):
@@ -179,15 +180,18 @@ class WorkerGroup(SingleWorker):
         return Counted(int(images), int(skipped), float(loss_sum / images) if images else 0.0)
 
     def broadcast_requests(self, asked, due, stop):
-        words = np.zeros(11)
+        words = np.zeros(12 + len(LAYERS))
         if self.rank == 0:
             if asked is not None:  # as bytes: each is exact in a sum of float32
-                words[:9] = [1, *struct.pack(">d", asked[0])]
+                words[:9] = [1, *struct.pack(">d", asked.rate)]
+                words[11:] = [asked.biases, *(layer in asked.layers for layer in LAYERS)]
             words[9] = due
         words[10] = stop
         words = self._sum(words)
         if words[0] and self.rank:
-            asked = struct.unpack(">d", bytes(words[1:9].astype(np.uint8)))[0], "the first worker"
+            rate = struct.unpack(">d", bytes(words[1:9].astype(np.uint8)))[0]
+            layers = tuple(layer for layer, named in zip(LAYERS, words[12:]) if named)
+            asked = RateRequest(rate, "the first worker", layers, bool(words[11]))
         return asked, bool(words[9]), bool(words[10])
 
     def add_counts(self, counts):

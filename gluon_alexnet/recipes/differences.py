@@ -8,6 +8,7 @@ from typing import Any
 from .layer_graph import LayerGraph
 from .presets import PAPER, SUMMARIES
 from .schema import Recipe
+from .timetable import Change
 from .variants import VARIANTS
 
 # What the paper leaves open or cannot mean, and what `paper` and the recipes made of it do.
@@ -34,7 +35,10 @@ _WORDS = {
     "inverted_dropout": "inverted dropout: kept outputs are doubled in training, rather than halved in test",
     "channel_mean": "red, green and blue subtracted in place of the data's mean image",
     "channel_std": "red, green and blue that the colours are divided by",
-    "rate_steps": "epochs after which the rate drops, set by hand",
+    "timetable": "what changes when",
+    "drops_on_plateau": "the learning rate drops when the validation error stalls",
+    "same_batches": "the same images in a batch in every epoch",
+    "shared_crops": "neighbours in the pack that share a crop and a mirror",
 }
 
 
@@ -100,6 +104,8 @@ def _words(value: Any) -> str:
         return ", ".join(_words(one) for one in value)
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Change):
+        return str(value)
     if dataclasses.is_dataclass(value):
         set_fields = [field.name for field in dataclasses.fields(value) if getattr(value, field.name) is not None]
         return ", ".join(f"{_name(name)} {_words(getattr(value, name))}" for name in set_fields)

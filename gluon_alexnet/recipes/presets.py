@@ -4,52 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .schema import (
-    Augmentation,
-    Convolution,
-    FullyConnected,
-    Learning,
-    MapNormalization,
-    Network,
-    Recipe,
-    ResponseNormalization,
-)
+from .nets_2012 import RECIPES_2012, SUMMARIES_2012
+from .schema import Convolution, FullyConnected, Learning, Network, Recipe
 
 PAPER = Recipe("paper")
 
 
-def _as_run(
-    name: str, steps: tuple[int, ...], conv1_slow_after: int | None, conv1_frozen_after: int | None, epochs: int
-) -> Recipe:
-    """What the 2012 code did for net #145, the paper's net."""
-    network = PAPER.alexnet
-    assert network.conv3 and network.conv4 and network.conv5
-    return Recipe(
-        name,
-        network=replace(
-            network,
-            conv3=replace(network.conv3, weight_std=0.03),
-            conv4=replace(network.conv4, weight_std=0.03),
-            conv5=replace(network.conv5, weight_std=0.03),
-            normalization=ResponseNormalization(alpha_divided_by_n=True),
-            relu_before_normalization=False,
-            map_normalization=MapNormalization(),
-        ),
-        augmentation=Augmentation(colour_divisor=1.1, colour_epochs=67),
-        learning=Learning(
-            bias_rate=0.02,
-            rate_steps=steps,
-            conv1_slow_after=conv1_slow_after,
-            conv1_frozen_after=conv1_frozen_after,
-            epochs=epochs,
-        ),
-    )
+_OF_2012 = {recipe.name: recipe for recipe in RECIPES_2012}
 
-
-AS_RUN = _as_run("as-run", (25, 51, 79), 67, 72, 91)  # on the data of ILSVRC-2012
-
-
-AS_RUN_2010 = _as_run("as-run-2010", (23, 51, 78), 68, 72, 93)
+AS_RUN = replace(_OF_2012["net-145"], name="as-run")  # on the data of ILSVRC-2012
+AS_RUN_2010 = replace(_OF_2012["net-145-2010"], name="as-run-2010")
 
 
 # An eighth of every layer, for demonstrations on a CPU. The initial deviations grow by about the
@@ -102,11 +66,12 @@ ONE_WEIRD_TRICK = Recipe(
 
 SUMMARIES = {
     "paper": "what the paper prints (NIPS 2012)",
-    "as-run": "what the 2012 code did for the paper's net, #145, on ILSVRC-2012",
-    "as-run-2010": "the same with its schedule on ILSVRC-2010",
+    "as-run": "what the 2012 code did for the paper's net, on ILSVRC-2012: net-145",
+    "as-run-2010": "the same on ILSVRC-2010: net-145-2010",
     "one-weird-trick": "torchvision's and Gluon's AlexNet: one column, no LRN (arXiv 1404.5997)",
     "narrow": "an eighth of every layer, for demonstrations on a CPU",
+    **SUMMARIES_2012,
 }
 
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER, AS_RUN, AS_RUN_2010, ONE_WEIRD_TRICK, NARROW)}
+RECIPES = {recipe.name: recipe for recipe in (PAPER, AS_RUN, AS_RUN_2010, ONE_WEIRD_TRICK, NARROW, *RECIPES_2012)}

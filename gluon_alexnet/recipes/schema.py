@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..errors import InvalidRequest
-from . import layer_graph
+from . import layer_graph, timetable
 from .graph_updates import Update
 from .layer_graph import LayerGraph
+from .timetable import Change
 
-FORMAT_VERSION = 3  # of a run, whose recipe.json holds a recipe: 1 had no layer rates, 2 had the names below
+# Of a run, whose recipe.json holds a recipe: 1 had no layer rates, 2 had the names below, 3 had no timetable.
+FORMAT_VERSION = 4
 OLD_NAMES = {
     "border": "padding",
     "weight_deviation": "weight_std",
@@ -168,36 +170,12 @@ class Augmentation:
     mirror: bool = True  # horizontal reflection with probability 1/2
     colour_std: float = 0.1  # standard deviation of alpha, the factors of the colour shift
     colour_divisor: float = 1.0  # what a shifted image is divided by: 1.1 in the 2012 code
-    colour_epochs: Optional[int] = None  # epochs with the colour shift, from the first; None: all
+    shared_crops: int = 1  # neighbours in the pack that share a crop and a mirror: 32 in the 2012 code
 
     def __post_init__(self) -> None:
         require(self.colour_std >= 0, "colour_std must not be negative", self)
         require(self.colour_divisor > 0, "colour_divisor must be positive", self)
-        require(self.colour_epochs is None or self.colour_epochs > 0, "colour_epochs must be positive", self)
-
-
-@dataclass(frozen=True)
-class LayerRates:
-    """What the learning rate of each layer is multiplied by, weights and biases alike; 0 freezes it.
-
-    All 1 in the paper ("an equal learning rate for all layers"). The 2012 diary's nets that were made of other nets
-    had conv1 at a tenth and a new layer 8 at ten times the rate.
-    """
-
-    conv1: float = 1.0
-    conv2: float = 1.0
-    conv3: float = 1.0
-    conv4: float = 1.0
-    conv5: float = 1.0
-    conv6: float = 1.0
-    fc6: float = 1.0
-    fc7: float = 1.0
-    bottleneck: float = 1.0
-    fc8: float = 1.0
-
-    def __post_init__(self) -> None:
-        for layer, factor in dataclasses.asdict(self).items():
-            require(0 <= factor < float("inf"), f"the factor of {layer} must be a number, 0 or more", self)
+        require(self.shared_crops > 0, "shared_crops must be positive", self)
 
 
 @dataclass(frozen=True)
@@ -208,18 +186,16 @@ class Learning:
     momentum: float = 0.9
     weight_decay: float = 0.0005  # of weights; biases do not decay
     learning_rate: float = 0.01  # initial learning rate of all layers' weights
-    # "An equal learning rate for all layers": None is the weights' rate. In the 2012 code biases had one that stayed.
-    bias_rate: Optional[float] = None
+    # "An equal learning rate for all layers", weights and biases alike, is so till this list says otherwise.
+    timetable: tuple[Change, ...] = ()
+    drops_on_plateau: bool = True  # whether the rate drops when the validation error stalls, too
     rate_divisor: float = 10.0  # what the rate is divided by when it drops
-    rate_steps: tuple[int, ...] = ()  # epochs after which the rate drops, by hand; empty: on a plateau
     rate_drops: int = 3  # times the rate drops on a plateau before the end
     # "when the validation error rate stopped improving": the paper gives no number; these epochs are ours.
     patience: int = 5
-    conv1_slow_after: Optional[int] = None  # epochs after which conv1's weights have conv1_slow_rate
-    conv1_slow_rate: float = 1e-5
-    conv1_frozen_after: Optional[int] = None  # epochs after which conv1 learns no more
-    layer_rates: LayerRates = LayerRates()
     epochs: int = 90  # roughly, says the paper
+    # The pack's order in every epoch, so that a batch always holds the same images, as in the 2012 code; or a new one.
+    same_batches: bool = False
     # Of a net from cuda-convnet's files, in place of the numbers above: how each parameter is updated.
     updates: tuple[Update, ...] = ()
     # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw it in 3 runs of 8.
@@ -229,13 +205,9 @@ class Learning:
         require(self.batch_size > 0, "batch_size must be positive", self)
         require(0 <= self.momentum < 1, "momentum must be 0 or more and below 1", self)
         require(self.weight_decay >= 0, "weight_decay must not be negative", self)
-        for name in ("learning_rate", "bias_rate", "conv1_slow_rate"):
-            value = getattr(self, name)
-            require(value is None or 0 < value < float("inf"), f"{name} must be a positive number", self)
+        require(0 < self.learning_rate < float("inf"), "learning_rate must be a positive number", self)
         require(self.rate_divisor > 1, "rate_divisor must be above 1", self)
-        require(all(step > 0 for step in self.rate_steps), "rate_steps must be epochs, 1 or more", self)
-        rising = all(a < b for a, b in zip(self.rate_steps, self.rate_steps[1:]))
-        require(rising, f"rate_steps must rise from step to step, not {','.join(map(str, self.rate_steps))}", self)
+        timetable.check(self.timetable)
         require(self.rate_drops >= 0 and self.patience > 0, "rate_drops and patience must not be negative", self)
         require(self.epochs > 0, "epochs must be positive", self)
         require(self.stalled_after > 0, "stalled_after must be positive", self)
@@ -278,7 +250,34 @@ def from_dict(content: dict, version: int = FORMAT_VERSION) -> Recipe:
     version: that of the run's format. Fields that an earlier one did not know have their default values.
     """
     older = version < FORMAT_VERSION
-    return _build(Recipe, _new_names(content) if version < 3 else content, "recipe", older)
+    content = _new_names(content) if version < 3 else content
+    return _build(Recipe, _with_timetable(content) if version < 4 else content, "recipe", older)
+
+
+def _with_timetable(content: Any) -> Any:
+    """The fields of a recipe of version 3 or before, with the timetable that seven of them were.
+
+    What is no such recipe is left as it is, for the reader to refuse.
+    """
+    try:
+        learning, augmentation = dict(content["learning"]), dict(content["augmentation"])
+        old = {name: learning.pop(name, default) for name, default in _BEFORE_TIMETABLES.items()}
+        changes = timetable.from_old_fields({**learning, **old}, augmentation.pop("colour_epochs", None))
+        learning["timetable"] = [dataclasses.asdict(change) for change in changes]
+        learning["drops_on_plateau"] = not old["rate_steps"]
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
+        return content
+    return {**content, "learning": learning, "augmentation": augmentation}
+
+
+_BEFORE_TIMETABLES: dict[str, typing.Any] = {
+    "bias_rate": None,
+    "rate_steps": [],
+    "conv1_slow_after": None,
+    "conv1_slow_rate": 1e-5,
+    "conv1_frozen_after": None,
+    "layer_rates": {},
+}
 
 
 def _new_names(content: Any) -> Any:

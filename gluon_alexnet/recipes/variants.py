@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InvalidRequest
+from . import timetable
 from .schema import Convolution, Network, Pooling, Recipe
 
 
@@ -69,8 +70,9 @@ def _six_conv(network: Network) -> Network | None:
 
 
 def _no_colour_shift(recipe: Recipe) -> Recipe | None:
-    changed = replace(recipe.augmentation, colour_std=0.0, colour_divisor=1.0, colour_epochs=None)
-    return None if changed == recipe.augmentation else replace(recipe, augmentation=changed)
+    changed = replace(recipe.augmentation, colour_std=0.0, colour_divisor=1.0)
+    learning = replace(recipe.learning, timetable=timetable.without_colour(recipe.learning.timetable))
+    return None if changed == recipe.augmentation else replace(recipe, augmentation=changed, learning=learning)
 
 
 VARIANTS = (

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..atomic_files import sha256
-from ..recipes import presets, variants
+from ..recipes import presets, timetable, variants
 from . import document as page
 from .run import ReportedRun
 
@@ -44,12 +44,17 @@ def train_command(run: ReportedRun) -> tuple[str, list[str]]:
         if value != getattr(base.learning, field):
             words += [option, f"{value:g}"]
             changed = replace(changed, **{field: value})
-    if learning.rate_steps != base.learning.rate_steps and learning.rate_steps:
-        words += ["--lr-steps", ",".join(map(str, learning.rate_steps))]
-        changed = replace(changed, rate_steps=learning.rate_steps)
+    changes = timetable.scaled(base.learning.timetable, learning.learning_rate / base.learning.learning_rate)
+    changed = replace(changed, timetable=changes)
+    drops = timetable.drops(learning.learning_rate, learning.rate_divisor, learning.timetable)
+    if learning.timetable != changes and drops and not learning.drops_on_plateau:
+        words += ["--lr-steps", ",".join(str(epoch) for epoch, _ in drops)]
+        changes = timetable.with_steps(changes, drops)
+        changed = replace(changed, timetable=changes, drops_on_plateau=False)
     elif learning.patience != base.learning.patience:
         words += ["--plateau", str(learning.patience)]
-        changed = replace(changed, patience=learning.patience)
+        changes = timetable.with_steps(changes, ())
+        changed = replace(changed, patience=learning.patience, timetable=changes, drops_on_plateau=True)
     words += ["--seed", str(run.state.seed)]
     kinds = {name.partition("(")[0] for name in run.contexts}
     if len(kinds) == 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OperationFailed
+from ..recipes.timetable import Change, RateRequest
 from . import checkpoint, lr_schedule
 from .checkpoint import State
 
@@ -51,12 +52,15 @@ class TrainingCallback:
         """Whether to save and stop after this update."""
         return False
 
-    def rate_asked(self) -> tuple[float, str] | None:
-        """A learning rate that somebody wants from now on, and who; ``save`` comes next."""
+    def rate_asked(self) -> RateRequest | None:
+        """A learning rate that somebody wants from now on; ``save`` comes next."""
         return None
 
     def rate_changed(self, state: State, rates: lr_schedule.LearningRates, by: str) -> None:
         """The learning rate is another one from the next update on."""
+
+    def timetable_reached(self, state: State, changes: Sequence[Change]) -> None:
+        """The epochs done are those after which the timetable has these changes."""
 
     def stalled(self, state: State) -> None:
         """The loss is still at chance after as many updates as should have moved it."""
@@ -97,13 +101,17 @@ class CallbackList(TrainingCallback):
     def stop(self) -> bool:
         return any([one.stop() for one in self._all])
 
-    def rate_asked(self) -> tuple[float, str] | None:
+    def rate_asked(self) -> RateRequest | None:
         asked = [one.rate_asked() for one in self._all]
         return next((one for one in asked if one is not None), None)
 
     def rate_changed(self, state: State, rates: lr_schedule.LearningRates, by: str) -> None:
         for one in self._all:
             one.rate_changed(state, rates, by)
+
+    def timetable_reached(self, state: State, changes: Sequence[Change]) -> None:
+        for one in self._all:
+            one.timetable_reached(state, changes)
 
     def stalled(self, state: State) -> None:
         for one in self._all:
@@ -139,7 +147,12 @@ class LogWriter(TrainingCallback):
         self._log.write("start", step=state.step, contexts=start.devices, workers=start.workers, **start.learning)
 
     def rate_changed(self, state: State, rates: lr_schedule.LearningRates, by: str) -> None:
-        self._log.write("rate", step=state.step, learning_rate=rates.weights, by=by)
+        said = lr_schedule.to_dict(rates)
+        self._log.write("rate", step=state.step, learning_rate=rates.weights, learning_rates=said, by=by)
+
+    def timetable_reached(self, state: State, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self._log.write("timetable", step=state.step, change=str(change))
 
     def stalled(self, state: State) -> None:
         self._log.write("stalled", step=state.step, recent_loss=state.recent_loss)
@@ -168,7 +181,7 @@ class CheckpointWriter(TrainingCallback):
         self._run, self._log, self._report = run, log, report
         self._parameters, self._momentum = parameters, momentum
         self._seconds, self._saved = 60 * minutes, time.monotonic()
-        self._asked: tuple[float, str] | None = None  # a rate that was taken, till it is saved
+        self._asked: RateRequest | None = None  # a rate that was taken, till it is saved
 
     def save(self, state: State, best: bool) -> None:
         self._saved = time.monotonic()
@@ -186,7 +199,7 @@ class CheckpointWriter(TrainingCallback):
     def due(self) -> bool:
         return time.monotonic() - self._saved >= self._seconds
 
-    def rate_asked(self) -> tuple[float, str] | None:
+    def rate_asked(self) -> RateRequest | None:
         try:
             asked = checkpoint.asked_rate(self._run)
         except OperationFailed as error:

@@ -26,7 +26,8 @@ from ..atomic_files import sha256, sync, write_text
 from ..errors import InvalidRequest, OperationFailed
 from ..model.shapes import parameter_shapes
 from ..recipes import schema as recipes
-from .lr_schedule import ManualRate
+from ..recipes.timetable import LAYERS, Change, RateRequest
+from .lr_schedule import ManualRate, Moment
 
 FORMAT_VERSION = recipes.FORMAT_VERSION
 KEPT = 2  # newest checkpoints kept beside the best one
@@ -45,6 +46,7 @@ class State:
     seconds: float = 0.0  # spent on them
     recent_loss: float = 0.0  # mean loss of the last hundred updates or so
     manual_rate: ManualRate | None = None  # a rate set while the run went on
+    changes: list[Change] = field(default_factory=list)  # of single layers' rates, made while the run went on
     epochs: list[dict] = field(default_factory=list)  # what log.jsonl says of each finished epoch
     log_bytes: int = 0  # length of log.jsonl when this was saved
 
@@ -54,6 +56,11 @@ class State:
         self.position += images
         self.loss_sum += loss * images
         self.recent_loss += (loss - self.recent_loss) / min(self.step, RECENT_UPDATES)
+
+    @property
+    def moment(self) -> Moment:
+        """What the learning rates depend on."""
+        return Moment(self.errors, self.position, self.manual_rate, self.changes)
 
     @property
     def epoch(self) -> int:
@@ -196,23 +203,27 @@ def is_running(run: Path) -> bool:
     return False
 
 
-def ask_rate(run: Path, rate: float, by: str) -> Path:
+def ask_rate(run: Path, request: RateRequest) -> Path:
     """Ask the process that trains this run for a learning rate; returns the file that is gone once it is taken."""
     file = run / "rate.json"
-    write_text(file, json.dumps({"version": FORMAT_VERSION, "learning_rate": rate, "by": by}) + "\n")
+    content = dataclasses.asdict(request)
+    write_text(file, json.dumps({"version": FORMAT_VERSION, "learning_rate": content.pop("rate"), **content}) + "\n")
     return file
 
 
-def asked_rate(run: Path) -> tuple[float, str] | None:
-    """(rate, who asked) of :func:`ask_rate`, or None. Raises OperationFailed where the file is damaged."""
+def asked_rate(run: Path) -> RateRequest | None:
+    """The request of :func:`ask_rate`, or None. Raises OperationFailed where the file is damaged."""
     file = run / "rate.json"
     if not file.exists():
         return None
     content = _read_json(file)
     rate, by = content.get("learning_rate"), content.get("by")
-    if not isinstance(rate, float) or not 0 < rate < float("inf") or not isinstance(by, str):
+    layers, biases = content.get("layers", []), content.get("biases", False)
+    named = isinstance(layers, list) and all(layer in LAYERS for layer in layers) and isinstance(biases, bool)
+    least = 0 if layers or biases else 1e-300  # the rate that all others follow is not 0
+    if not isinstance(rate, float) or not least <= rate < float("inf") or not isinstance(by, str) or not named:
         raise OperationFailed(f"{file} asks for no learning rate; `alexnet-tools lr` does.")
-    return rate, by
+    return RateRequest(rate, by, tuple(layers), biases)
 
 
 def rate_taken(run: Path) -> None:
@@ -289,7 +300,9 @@ def _read_state(checkpoint: Path) -> tuple[State, dict]:
             names = {"rate": "learning_rate", "rates": "learning_rates"}
             content["state"]["epochs"] = [_renamed(epoch, names) for epoch in content["state"]["epochs"]]
         manual_rate = content["state"].pop("manual_rate", None)
-        state = State(**content["state"], manual_rate=None if manual_rate is None else ManualRate(**manual_rate))
+        changes = [Change(**{**one, "layers": tuple(one["layers"])}) for one in content["state"].pop("changes", [])]
+        manual = None if manual_rate is None else ManualRate(**manual_rate)
+        state = State(**content["state"], manual_rate=manual, changes=changes)
         return state, dict(content["sha256"])
     except (KeyError, TypeError, ValueError) as error:
         raise OperationFailed(f"{checkpoint / 'state.json'} is not the state of a run ({error}).") from error

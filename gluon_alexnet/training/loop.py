@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..errors import OperationFailed
 from ..evaluation.ensemble import evaluate
 from ..evaluation.metrics import Score
 from ..recipes.schema import Learning, Recipe
+from ..recipes.timetable import Change, RateRequest
 from . import lr_schedule
 from .callbacks import TrainingCallback
 from .checkpoint import State
@@ -53,9 +54,8 @@ def train(
     workers = workers or SingleWorker()
     learning = recipe.learning
     while not lr_schedule.finished(learning, state.errors):
-        rates = lr_schedule.rates(learning, state.errors, state.manual_rate)
-        if state.position == 0 and state.epochs and rates.weights != state.epochs[-1]["learning_rate"]:
-            callback.rate_changed(state, rates, "steps" if learning.rate_steps else "plateau")
+        if state.position == 0 and state.epochs:
+            _say_what_changes(learning, state, callback)
         if not _epoch(trainer, learning, data, state, callback, workers):
             callback.save(state, False)
             return False
@@ -64,7 +64,7 @@ def train(
             return False
         error = _validate(trainer, recipe, data, workers)
         best = error.top1 < min(state.errors, default=math.inf)
-        rates = lr_schedule.rates(learning, state.errors, state.manual_rate)
+        rates = lr_schedule.rates(learning, state.moment)
         finished = {
             "epoch": state.epoch + 1,
             "step": state.step,
@@ -99,12 +99,14 @@ def _epoch(
     workers: SingleWorker,
 ) -> bool:
     batches_left = -(-(data.images - state.position) // learning.batch_size)
-    rates = lr_schedule.rates(learning, state.errors, state.manual_rate)
+    rates = lr_schedule.rates(learning, state.moment)
     with callback.epoch(state) as advance, prefetched(data.epoch(state.epoch, state.position)) as batches:
         began = time.monotonic()
         for number, (crops, labels, skipped) in enumerate(batches, 1):
-            if lr_schedule.changes_within(learning):
-                rates = _rates_now(learning, data, state)
+            if lr_schedule.changes_within(learning, state.changes):
+                before, rates = rates, _rates_now(learning, data, state)
+                if rates != before and not rates.each:
+                    callback.rate_changed(state, rates, "timetable")
             loss = _step(trainer, crops, labels, rates, state, workers)
             counted = workers.reduce_counts(Counted(len(labels), skipped, loss), last=number == batches_left)
             if counted is None:
@@ -123,9 +125,9 @@ def _epoch(
                 callback.stalled(state)
             asked, due, stop = workers.broadcast_requests(callback.rate_asked(), callback.due(), callback.stop())
             if asked is not None:
-                state.manual_rate = lr_schedule.ManualRate(asked[0], lr_schedule.rate(learning, state.errors), asked[1])
-                rates = lr_schedule.rates(learning, state.errors, state.manual_rate)
-                callback.rate_changed(state, rates, asked[1])
+                _take(asked, learning, state)
+                rates = lr_schedule.rates(learning, state.moment)
+                callback.rate_changed(state, rates, asked.by)
                 callback.save(state, False)  # a kill after this does not bring the old rate back
             elif due and state.position < data.images:
                 callback.save(state, False)
@@ -167,7 +169,27 @@ def _rates_now(learning: Learning, data: Data, state: State) -> lr_schedule.Lear
     updates = learning.epochs * -(-data.images // learning.batch_size)
     generator = np.random.default_rng([state.seed, state.step, 1])
     progress = min(state.step / updates, 1.0)
-    return lr_schedule.rates(learning, state.errors, state.manual_rate, progress, generator.standard_normal)
+    moment = replace(state.moment, progress=progress, chance=generator.standard_normal)
+    return lr_schedule.rates(learning, moment)
+
+
+def _take(asked: RateRequest, learning: Learning, state: State) -> None:
+    """Keep what somebody asked for while the run goes on: another rate for all, or for some layers."""
+    if not asked.layers and not asked.biases:
+        state.manual_rate = lr_schedule.ManualRate(asked.rate, lr_schedule.rate(learning, state.moment), asked.by)
+        return
+    rate = {"bias_rate" if asked.biases else "weight_rate": asked.rate}
+    state.changes.append(Change(state.epoch, state.position, asked.layers, **rate))
+
+
+def _say_what_changes(learning: Learning, state: State, callback: TrainingCallback) -> None:
+    """Between two epochs, what the timetable says of this moment, and a rate that is another one."""
+    now = [one for one in learning.timetable if one.epoch == state.epoch and not one.images]
+    rates = lr_schedule.rates(learning, state.moment)
+    if now:
+        callback.timetable_reached(state, now)
+    if rates.weights != state.epochs[-1]["learning_rate"]:
+        callback.rate_changed(state, rates, "timetable" if now else "plateau")
 
 
 def step_seed(seed: int, step: int) -> int:

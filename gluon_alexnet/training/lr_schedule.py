@@ -1,34 +1,32 @@
-"""The learning rate (Sec. 5): a list of steps set by hand, or a drop whenever the error stalls. Pure functions."""
+"""The learning rate (Sec. 5): a timetable set by hand, or a drop whenever the error stalls. Pure functions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..recipes import schema
+from ..recipes import schema, timetable
+from ..recipes.timetable import Change
 
 CHANCE_MARGIN = 0.01  # a loss less than this share below chance is at chance
 
 
 @dataclass(frozen=True)
 class LearningRates:
-    """Learning rates of one epoch."""
+    """Learning rates of one moment."""
 
-    weights: float
+    weights: float  # of most layers
     biases: float
-    conv1_weights: float
-    conv1_biases: float
-    layers: schema.LayerRates = field(default_factory=schema.LayerRates)  # what each layer's rate is multiplied by
+    layers: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # (weights, biases) of those that differ
     each: Mapping[str, float] = field(default_factory=dict)  # of a graph's parameters by name, instead of those above
 
     def of(self, parameter: str) -> float:
         """Rate of a parameter by its name, such as conv1_bias."""
         if self.each:
             return self.each[parameter]
-        kind = "biases" if parameter.endswith("_bias") else "weights"
-        layer = parameter.rpartition("_")[0]
-        return getattr(self, f"conv1_{kind}" if layer == "conv1" else kind) * getattr(self.layers, layer)
+        rates = self.layers.get(parameter.rpartition("_")[0], (self.weights, self.biases))
+        return rates[parameter.endswith("_bias")]
 
 
 @dataclass(frozen=True)
@@ -40,99 +38,113 @@ class ManualRate:
     by: str  # who set it
 
 
-def rates(
-    learning: schema.Learning,
-    errors: Sequence[float],
-    manual_rate: ManualRate | None = None,
-    progress: float | None = None,
-    chance: Callable[[], float] | None = None,
-) -> LearningRates:
-    """Rates of the next epoch, after the finished epochs whose validation errors these are.
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands, as far as its rates depend on it."""
 
-    manual_rate replaces the rate of the weights, and that of biases which have none of their own. Of a graph's
-    parameters it scales each. progress: share of the run that is done, where the epochs do not say it closely enough;
-    chance: a draw from N(0, 1), for a graph's rates with noise.
+    errors: Sequence[float]  # validation error of each finished epoch
+    images: int = 0  # of the next epoch that have been gone through
+    manual_rate: ManualRate | None = None
+    changes: Sequence[Change] = ()  # made by hand while the run went on
+    progress: float | None = None  # share of the run that is done, where the epochs do not say it closely enough
+    chance: Callable[[], float] | None = None  # a draw from N(0, 1), for a graph's rates with noise
+
+
+def rates(learning: schema.Learning, moment: Moment) -> LearningRates:
+    """Rates of the next update.
+
+    A manual rate replaces the one that most layers' weights have, and all rates of weights, and of biases that have
+    none of their own, grow or fall with it.
     """
-    if learning.updates:
-        progress = len(errors) / learning.epochs if progress is None else progress
-        return _graph_rates(learning, progress, _stepped(learning, len(errors)), manual_rate, chance)
-    weights = rate(learning, errors)
-    if manual_rate is not None:
-        weights = manual_rate.rate * (weights / manual_rate.scheduled)
-    biases = weights if learning.bias_rate is None else learning.bias_rate
-    epoch, layers = len(errors), learning.layer_rates
-    if learning.conv1_frozen_after is not None and epoch >= learning.conv1_frozen_after:
-        return LearningRates(weights, biases, 0.0, 0.0, layers)
-    slow = learning.conv1_slow_after is not None and epoch >= learning.conv1_slow_after
-    return LearningRates(weights, biases, learning.conv1_slow_rate if slow else weights, biases, layers)
+    return _graph_rates(learning, moment) if learning.updates else _layer_rates(learning, moment)
+
+
+def _layer_rates(learning: schema.Learning, moment: Moment) -> LearningRates:
+    epoch, factor = len(moment.errors), 1.0
+    if learning.drops_on_plateau:
+        factor /= learning.rate_divisor ** min(plateaus(learning, moment.errors), learning.rate_drops)
+    changes = _in_order(learning, moment)
+    found = timetable.rates_at(learning.learning_rate, changes, timetable.LAYERS, epoch, moment.images)
+    weights = {layer: own * factor for layer, (own, _) in found.items()}
+    most = _most_common(weights.values())
+    if moment.manual_rate is not None and moment.manual_rate.scheduled > 0:
+        turned, scheduled = moment.manual_rate.rate, moment.manual_rate.scheduled
+        weights = {layer: turned * (own / scheduled) for layer, own in weights.items()}
+        most = turned * (most / scheduled)
+    biases = {layer: weights[layer] if own is None else own for layer, (_, own) in found.items()}
+    general = most, _most_common([biases[layer] for layer in biases if weights[layer] == most])
+    layers = {layer: (weights[layer], biases[layer]) for layer in weights}
+    return LearningRates(*general, {layer: own for layer, own in layers.items() if own != general})
+
+
+def _graph_rates(learning: schema.Learning, moment: Moment) -> LearningRates:
+    progress = len(moment.errors) / learning.epochs if moment.progress is None else moment.progress
+    changes, now = _in_order(learning, moment), (len(moment.errors), moment.images)
+    layers = dict.fromkeys(update.parameter.rpartition("_")[0] for update in learning.updates)
+    each = {}
+    for update in learning.updates:
+        layer, _, kind = update.parameter.rpartition("_")
+        first, (weights, biases) = update.rate, timetable.rates_at(-1.0, changes, layers, *now)[layer]
+        if kind == "bias":
+            first = first if biases is None else biases
+        elif weights >= 0:
+            first = weights
+        each[update.parameter] = update.schedule.rate(first, progress)
+        if moment.manual_rate is not None and moment.manual_rate.scheduled > 0:
+            each[update.parameter] *= moment.manual_rate.rate / moment.manual_rate.scheduled
+        if update.schedule.noise and moment.chance is not None:
+            each[update.parameter] *= 1 + update.schedule.noise * abs(moment.chance())
+    kinds = [[rate for name, rate in each.items() if name.endswith("_bias") == bias] for bias in (False, True)]
+    weights, biases = (max(rates) for rates in kinds)
+    return LearningRates(weights, biases, each=each)
+
+
+def _in_order(learning: schema.Learning, moment: Moment) -> Sequence[Change]:
+    """The timetable with what was turned by hand, each at its time."""
+    changes = [*learning.timetable, *moment.changes]
+    return sorted(changes, key=lambda change: (change.epoch, change.images)) if moment.changes else changes
+
+
+def _most_common(of: Iterable[float]) -> float:
+    numbers = list(of)
+    return max(numbers, key=lambda number: (numbers.count(number), number))
+
+
+def rate(learning: schema.Learning, moment: Moment) -> float:
+    """What the schedule says of the rate of most layers' weights, whatever was set by hand; of a graph, the largest."""
+    return rates(learning, Moment(moment.errors, moment.images, None, moment.changes, moment.progress)).weights
 
 
 def to_dict(rates: LearningRates) -> dict:
-    """The rates for a run's log: each parameter's, or those that differ."""
-    names = ("weights", "biases", "conv1_weights", "conv1_biases")
-    return dict(rates.each) if rates.each else {name: getattr(rates, name) for name in names}
+    """The rates for a run's log: each parameter's, or those of most layers and of those that differ."""
+    if rates.each:
+        return dict(rates.each)
+    layers = {layer: {"weights": weights, "biases": biases} for layer, (weights, biases) in rates.layers.items()}
+    return {"weights": rates.weights, "biases": rates.biases, **layers}
 
 
-def changes_within(learning: schema.Learning) -> bool:
-    """Whether rates change from update to update, not from epoch to epoch alone."""
-    return any(update.schedule.kind != "default" or update.schedule.noise for update in learning.updates)
-
-
-def _graph_rates(
-    learning: schema.Learning,
-    progress: float,
-    steps: float,
-    manual_rate: ManualRate | None,
-    chance: Callable[[], float] | None,
-) -> LearningRates:
-    each = {update.parameter: update.schedule.rate(update.rate, progress) for update in learning.updates}
-    if steps < 1:  # set by hand, they lower the weights' rates, and leave the biases' as in the 2012 code
-        each = {name: rate if name.endswith("_bias") else rate * steps for name, rate in each.items()}
-    if manual_rate is not None and manual_rate.scheduled > 0:
-        each = {name: rate * manual_rate.rate / manual_rate.scheduled for name, rate in each.items()}
-    for update in learning.updates:
-        if update.schedule.noise and chance is not None:
-            each[update.parameter] *= 1 + update.schedule.noise * abs(chance())
-    biases = {name for name in each if name.endswith("_bias")}
-    weights, biased = (max(rate for name, rate in each.items() if (name in biases) == kind) for kind in (False, True))
-    return LearningRates(weights, biased, weights, biased, each=each)
-
-
-def _stepped(learning: schema.Learning, epoch: int) -> float:
-    return stepped_rate(learning, epoch) / learning.learning_rate if learning.rate_steps else 1.0
-
-
-def rate(learning: schema.Learning, errors: Sequence[float]) -> float:
-    """Rate of all layers' weights in the next epoch; of a graph, the largest."""
-    if learning.updates:
-        return rates(learning, errors).weights
-    if learning.rate_steps:
-        return stepped_rate(learning, len(errors))
-    return learning.learning_rate / learning.rate_divisor ** min(plateaus(learning, errors), learning.rate_drops)
+def changes_within(learning: schema.Learning, changes: Sequence[Change] = ()) -> bool:
+    """Whether rates change within an epoch, not from epoch to epoch alone."""
+    by_update = any(update.schedule.kind != "default" or update.schedule.noise for update in learning.updates)
+    return by_update or any(change.images for change in (*learning.timetable, *changes))
 
 
 def finished(learning: schema.Learning, errors: Sequence[float]) -> bool:
     """Whether training ends here: all epochs are done, or the error stalls after the last drop."""
     if len(errors) >= learning.epochs:
         return True
-    if learning.rate_steps or learning.updates:
-        return False
-    return plateaus(learning, errors) > learning.rate_drops
+    return learning.drops_on_plateau and not learning.updates and plateaus(learning, errors) > learning.rate_drops
 
 
-def stepped_rate(learning: schema.Learning, epoch: int) -> float:
-    """Rate of an epoch, counted from 0, that drops once step epochs are done, for each step."""
+def stepped_rates(rate: float, divisor: float, steps: Sequence[int], epochs: int) -> list[tuple[int, float]]:
+    """(epoch, rate from then on) where the rate drops once each of these numbers of epochs is done."""
     from ..backend import gluoncv
 
     scheduler = gluoncv.utils.LRScheduler(
-        "step",
-        base_lr=learning.learning_rate,
-        nepochs=learning.epochs,
-        iters_per_epoch=1,
-        step_epoch=list(learning.rate_steps),
-        step_factor=1 / learning.rate_divisor,
-    )
-    return scheduler(epoch)
+        "step", base_lr=rate, nepochs=max(epochs, *steps) + 1, iters_per_epoch=1, step_epoch=list(steps),
+        step_factor=1 / divisor,
+    )  # fmt: skip
+    return [(step, float(scheduler(step))) for step in steps]
 
 
 def plateaus(learning: schema.Learning, errors: Sequence[float]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from ..backend import mx
 from ..model import build
 from ..model.alexnet import set_parameters
+from ..recipes import timetable
 from ..recipes.schema import Recipe
 from . import lr_schedule, optimizer
 from .constraints import constrain
@@ -26,7 +26,7 @@ class Replica:
         self._loss = build.loss(recipe.network)
         # A list keeps the order of collect_params; Trainer would sort a dict, and momentum goes by position.
         everything = [list(block.collect_params().items()) for block in self.blocks]
-        frozen = {layer for layer, factor in dataclasses.asdict(recipe.learning.layer_rates).items() if factor == 0}
+        frozen = timetable.frozen(recipe.learning.learning_rate, recipe.learning.timetable)
         for name, parameter in (one for some in everything for one in some):
             if name.rpartition("_")[0] in frozen:
                 parameter.grad_req = "null"  # a layer that never moves: below the first that does, nothing is derived

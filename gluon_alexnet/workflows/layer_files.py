@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,7 @@ def recipe_of(layers: Path, params: Path, input_size: int = INPUT_SIZE, initiali
             f"{layers.name} takes initial weights from another net by its author's program ({net.functions[0]} and "
             f"{len(net.functions) - 1} other layers have initWFunc=), which is not run: name that net with --init-from."
         )
-    augmentation = replace(AS_RUN.augmentation, colour_epochs=None)
-    return Recipe(layers.stem, net.graph, augmentation, Learning(updates=net.updates))
+    return Recipe(layers.stem, net.graph, AS_RUN.augmentation, Learning(updates=net.updates, drops_on_plateau=False))
 
 
 def lines_of(layers: Path, input_size: int = INPUT_SIZE) -> tuple[LayerGraph, list[LayerLine]]:

@@ -33,6 +33,7 @@ from .cluster import check_parts, joined_workers
 from .devices import Devices, open_devices
 from .folders import DATA_DEFAULT, RUNS
 from .layer_files import check_memory
+from .learning_options import LearningOptions, changed
 from .training_data import TrainingData
 
 
@@ -89,8 +90,9 @@ def train(
     default), another of :data:`gluon_alexnet.recipes.presets.RECIPES`, or a Recipe. variants: changes to it, by name.
     devices: ``["gpu(0)", "gpu(1)"]`` puts a column on each (Sec. 3.2), one device holds the whole net; CPU contexts
     work alike. run: folder (default: runs/<date>-<recipe>; with resume, the newest run). seed: of initial weights,
-    order, crops and dropout (default 0). init_from: another net to begin with. learning: numbers of the recipe's
-    :class:`gluon_alexnet.recipes.schema.Learning`, such as ``epochs=2, batch_size=64, learning_rate=0.01``.
+    order, crops and dropout (default 0). init_from: another net to begin with. learning: fields of
+    :class:`gluon_alexnet.workflows.learning_options.LearningOptions`, such as ``epochs=2, batch_size=64,
+    learning_rate=0.01, steps=(1,)``, or other numbers of the recipe's :class:`gluon_alexnet.recipes.schema.Learning`.
 
     Every epoch ends with the validation error over the centre view, a checkpoint, and a line in RUN/log.jsonl. Raises
     InvalidRequest for wrong use, before anything is written; OperationFailed where the loss or a gradient is not a
@@ -140,16 +142,19 @@ def train(
 
 
 def with_learning(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with other numbers of its Learning. Raises InvalidRequest for a name that there is not."""
+    """The recipe with another way to learn: fields of LearningOptions, and other numbers of the recipe's Learning.
+
+    Raises InvalidRequest for a name that is in neither, and for options that contradict each other.
+    """
+    options = {one.name for one in dataclasses.fields(LearningOptions)}
     known = {one.name for one in dataclasses.fields(recipe.learning)}
-    unknown = sorted(set(changes) - known)
+    unknown = sorted(set(changes) - known - options)
     if unknown:
-        raise InvalidRequest(
-            f"There is no {unknown[0]!r} in a recipe's learning; there are {', '.join(sorted(known))}."
-        )
-    if recipe.learning.updates:
-        changes = _of_updates(recipe.learning, dict(changes))
-    return dataclasses.replace(recipe, learning=dataclasses.replace(recipe.learning, **changes))
+        names = ", ".join(sorted(known | options))
+        raise InvalidRequest(f"There is no {unknown[0]!r} in a recipe's learning; there are {names}.")
+    numbers = {name: value for name, value in changes.items() if name not in options}
+    recipe = dataclasses.replace(recipe, learning=dataclasses.replace(recipe.learning, **numbers))
+    return changed(recipe, LearningOptions(**{name: value for name, value in changes.items() if name in options}))
 
 
 @dataclass(frozen=True)
@@ -287,23 +292,6 @@ def _initialized(trainer, description, seed, init, callback):
     matched = f", and {taken.matched_classes} of {len(classes)} classes of fc8" if init.match_classes else ""
     callback.message(f"{', '.join(taken.layers)} of {init.path}{matched}; the other layers are new")
     return dataclasses.replace(description, initialized_from=finetune.to_dict(taken))
-
-
-def _of_updates(learning, changes):
-    """The changes for a net whose files give each parameter a rate: a learning rate is its weights' largest one."""
-    for option, name in (("--layer-rates", "layer_rates"), ("--plateau", "patience")):
-        if name in changes:
-            raise InvalidRequest(f"{option} is for recipes: a net of layer files has its rates in the parameter file.")
-    if "learning_rate" in changes:
-        rate = changes.pop("learning_rate")
-        weights = [u.rate for u in learning.updates if not u.parameter.endswith("_bias")]
-        if not max(weights):
-            raise InvalidRequest("All rates of the parameter file are 0: --lr has none to set; write epsW= there.")
-        changes["updates"] = tuple(
-            one if one.parameter.endswith("_bias") else dataclasses.replace(one, rate=one.rate * rate / max(weights))
-            for one in learning.updates
-        )
-    return changes
 
 
 def _curves(run, state):

@@ -24,8 +24,15 @@ class TrainingData:
         self._size, self._batch_size = recipe.network.input_size, recipe.learning.batch_size
         mean = input_mean(recipe.network, statistics.mean_image)
         self._augment = TrainingAugmentation(
-            recipe.augmentation, self._size, mean, statistics.eigenvalues, statistics.axes, seed
+            recipe.augmentation,
+            self._size,
+            mean,
+            statistics.eigenvalues,
+            statistics.axes,
+            seed,
+            recipe.learning.timetable,
         )
+        self._same_batches = recipe.learning.same_batches
         threads = backend.threads() if workers.count > 1 else None
         self._seed, self._workers = seed, workers
         self.readers = tuple(Reader(folder, split, threads, on_damaged) for split in ("train", "val"))
@@ -33,7 +40,7 @@ class TrainingData:
 
     def _epoch(self, number, position):
         train, size, batch_size = self.readers[0], self._size, self._batch_size
-        order = epoch_order(len(train), self._seed, number)
+        order = np.arange(len(train)) if self._same_batches else epoch_order(len(train), self._seed, number)
         parts = [
             self._workers.part(order[begin : begin + batch_size]) for begin in range(position, len(order), batch_size)
         ]

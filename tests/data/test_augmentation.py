@@ -12,14 +12,15 @@ from gluon_alexnet.data.augmentation import (
     network_order,
 )
 from gluon_alexnet.recipes import presets, schema
+from gluon_alexnet.recipes.timetable import Change
 
 EIGENVALUES = np.array([4000.0, 300.0, 50.0])
 AXES = np.linalg.qr(np.array([[0.6, -0.7, 0.4], [0.6, 0.0, -0.8], [0.5, 0.7, 0.4]]))[0]
 
 
-def augmentation(mean=None, seed=0, **numbers):
+def augmentation(mean=None, seed=0, changes=(), **numbers):
     mean = np.zeros((3, 224, 224), np.float32) if mean is None else mean
-    return TrainingAugmentation(schema.Augmentation(**numbers), 224, mean, EIGENVALUES, AXES, seed)
+    return TrainingAugmentation(schema.Augmentation(**numbers), 224, mean, EIGENVALUES, AXES, seed, changes)
 
 
 @pytest.fixture
@@ -92,10 +93,22 @@ def test_colour_has_its_epochs_and_its_divisor(pictures):
     ids = np.array([4, 900, 31])
     mean = np.full((3, 224, 224), 100, np.float32)
     plain = augmentation(mean, seed=8)(pictures, ids, 3)
-    divided = augmentation(mean, seed=8, colour_divisor=1.1, colour_epochs=4)
+    divided = augmentation(mean, seed=8, changes=(Change(4, colour_std=0.0),), colour_divisor=1.1)
     np.testing.assert_allclose(divided(pictures, ids, 3), plain / 1.1, atol=1e-4)
     without = augmentation(mean, seed=8, colour_std=0.0)(pictures, ids, 4)
     assert (divided(pictures, ids, 4) == without).all()  # after those epochs neither shift nor division
+
+
+def test_neighbours_in_the_pack_share_a_crop_and_a_mirror_but_no_colours():
+    ids = np.arange(20, 100)  # 12 of the first group of 32, then two groups, then 4
+    shared, plain = augmentation(seed=5, shared_crops=32), augmentation(seed=5)
+    draws = [shared.draw(record, 2, 256) for record in ids]
+    for group in np.unique(ids // 32):
+        own = [draw for record, draw in zip(ids, draws) if record // 32 == group]
+        assert len({draw[:3] for draw in own}) == 1 and len({tuple(draw[3]) for draw in own}) == len(own)
+    assert len({draw[:3] for draw in draws}) == 4
+    assert draws[0][:3] != shared.draw(20, 3, 256)[:3]  # another one in the next epoch
+    assert (draws[40][3] == plain.draw(60, 2, 256)[3]).all()
 
 
 def test_compiled_or_not_the_crops_are_the_same(rng):

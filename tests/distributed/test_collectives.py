@@ -76,7 +76,7 @@ def test_the_workers_count_and_decide_together(synchronous):
         assert [images for images, _, _ in found["counted"]] == list(worker_process.SIZES)
         assert [skipped for _, skipped, _ in found["counted"]] == [1] * 5  # worker 0 says 0, worker 1 says 1
         np.testing.assert_allclose([loss for _, _, loss in found["counted"]], found["losses"], rtol=1e-6)
-        assert found["heeded"].tolist() == [0.1, 1, 1]  # the rate to the last bit
+        assert found["heeded"].tolist() == [0.1, 1, 1, 1, 1]  # the rate to the last bit
         assert found["sums"].tolist() == [2**31 + 2, 1, 6]
     assert synchronous[0][0]["own_seed"] != synchronous[0][1]["own_seed"]
 

@@ -13,11 +13,12 @@ from gluon_alexnet.distributed import process_group as jobs
 from gluon_alexnet.distributed.collectives import Counted
 from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.recipes import schema
+from gluon_alexnet.recipes.timetable import RateRequest
 from gluon_alexnet.training.lr_schedule import LearningRates
 
 CLASSES, SEED = 7, 5
 SIZES = (8, 7, 0, 1, 8)  # images of the job's batches: of 7 the first worker has 4, of 1 the second none, of 0 both
-RATES = LearningRates(0.01, 0.02, 0.005, 0.02)
+RATES = LearningRates(0.01, 0.02, {"conv1": (0.005, 0.02)})
 
 
 def batches(size):
@@ -55,14 +56,16 @@ def main(out, kind):
             arrays = {f"parameter {name}": value.asnumpy() for name, value in trainer.parameters().items()}
             arrays |= {f"momentum {name}": value.asnumpy() for name, value in trainer.momentum().items()}
             asked, due, stop = group.broadcast_requests(
-                (0.1, "me") if group.rank == 0 else None, group.rank == 0, group.rank == 1
+                RateRequest(0.1, "me", ("conv2", "fc8"), True) if group.rank == 0 else None,
+                group.rank == 0,
+                group.rank == 1,
             )
             sums = group.add_counts([2**30 + 1, group.rank, 3])
             np.savez(
                 Path(out, f"{group.rank}.npz"),
                 losses=losses,
                 counted=counted,
-                heeded=[asked[0], due, stop],
+                heeded=[asked.rate, due, stop, asked.layers == ("conv2", "fc8"), asked.biases],
                 sums=sums,
                 own_seed=group.own_seed(3),
                 **arrays,

@@ -20,7 +20,7 @@ def no_dropout(one):
 
 
 def flat(rate):
-    return LearningRates(rate, rate, rate, rate)
+    return LearningRates(rate, rate)
 
 
 def gradients(trainer):

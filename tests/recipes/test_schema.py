@@ -9,6 +9,7 @@ import pytest
 from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.model.shapes import parameter_count
 from gluon_alexnet.recipes import presets, schema
+from gluon_alexnet.recipes.timetable import Change
 
 
 def test_the_paper_s_numbers():
@@ -84,9 +85,7 @@ def test_a_damaged_recipe_is_refused(change, sentence):
         ({"learning_rate": float("nan")}, "positive number"),
         ({"learning_rate": float("inf")}, "positive number"),
         ({"learning_rate": 0.0}, "positive number"),
-        ({"rate_steps": (51, 25)}, "must rise"),
-        ({"rate_steps": (25, 25)}, "must rise"),
-        ({"rate_steps": (0, 25)}, "1 or more"),
+        ({"timetable": (Change(51, weight_rate=1e-3), Change(25, weight_rate=1e-4))}, "out of order"),
         ({"batch_size": 0}, "batch_size"),
         ({"epochs": 0}, "epochs"),
     ],

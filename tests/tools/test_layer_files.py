@@ -83,8 +83,8 @@ def test_the_rates_of_the_files_are_changed_by_hand(place):
     assert [rates["conv3b_weight0"] for rates in epochs] == pytest.approx([0.004, 0.0004])
     assert [rates["conv3b_bias"] for rates in epochs] == pytest.approx([0.02, 0.02])
     for words, sentence in (
-        (["--plateau", 3], "--plateau is for recipes"),
-        (["--layer-rates", "conv1=0.1"], "--layer-rates is for recipes"),
+        (["--plateau", 3], "a plateau are for recipes"),
+        (["--layer-rates", "conv1=0.1"], "Factors of layers and a plateau are for recipes"),
         (["--variant", "one-gpu"], "layers-own is a net of a layer file (layers-own.cfg), not one of the paper's."),
         (["--recipe", "paper"], "Give --recipe or --cuda-convnet, not both."),
         (["--cpus", "0,1,2"], "A net of 2 columns runs on 1 device or on a multiple of 2, not on 3."),
@@ -101,6 +101,21 @@ def test_rates_that_fall_within_a_run(place, tmp_path):
     logged = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     rates = [line["learning_rates"]["conv1a_weight"] for line in logged if line["event"] == "epoch"]
     assert rates == pytest.approx([0.001, 0.0001])  # at the beginning of each epoch
+
+
+def test_a_timetable_of_one_s_own_is_logged_as_it_happens(place, tmp_path):
+    (tmp_path / "diary").write_text("1: 0.002, conv1a 0, conv1a bias 0, colour 0\n")
+    said = train(place, "diary", "--epochs", 2, "--timetable", tmp_path / "diary")
+    assert "step 3: after 1: weights of conv1a 0\n" in said and "step 3: after 1: colour 0\n" in said
+    logged = [json.loads(line) for line in (place / "diary" / "log.jsonl").read_text().splitlines()]
+    rates = [line["learning_rates"] for line in logged if line["event"] == "epoch"]
+    assert [one["conv1a_weight"] for one in rates] == [0.001, 0] and rates[1]["conv1b_weight"] == 0.002
+    assert next(line["change"] for line in logged if line["event"] == "timetable") == "after 1: weights 0.002"
+    first = parameters(place / "run")  # of one epoch with the files' own rates
+    assert (parameters(place / "diary")["conv1a_weight"] == first["conv1a_weight"]).all()
+    (tmp_path / "diary").write_text("1: conv3 0.5\n")
+    said = train(place, "refused", "--timetable", tmp_path / "diary", code=2)
+    assert "diary, line 1: there is no layer 'conv3'; there are conv1a, rnorm1a" in said
 
 
 def test_a_net_whose_initial_weights_came_from_another_one(place, tmp_path):

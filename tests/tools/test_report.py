@@ -1,6 +1,5 @@
 """`alexnet-tools report`: one page that stands alone, with the run's own numbers on it."""
 
-import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -12,6 +11,7 @@ from helpers.runner import invoke
 
 import gluon_alexnet as ga
 from gluon_alexnet.training import checkpoint
+from gluon_alexnet.workflows import learning_options
 
 LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
 VOID = {"meta", "img", "link", "br", "circle", "line", "polyline"}
@@ -50,7 +50,7 @@ def place(tmp_path_factory, small_recipe):
     images = class_tree(folder / "images", LETTERS, 4)
     (images / "ant").rename(images / "<b>ant&")
     invoke("pack", "--train", images, "--val", images, "--data", folder / "data", "--encoding", "raw")
-    recipe = dataclasses.replace(small_recipe, learning=dataclasses.replace(small_recipe.learning, rate_steps=(1,)))
+    recipe = learning_options.changed(small_recipe, learning_options.LearningOptions(steps=(1,)))
     run = make_run(folder / "run", recipe, folder / "data", 5)
     _, state, parameters, _ = checkpoint.load_run(run)
     epochs = [

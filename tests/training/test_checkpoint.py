@@ -9,8 +9,8 @@ import pytest
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.model.alexnet import initial_parameters
-from gluon_alexnet.recipes import presets
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.recipes import presets, timetable
+from gluon_alexnet.training import checkpoint, lr_schedule
 from gluon_alexnet.training.lr_schedule import ManualRate
 
 
@@ -167,8 +167,9 @@ def test_runs_of_the_first_version_are_read(run):
     save(run, 7)
     description = json.loads((run / "recipe.json").read_text())
     learning = description["recipe"]["learning"]
-    for content, field in ((description, "initialized_from"), (learning, "layer_rates"), (learning, "stalled_after")):
+    for content, field in ((description, "initialized_from"), (learning, "timetable"), (learning, "stalled_after")):
         del content[field]
+    del learning["drops_on_plateau"], learning["updates"]
     (run / "recipe.json").write_text(json.dumps({**description, "version": 1}))
     state = json.loads((run / "latest" / "state.json").read_text())
     for field in ("manual_rate", "recent_loss"):
@@ -191,6 +192,10 @@ def test_runs_of_the_second_version_had_other_names(run):
     network.update(fc8_weight_deviation=0.25, neuron="tanh")
     del learning["learning_rate"]
     learning["rate"] = 0.375
+    del learning["timetable"], learning["drops_on_plateau"]  # of seven fields in its place, all are here
+    learning.update(bias_rate=0.02, rate_steps=[3, 7], conv1_slow_after=5, conv1_slow_rate=1e-6, conv1_frozen_after=8)
+    learning["layer_rates"] = {"fc8": 10.0}
+    description["recipe"]["augmentation"]["colour_epochs"] = 6
     (run / "recipe.json").write_text(json.dumps({**description, "version": 2}))
     state = json.loads((run / "latest" / "state.json").read_text())
     del state["state"]["manual_rate"]
@@ -200,7 +205,22 @@ def test_runs_of_the_second_version_had_other_names(run):
     recipe = checkpoint.read_description(run).recipe
     assert (recipe.network.conv1.padding, recipe.network.conv1.weight_std) == ((1, 2), 0.125)
     assert (recipe.network.fc8_weight_std, recipe.network.activation) == (0.25, "tanh")
-    assert recipe.learning.learning_rate == 0.375
+    assert recipe.learning.learning_rate == 0.375 and not recipe.learning.drops_on_plateau
+    found = {}
+    for epoch in (0, 3, 5, 7, 8):
+        rates = lr_schedule.rates(recipe.learning, lr_schedule.Moment([50.0] * epoch))
+        found[epoch] = [
+            rates.of(name) for name in ("conv1_weight", "conv1_bias", "conv2_weight", "fc8_weight", "fc8_bias")
+        ]
+    assert found == {
+        0: pytest.approx([0.375, 0.02, 0.375, 3.75, 0.2]),
+        3: pytest.approx([0.0375, 0.02, 0.0375, 0.375, 0.2]),
+        5: pytest.approx([1e-6, 0.02, 0.0375, 0.375, 0.2]),
+        7: pytest.approx([1e-6, 0.02, 0.00375, 0.0375, 0.2]),
+        8: pytest.approx([0, 0, 0.00375, 0.0375, 0.2]),
+    }
+    changes = recipe.learning.timetable
+    assert [timetable.colour_std(0.1, changes, epoch) for epoch in (0, 5, 6, 9)] == [0.1, 0.1, 0, 0]
     found = checkpoint.read_state(run / "latest")
     assert found.manual_rate == ManualRate(0.5, 0.25, "me")
     assert found.epochs == [{"validation_top1": 50.0, "learning_rate": 0.01, "learning_rates": {"weights": 0.01}}]

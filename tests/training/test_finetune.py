@@ -10,7 +10,7 @@ from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.exporters import symbol
 from gluon_alexnet.model import alexnet
 from gluon_alexnet.model.classifier import build_classifier
-from gluon_alexnet.recipes import schema
+from gluon_alexnet.recipes import schema, timetable
 from gluon_alexnet.training import checkpoint, finetune, lr_schedule, trainer
 
 OLD = [{"wnid": wnid, "name": wnid} for wnid in ("a", "b", "c", "d")]
@@ -106,8 +106,8 @@ def test_what_cannot_be_taken_is_named(small_recipe, run, tmp_path):
 @pytest.mark.parametrize("contexts", [1, 2])
 @pytest.mark.parametrize("frozen", [("conv1", "conv2", "conv3", "conv4", "conv5"), ("conv2", "fc6")], ids="+".join)
 def test_frozen_layers_stay_and_the_others_learn_as_if_none_were(small_recipe, frozen, contexts, rng):
-    rates = schema.LayerRates(**dict.fromkeys(frozen, 0.0))
-    learning = dataclasses.replace(small_recipe.learning, layer_rates=rates)
+    changes = timetable.with_factors(0.01, (), dict.fromkeys(frozen, 0.0))
+    learning = dataclasses.replace(small_recipe.learning, timetable=changes)
     still = dataclasses.replace(small_recipe, learning=learning)
     before = alexnet.initial_parameters(small_recipe.network, len(NEW), seed=7)
     size = small_recipe.network.input_size
@@ -116,7 +116,7 @@ def test_frozen_layers_stay_and_the_others_learn_as_if_none_were(small_recipe, f
     for recipe in (small_recipe, still):
         one = trainer.Trainer(recipe, len(NEW), [mx.cpu(number) for number in range(contexts)])
         one.restore(before, {})
-        one.step(images, np.array([0, 1, 2, 1]), lr_schedule.rates(recipe.learning, []), seed=1)
+        one.step(images, np.array([0, 1, 2, 1]), lr_schedule.rates(recipe.learning, lr_schedule.Moment([])), seed=1)
         after.append(one.parameters())
     assert set(after[0]) == set(after[1]) == set(before)
     for name, value in after[1].items():

@@ -9,6 +9,7 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.data.prefetch import prefetched
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recipes.schema import Learning
+from gluon_alexnet.recipes.timetable import Change, RateRequest
 from gluon_alexnet.training.callbacks import TrainingCallback
 from gluon_alexnet.training.checkpoint import State
 from gluon_alexnet.training.loop import Data, step_seed, train
@@ -20,7 +21,7 @@ CONTEXTS = {"fused": [mx.cpu(0)], "two columns": [mx.cpu(0), mx.cpu(1)]}
 
 
 def flat(rate):
-    return LearningRates(rate, rate, rate, rate)
+    return LearningRates(rate, rate)
 
 
 def batch(rng, size, count=6):
@@ -127,7 +128,7 @@ class Notes(TrainingCallback):
 
     def rate_asked(self):
         rate = self.rates.pop(self.run.state.step, None)
-        return None if rate is None else (rate, "me")
+        return None if rate is None else RateRequest(rate, "me")
 
     def rate_changed(self, state, rates, by):
         self.run.said.append((state.step, rates.weights, by))
@@ -207,14 +208,17 @@ def test_a_number_that_is_none_stops_before_the_update(small_recipe, contexts, p
     assert run.saved == []
 
 
+STEP = {"timetable": (Change(1, weight_rate=0.001),), "drops_on_plateau": False}
+
+
 def test_a_rate_set_by_hand_is_the_rate_of_the_next_step_and_survives_resuming(small_recipe):
     """20 images in batches of 8 are 3 steps an epoch; the step list divides the rate after the first epoch."""
-    one = dataclasses.replace(small_recipe, learning=dataclasses.replace(small_recipe.learning, rate_steps=(1,)))
+    one = dataclasses.replace(small_recipe, learning=dataclasses.replace(small_recipe.learning, **STEP))
     whole = Run(one, CONTEXTS["fused"])
     assert whole.go(rates={2: 0.004})
     assert [(step, pytest.approx(rate), by) for step, rate, by in whole.said] == [
         (2, 0.004, "me"),
-        (3, 0.0004, "steps"),
+        (3, 0.0004, "timetable"),
     ]
     assert [epoch["learning_rate"] for epoch in whole.state.epochs] == pytest.approx([0.004, 0.0004])
     by_step = {state.step: (state, values) for state, values, _, _ in reversed(whole.saved)}

@@ -4,8 +4,17 @@ import math
 
 import pytest
 
-from gluon_alexnet.recipes.schema import LayerRates, Learning
+from gluon_alexnet.recipes import timetable
+from gluon_alexnet.recipes.schema import Learning
+from gluon_alexnet.recipes.timetable import Change
 from gluon_alexnet.training import lr_schedule
+from gluon_alexnet.training.lr_schedule import Moment
+
+
+def stepped(*steps, **numbers):
+    drops = lr_schedule.stepped_rates(0.01, 10, steps, 90)
+    others = numbers.pop("others", ())
+    return Learning(timetable=timetable.with_steps(others, drops), drops_on_plateau=False, **numbers)
 
 
 @pytest.mark.parametrize(
@@ -13,9 +22,9 @@ from gluon_alexnet.training import lr_schedule
     [(0, 0.01), (24, 0.01), (25, 0.001), (50, 0.001), (51, 1e-4), (78, 1e-4), (79, 1e-5), (89, 1e-5)],
 )
 def test_steps_by_hand(epoch, rate):
-    learning = Learning(rate_steps=(25, 51, 79))
+    learning = stepped(25, 51, 79)
     errors = [50.0] * epoch  # a list of steps does not look at the errors
-    assert lr_schedule.rate(learning, errors) == pytest.approx(rate)
+    assert lr_schedule.rate(learning, Moment(errors)) == pytest.approx(rate)
     assert not lr_schedule.finished(learning, errors)
 
 
@@ -36,7 +45,7 @@ def test_steps_by_hand(epoch, rate):
 def test_a_plateau_divides_the_rate_by_ten(errors, drops):
     learning = Learning(patience=2)
     assert lr_schedule.plateaus(learning, errors) == drops
-    assert lr_schedule.rate(learning, errors) == pytest.approx(0.01 / 10**drops)
+    assert lr_schedule.rate(learning, Moment(errors)) == pytest.approx(0.01 / 10**drops)
 
 
 def test_training_ends_on_the_plateau_after_the_third_drop():
@@ -46,7 +55,7 @@ def test_training_ends_on_the_plateau_after_the_third_drop():
 
 
 def test_training_ends_after_the_last_epoch():
-    learning = Learning(epochs=3, rate_steps=(1,))
+    learning = stepped(1, epochs=3)
     assert [lr_schedule.finished(learning, [1.0] * n) for n in (0, 2, 3)] == [False, False, True]
     falling = [3.0, 2.0, 1.0]
     assert lr_schedule.finished(Learning(epochs=3), falling)
@@ -54,19 +63,19 @@ def test_training_ends_after_the_last_epoch():
 
 
 def test_a_rate_set_by_hand_falls_with_the_schedule():
-    learning = Learning(rate_steps=(2, 4))
+    learning = stepped(2, 4)
     manual_rate = lr_schedule.ManualRate(rate=0.003, scheduled=0.001, by="me")  # set in epoch 3
-    found = [lr_schedule.rates(learning, [9.0] * epoch, manual_rate).weights for epoch in (2, 3, 4)]
+    found = [lr_schedule.rates(learning, Moment([9.0] * epoch, manual_rate=manual_rate)).weights for epoch in (2, 3, 4)]
     assert found == pytest.approx([0.003, 0.003, 0.0003])
     assert found[0] == 0.003  # to the bit
-    assert lr_schedule.rates(learning, [9.0] * 3, manual_rate).biases == 0.003
-    own = Learning(bias_rate=0.02, rate_steps=(2, 4))
-    assert lr_schedule.rates(own, [9.0] * 3, manual_rate).biases == 0.02
+    assert lr_schedule.rates(learning, Moment([9.0] * 3, manual_rate=manual_rate)).biases == 0.003
+    own = stepped(2, 4, others=(Change(bias_rate=0.02),))
+    assert lr_schedule.rates(own, Moment([9.0] * 3, manual_rate=manual_rate)).biases == 0.02
 
 
 def test_rates_of_layers():
-    learning = Learning(bias_rate=0.02, layer_rates=LayerRates(conv1=0.1, fc8=10, conv2=0))
-    rates = lr_schedule.rates(learning, [])
+    changes = timetable.with_factors(0.01, (Change(bias_rate=0.02),), {"conv1": 0.1, "fc8": 10, "conv2": 0})
+    rates = lr_schedule.rates(Learning(timetable=changes), Moment([]))
     expected = {
         "conv1_weight": 0.001,
         "conv1_bias": 0.002,

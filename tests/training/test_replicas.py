@@ -11,7 +11,7 @@ from gluon_alexnet.training.lr_schedule import LearningRates
 from gluon_alexnet.training.trainer import Trainer
 
 CLASSES = 7
-FLAT = LearningRates(0.01, 0.01, 0.01, 0.01)
+FLAT = LearningRates(0.01, 0.01)
 
 
 def contexts(count):

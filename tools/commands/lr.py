@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from ..options import Layers
+
 SECONDS = 120.0  # to wait until the run takes the rate
 POLL = 0.2
 
@@ -17,25 +19,31 @@ POLL = 0.2
 @click.command("lr")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("rate", type=float)
-def command(run, rate):
+@click.option("--layers", type=Layers(), help="Of these layers alone, e.g. conv1-2; 0 stops them.")
+@click.option("--biases", is_flag=True, help="Of biases, in place of weights.")
+def command(run, rate, layers, biases):
     """Set the learning rate of a run that is being trained.
 
     \b
     Example: alexnet-tools lr runs/20120930-120000-paper 0.001
 
-    RATE holds for the weights from the next step on; later drops of the schedule divide it. The run saves a
+    RATE holds for the weights from the next step on; later drops of the schedule divide it. With --layers or --biases
+    it is one more change of the run's timetable, which holds till the timetable says otherwise. The run saves a
     checkpoint with it, and log.jsonl says who set it, and when.
     """
+    from gluon_alexnet.recipes.timetable import RateRequest
     from gluon_alexnet.training import checkpoint
 
-    if not (math.isfinite(rate) and rate > 0):
+    special = bool(layers) or biases
+    if not (math.isfinite(rate) and (rate > 0 or (special and rate == 0))):
         raise click.BadParameter(f"{rate:g} is no learning rate; give a number above 0.", param_hint="RATE")
     checkpoint.read_description(run)
     if not checkpoint.is_running(run):
         raise click.UsageError(
             f"{run} is not being trained at the moment; give the rate to alexnet-tools train --resume --run {run} --lr."
         )
-    asked = checkpoint.ask_rate(run, rate, f"{_user()}@{socket.gethostname()}")
+    request = RateRequest(rate, f"{_user()}@{socket.gethostname()}", tuple(layers or ()), biases)
+    asked = checkpoint.ask_rate(run, request)
     began = time.monotonic()
     while asked.exists():
         if time.monotonic() - began > SECONDS:
@@ -44,7 +52,8 @@ def command(run, rate):
         if not checkpoint.is_running(run):
             raise click.ClickException(f"{run} ended before it took the rate; when it is resumed, it will.")
         time.sleep(POLL)
-    click.echo(f"{run}: the rate is {rate:g} from now on")
+    whose = f" of {', '.join(layers)}" if layers else ""
+    click.echo(f"{run}: the rate{' of biases' * biases}{whose} is {rate:g} from now on")
 
 
 def _user():

@@ -35,32 +35,39 @@ def command(layer_files, input_size, files):
 
 def _list():
     from gluon_alexnet.model.shapes import parameter_count
-    from gluon_alexnet.recipes import presets, published, variants
+    from gluon_alexnet.recipes import presets, published
 
     def parameters(one):
         return f"{sum(parameter_count(one.network, CLASSES).values()):,}"
 
-    click.echo(f"recipe        parameters ({CLASSES} classes)")
+    click.echo(f"recipe             parameters ({CLASSES} classes); what its own net earned, top-1/top-5 %")
     for name, one in presets.RECIPES.items():
-        click.echo(f"{name:<13} {parameters(one):>10}  {presets.SUMMARIES[name]}")
-    click.echo("\nvariant          parameters of paper+variant; error, top-1/top-5 %")
+        click.echo(f"{name:<18} {parameters(one):>10}  {presets.SUMMARIES[name]}")
+        for row in published.of_recipe(name):
+            click.echo(f"{'':<31}{'centre view: ' if 'centre' in row.net else ''}{_score(row)}")
+    _list_variants(parameters)
+    click.echo("\nother results, top-1/top-5 %")
+    for row in published.RESULTS:
+        if row.recipe is None and None not in (row.top1, row.top5):
+            click.echo(f"{row.net:<34} {_score(row)}")
+
+
+def _score(row):
+    return f"{row.top1:.2f}/{row.top5:.2f} on {row.year} {row.split} ({row.source})"
+
+
+def _list_variants(parameters):
+    from gluon_alexnet.recipes import presets, published, variants
+
+    click.echo("\nvariant          parameters of paper+variant; what is said of such a change, top-1/top-5 %")
     for variant in variants.VARIANTS:
         one = variants.apply(presets.PAPER, [variant.name])
         click.echo(f"{variant.name:<16} {parameters(one):>10}  {variant.summary}")
         if variant.name in published.DIFFERENCES:
-            click.echo(f"{'':<28} paper: {published.DIFFERENCES[variant.name]}")
-        _published((variant.name,))
-    click.echo("\nfull net")
-    _published(())
-
-
-def _published(names):
-    """The results of one net of these variants."""
-    from gluon_alexnet.recipes import published
-
-    for row in published.RESULTS:
-        if row.variants == names and row.nets == 1:
-            click.echo(f"{'':<28} {row.year} {row.split}: {row.top1:.2f}/{row.top5:.2f} ({row.net}; {row.source})")
+            click.echo(f"{'':<29}paper, against the full net: {published.DIFFERENCES[variant.name]}")
+        for row in published.RESULTS:
+            if row.variants == (variant.name,) and row.recipe:
+                click.echo(f"{'':<29}another net: recipe {row.recipe}, {_score(row)}")
 
 
 def _show(file, input_size):

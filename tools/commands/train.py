@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from gluon_alexnet.recipes.presets import RECIPES
-from gluon_alexnet.recipes.schema import LayerRates
 from gluon_alexnet.workflows.folders import DATA_DEFAULT, RUNS
 
 from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_of, on_damaged, report_damaged
@@ -37,6 +36,11 @@ from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_
     "--plateau", type=click.IntRange(1), help="Epochs without a better validation error until it drops, three times."
 )
 @click.option("--layer-rates", type=LayerFactors(), help="Factors of layers' rates, e.g. conv1=0.1,fc8=10; 0 freezes.")
+@click.option(
+    "--timetable",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file of dated changes, such as the line 67: conv1 0.00001, colour 0; in place of the recipe's.",
+)
 @click.option("--init-from", type=click.Path(path_type=Path), help="Initialise from this run or exported net.")
 @click.option("--layers", type=Layers(), help="Layers taken from it, e.g. conv1-5.  [default: all that fit]")
 @click.option("--match-classes", is_flag=True, help="Take layer 8 of it, too, for classes of the same wnid.")
@@ -68,6 +72,7 @@ def command(
     steps,
     plateau,
     layer_rates,
+    timetable,
     init_from,
     layers,
     match_classes,
@@ -93,8 +98,6 @@ def command(
     job = join_job(kvstore, lambda sentence: click.echo(sentence, err=True))
     if job is not None and job.role != "worker":
         return
-    if plateau is not None and steps is not None:
-        raise click.UsageError("Give --lr-steps or --plateau, not both.")
     if init_from is None and (layers or match_classes):
         raise click.UsageError(
             "--layers and --match-classes say what to take of another net; name it with --init-from."
@@ -105,9 +108,10 @@ def command(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": rate,
-        "rate_steps": () if plateau is not None else steps,
-        "patience": plateau,
-        "layer_rates": None if layer_rates is None else LayerRates(**layer_rates),
+        "steps": steps,
+        "plateau": plateau,
+        "layer_factors": layer_rates,
+        "timetable": timetable,
     }
     stopper = StopOnSignal(announce=job is None)
     with stopper.watching():
