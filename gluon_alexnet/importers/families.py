@@ -15,6 +15,9 @@ from ..model.shapes import parameter_shapes
 from ..recipes import schema
 from ..recipes.presets import RECIPES
 
+# The rows of the 2012 diary are these nets, or their variants, with timetables of their own.
+FAMILIES = {name: recipe for name, recipe in RECIPES.items() if not name.startswith("net-")}
+
 CAFFE_ORDERS = {"BVLC AlexNet": ("norm", "pool"), "CaffeNet": ("pool", "norm")}  # what follows ReLU 1 and 2
 _DIFFERENCES = 6  # lines that are shown
 
@@ -76,7 +79,7 @@ def _caffe(order: Sequence[str]) -> list[str]:
 
 def families() -> dict[str, list[str]]:
     """Name → lines, of the recipes and of the nets that came after the paper's."""
-    known = {name: lines_of_network(recipe.alexnet) for name, recipe in RECIPES.items()}
+    known = {name: lines_of_network(recipe.alexnet) for name, recipe in FAMILIES.items()}
     return {**known, **{name: _caffe(order) for name, order in CAFFE_ORDERS.items()}}
 
 
@@ -158,7 +161,7 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
     given = {name: shape for name, shape in shapes.items() if name.endswith("_weight")}
     classes = given.get("fc8_weight", (1000,))[0]
     best, differing, layers = "", None, 0
-    for name, recipe in RECIPES.items():
+    for name, recipe in FAMILIES.items():
         known = parameter_shapes(recipe.network, classes)
         known = {key: shape for key, shape in known.items() if key.endswith("_weight")}
         if not any(key.startswith("fc") for key in given):
@@ -179,7 +182,7 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
 
 
 def _of_the_paper_s_shapes():
-    shapes = {name: parameter_shapes(recipe.network, 1000) for name, recipe in RECIPES.items()}
+    shapes = {name: parameter_shapes(recipe.network, 1000) for name, recipe in FAMILIES.items()}
     return [*(name for name, one in shapes.items() if one == shapes["paper"]), *CAFFE_ORDERS]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
@@ -45,7 +45,9 @@ class Prediction:
     source: str  # the file's name, or "image 3" for the third of those given as pixels
     guesses: list[Guess]
     problem: str | None = None  # a sentence; there are no guesses then
-    pixels: np.ndarray | None = None  # uint8 (256, 256, 3) RGB, as the model saw it before it was cropped
+    pixels: np.ndarray | None = field(
+        default=None, repr=False
+    )  # uint8 (256, 256, 3) RGB, as the model saw it before it was cropped
 
 
 class Model:

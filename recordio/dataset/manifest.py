@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
+from gluon_alexnet.errors import InvalidRequest, OperationFailed
+
 SCHEMA_VERSION = 1
 
 SIZE = 256  # pixels, both sides of a packed image (Sec. 2)
@@ -26,11 +28,11 @@ UNLABELLED = -1  # label of an image that has none, as in the test split of ILSV
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-class SourceError(ValueError):
+class SourceError(InvalidRequest):
     """What the user named cannot be packed or used as asked (exit code 2)."""
 
 
-class DatasetError(RuntimeError):
+class DatasetError(OperationFailed):
     """A data set's files are missing, damaged, foreign or of a newer version, or packing failed (exit code 1)."""
 
 
