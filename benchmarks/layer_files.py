@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.errors import WrongUse as InvalidRequest
+from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.importers import cuda_convnet
 from gluon_alexnet.model import graph_shapes
 from gluon_alexnet.recipes.schema import Learning, Recipe
 from gluon_alexnet.training import lr_schedule
-from gluon_alexnet.training.trainer import Learner
+from gluon_alexnet.training.trainer import Trainer
 
 
 def input_size(file: Path) -> int:
@@ -58,14 +58,14 @@ def images_per_second(net: cuda_convnet.ConvNet, batch_size: int) -> float:
     """Of one update, after two others, on random images. Raises FloatingPointError where the loss is no number."""
     classes, size = graph_shapes.outputs(net.graph), net.graph.input_size
     learning = Learning(batch_size=batch_size, updates=net.updates)
-    learner = Learner(Recipe("layer file", net.graph, learning=learning), classes, [mx.cpu(0)])
-    learner.initialize(seed=1)
+    trainer = Trainer(Recipe("layer file", net.graph, learning=learning), classes, [mx.cpu(0)])
+    trainer.initialize(seed=1)
     rng = np.random.default_rng(1)
     images = rng.normal(0, 50, (batch_size, 3, size, size)).astype(np.float32)
     labels = rng.integers(0, classes, batch_size)
     for step in range(3):
         began = time.perf_counter()
-        learner.step(images, labels, lr_schedule.rates(learning, lr_schedule.Moment([])), seed=step)
+        trainer.step(images, labels, lr_schedule.rates(learning, lr_schedule.Moment([])), seed=step)
         mx.nd.waitall()
     return batch_size / (time.perf_counter() - began)
 
