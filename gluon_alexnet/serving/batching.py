@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from time import monotonic as _clock
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ class Batcher:
     classify: uint8 (M, height, width, 3) → float32 (M, classes). batch_views: the most that one pass takes.
     waiting_views: the most that may wait. coming: how many requests are being read, which will be here in a moment.
     observe: called with the number of views and the seconds of each pass.
+    parts: how many views each pass takes of so many together, see :func:`gluon_alexnet.serving.passes.plan`.
     MXNet's work is done in this one thread only, whatever the number of clients.
     """
 
@@ -51,8 +52,10 @@ class Batcher:
         waiting_views: int,
         coming: Callable[[], int] = lambda: 0,
         observe: Callable[[int, float], None] = lambda views, seconds: None,
+        parts: Callable[[int], Sequence[int]] | None = None,
     ) -> None:
         self._classify = classify
+        self._parts = parts or (lambda count: [min(batch_views, count - k) for k in range(0, count, batch_views)])
         self._batch_views = batch_views
         self._waiting_views = waiting_views
         self._coming, self._observe = coming, observe
@@ -141,25 +144,34 @@ class Batcher:
         return tasks
 
     def _pass(self, tasks):
+        """Each task gets its probabilities as soon as the part with its last view is computed."""
         began = _clock()
         views = [task.views for task in tasks]
         joined = views[0] if len(views) == 1 else np.concatenate(views)
+        ends = np.cumsum([len(one) for one in views])
+        waiting = deque(zip(tasks, ends - [len(one) for one in views], ends))
+        outputs, done = [], 0
         try:
-            parts = range(0, len(joined), self._batch_views)
-            outputs = [self._classify(joined[begin : begin + self._batch_views]) for begin in parts]
-            probabilities = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+            for part in self._parts(len(joined)):
+                outputs.append(self._classify_part(joined[done : done + part]))
+                done += part
+                while waiting and waiting[0][2] <= done:
+                    task, begin, end = waiting.popleft()
+                    probabilities = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+                    task.future.set_result(probabilities[begin:end])
         except Exception as error:
-            for task in tasks:
+            for task, *_ in waiting:
                 task.future.set_exception(error)
             return
         seconds = _clock() - began
         self._last = len(tasks), seconds
         self._seconds_a_view += 0.1 * (seconds / len(joined) - self._seconds_a_view)
-        self._observe(len(joined), seconds)
-        begin = 0
-        for task in tasks:
-            task.future.set_result(probabilities[begin : begin + len(task.views)])
-            begin += len(task.views)
+
+    def _classify_part(self, views):
+        began = _clock()
+        probabilities = self._classify(views)
+        self._observe(len(views), _clock() - began)
+        return probabilities
 
 
 def _settle(future, work):

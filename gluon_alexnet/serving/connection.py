@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import ipaddress
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable
 
@@ -15,6 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from .interfaces import Limits
 
 TICK = 0.5  # seconds between two looks at a connection
+_ACCEPTING = 0.05  # seconds in which connections that the kernel has made are accepted
+_ATTACH_FILTER = 26  # SO_ATTACH_FILTER, which Python has no name for
+_RETURN = 0x06  # BPF_RET | BPF_K
 
 
 def protocol(limits: Limits) -> type[H11Protocol]:
@@ -116,6 +122,17 @@ def is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
+def _let_nobody_in(listener) -> None:
+    """Ignore whoever wants to connect; connections that the kernel has made already can still be accepted.
+
+    A socket that is closed at once resets those, and with them requests that were sent whole. A packet filter (Linux,
+    socket(7)) that takes no byte of any packet keeps new ones away in the meantime; they are refused a moment later.
+    """
+    program = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
+
+
 class Server(uvicorn.Server):
     """A server that ends in order: no longer ready, then no new connections, then what has begun is answered.
 
@@ -167,4 +184,8 @@ class Server(uvicorn.Server):
         """Say that no more requests are wanted, take those that come all the same for a moment, then finish."""
         self._on_ending()
         await asyncio.sleep(self._limits.drain_seconds)
+        for server in self.servers:
+            for listener in server.sockets:
+                _let_nobody_in(listener)
+        await asyncio.sleep(_ACCEPTING)  # those who were let in before
         await super().shutdown(sockets)

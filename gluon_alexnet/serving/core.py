@@ -33,7 +33,9 @@ class ImageReader(NamedTuple):
 class Core:
     """Reads and classifies images for every address, within the service's limits."""
 
-    def __init__(self, service: Service, reader: ImageReader) -> None:
+    def __init__(
+        self, service: Service, reader: ImageReader, parts: Callable[[int], Sequence[int]] | None = None
+    ) -> None:
         self.service = service
         self.ready = True
         self.admission = Admission(service.limits)
@@ -45,6 +47,7 @@ class Core:
             service.limits.waiting_views,
             lambda: self._reading,
             self.metrics.computed,
+            parts,
         )
         self._reader = reader
         self._pool = ThreadPoolExecutor(min(reader.threads, DECODERS), thread_name_prefix="decode")

@@ -19,7 +19,7 @@ from ..errors import InvalidRequest, OperationFailed
 from ..exporters import symbol
 from ..features import activations
 from ..model.classifier import Model, classify_with, count_parameters
-from ..serving import app, connection
+from ..serving import app, connection, passes
 from ..serving.core import Core, ImageReader
 from ..serving.interfaces import Limits, Service
 from ..serving.microscope import NetMicroscope
@@ -30,8 +30,6 @@ from .gallery import DataGallery
 from .load import no_model, open_run
 
 PathLike = Union[str, "os.PathLike[str]"]
-
-WARM_UP = (1, 10)  # views; the sizes that a single request brings
 
 
 class LoadedModel:
@@ -105,17 +103,16 @@ def _or_none(make, *arguments):
 def build_core(service: Service) -> Core:
     """The service with this program's way to read images, once the net has computed for the first time."""
     size = service.model.input_size
-    for views in WARM_UP:
-        outputs = service.model.classify(np.zeros((views, size, size, 3), np.uint8))
-        if not np.isfinite(outputs).all():
-            raise OperationFailed(f"{service.model.name} gives what is no number: the net is of no use.")
+    if not np.isfinite(service.model.classify(np.zeros((1, size, size, 3), np.uint8))).all():
+        raise OperationFailed(f"{service.model.name} gives what is no number: the net is of no use.")
+    parts = passes.plan(passes.measure(service.model.classify, size, service.limits.batch_views))
     reader = ImageReader(
         decode=lambda data: shorter_side_256(decode(data)),
         prepare=shorter_side_256,
         views=lambda images, count: crop_views(images, size, count),
         threads=backend.usable_cores(),
     )
-    return Core(service, reader)
+    return Core(service, reader, parts)
 
 
 def serve(

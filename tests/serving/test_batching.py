@@ -50,9 +50,22 @@ def test_a_pass_is_bounded_and_the_first_to_come_is_in_it(model, batcher):
     assert model.passes == [1, 8, 5, 8, 8, 4]  # 5 + 3, then 5, then 20 in parts
 
 
+def test_a_pass_is_made_in_parts_and_who_is_done_is_told_at_once(model):
+    batcher = Batcher(model.classify, 8, 40, parts=lambda count: [count] if count < 3 else [2, count - 2])
+    futures = held(model, batcher, 1, 2, 3)
+    model.seconds = 0.3
+    model.hold.set()
+    futures[1].result(10)
+    assert not futures[2].done()
+    assert [len(future.result(10)) for future in futures] == [1, 1, 2, 3]
+    assert model.passes == [1, 2, 4]
+    model.seconds = 0
+    batcher.close()
+
+
 def test_everybody_gets_their_own(batcher, rng):
     sent = [rng.integers(0, 256, (rng.integers(1, 12), 4, 4, 3), dtype=np.uint8) for _ in range(60)]
-    slow = Batcher(opinion, 8, 10_000)
+    slow = Batcher(opinion, 8, 10_000, parts=lambda count: [3] * (count // 3) + [1] * (count % 3))
     answers = at_once(lambda number: slow.classify(sent[number]).result(20), len(sent))
     slow.close()
     for own, answer in zip(sent, answers):
