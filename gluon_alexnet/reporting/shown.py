@@ -15,7 +15,7 @@ from .judged import Judged
 from .run import ReportedRun
 
 PAIRS = 6  # of classes most often taken for each other
-IMAGES_A_PAIR = 5
+IMAGES_PER_PAIR = 5
 KERNELS_ACROSS = 16  # as in Fig. 3
 MAGNIFIED = 4  # kernels' pixels, so that no browser smooths them on paper
 
@@ -26,7 +26,7 @@ def confused(run: ReportedRun, counted: Judged, reader: Any) -> page.Raw:
     totals, rows = counter.class_scores(), []
     for label, guess, count in counter.most_confused(PAIRS):
         said = f"{run.name(label)} taken for {run.name(guess)}: {count} of {totals[label].images} images"
-        rows.append((said, [reader.read(number)[0] for number in counted.taken_for(label, guess, IMAGES_A_PAIR)]))
+        rows.append((said, [reader.read(number)[0] for number in counted.taken_for(label, guess, IMAGES_PER_PAIR)]))
     if not rows:
         return page.section("What it takes for something else", "Nothing: every image was named rightly.")
     return page.section(

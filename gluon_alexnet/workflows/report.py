@@ -23,7 +23,7 @@ from ..training import checkpoint
 from .devices import open_device
 from .load import open_run
 
-IMAGES_A_PASS = {10: 16, 1: 128}  # by views
+IMAGES_PER_PASS = {10: 16, 1: 128}  # by views
 SPLIT = "val"
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -56,7 +56,7 @@ def report(
     classify, size = classify_with(told.classifier, context), told.recipe.network.input_size
     with Reader(folder, SPLIT) as reader:
         total = len(reader)
-        batches = reader.batches(IMAGES_A_PASS[max(views)])
+        batches = reader.batches(IMAGES_PER_PASS[max(views)])
         counted = judge(classify, batches, size, len(manifest.classes), views, lambda done: progress(done, total))
         parts = [
             sections.what(told, manifest),
