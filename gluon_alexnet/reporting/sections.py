@@ -70,7 +70,7 @@ def differences_from_paper(run: ReportedRun, manifest: Any) -> page.Raw:
             *lines,
         ]
     for event in run.events:
-        if event.get("event") == "rate" and event.get("by") not in ("steps", "plateau"):
+        if event.get("event") == "rate" and event.get("by") not in ("steps", "plateau", "timetable"):
             rate = event.get("learning_rate", event.get("rate"))  # logs of older versions have the shorter name
             lines.append(f"learning: the rate was set to {rate:g} at update {event.get('step')} by {event.get('by')}")
     shown = page.items(lines) if lines else "None: every number is the paper's."
