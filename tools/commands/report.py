@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -39,11 +40,13 @@ def command(run, devices, data, views, output):
     from ..progress import progress
 
     counts = [int(part) for part in views.split(",")]
-    with progress(None, "images", "report") as bar:
+    with ExitStack() as stack:
+        bars: list = []
 
-        def progressed(images, total):
-            bar.total = total
-            bar.update(images)
+        def progressed(images, total):  # how many there are is known with the first batch
+            if not bars:
+                bars.append(stack.enter_context(progress(total, "images", "report")))
+            bars[0].update(images)
 
         scores = report(run, output, data, counts, names_of(devices), progressed)
     errors = "; ".join(
