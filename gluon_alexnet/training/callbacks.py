@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import OperationFailed
 from ..recipes.timetable import Change, RateRequest
-from . import checkpoint, lr_schedule
+from . import checkpoint, lr_schedule, run_log
 from .checkpoint import State
 
 Advance = Callable[[int, float, float], None]  # images of an update, its mean loss, the weights' learning rate
@@ -140,7 +140,7 @@ class CallbackList(TrainingCallback):
 class LogWriter(TrainingCallback):
     """Writes RUN/log.jsonl, a JSON object per line."""
 
-    def __init__(self, log: checkpoint.Log) -> None:
+    def __init__(self, log: run_log.Log) -> None:
         self._log = log
 
     def begin(self, start: TrainingStart, state: State) -> None:
@@ -171,7 +171,7 @@ class CheckpointWriter(TrainingCallback):
     def __init__(
         self,
         run: Path,
-        log: checkpoint.Log,
+        log: run_log.Log,
         parameters: Callable[[], dict],
         momentum: Callable[[], dict],
         minutes: float,

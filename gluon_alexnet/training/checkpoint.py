@@ -13,12 +13,10 @@ under its name only when it is complete; nothing is pickled.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,18 +189,6 @@ def load_run(path: Path) -> tuple[RunDescription, State, dict, dict]:
     return description, state, parameters, momentum
 
 
-def is_running(run: Path) -> bool:
-    """Whether a process is training this run at the moment."""
-    try:
-        with open(run / "log.jsonl", "rb") as log:
-            fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def ask_rate(run: Path, request: RateRequest) -> Path:
     """Ask the process that trains this run for a learning rate; returns the file that is gone once it is taken."""
     file = run / "rate.json"
@@ -229,39 +215,6 @@ def asked_rate(run: Path) -> RateRequest | None:
 def rate_taken(run: Path) -> None:
     """Remove what :func:`ask_rate` wrote."""
     (run / "rate.json").unlink(missing_ok=True)
-
-
-class Log:
-    """RUN/log.jsonl. What a killed run wrote after its last checkpoint is cut off: it happens again.
-
-    Raises InvalidRequest where another process has the run's log open: two trainings would spoil each other's run.
-    """
-
-    def __init__(self, run: Path, state: State):
-        self._file = open(run / "log.jsonl", "ab")  # noqa: SIM115  closed by __exit__
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.close()
-            raise InvalidRequest(f"{run} is being trained by another process; stop that one first.") from error
-        self._file.truncate(state.log_bytes)
-
-    def __enter__(self) -> Log:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._file.close()
-
-    @property
-    def bytes(self) -> int:
-        """Length of the file."""
-        return self._file.tell()
-
-    def write(self, event: str, **values: object) -> None:
-        """Add one line: the event, the time, and the values."""
-        record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values}
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
 
 
 def read_state(checkpoint: Path) -> State:

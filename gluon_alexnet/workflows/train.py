@@ -19,7 +19,7 @@ from ..model import build
 from ..recipes import variants as recipe_variants
 from ..recipes.presets import RECIPES
 from ..recipes.schema import Recipe
-from ..training import checkpoint, finetune, loop
+from ..training import checkpoint, finetune, loop, run_log
 from ..training.callbacks import (
     CallbackList,
     CheckpointWriter,
@@ -183,7 +183,7 @@ class _Session:
         """Train as the process that writes the run: the only one, or a job's first worker."""
         run, recipe = self.plan.run, self.description.recipe
         run.mkdir(parents=True, exist_ok=True)
-        with checkpoint.Log(run, self.state) as log:
+        with run_log.Log(run, self.state.log_bytes) as log:
             checkpoint.write_description(run, self.description)
             obstacle = build.normalization_obstacle(recipe.network, self.plan.contexts)
             if obstacle not in (None, build.NONE) and self.plan.contexts[0].device_type == "cpu":

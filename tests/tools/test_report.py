@@ -10,7 +10,7 @@ from helpers.nets import make_run
 from helpers.runner import invoke
 
 import gluon_alexnet as ga
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training import checkpoint, run_log
 from gluon_alexnet.workflows import learning_options
 
 LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
@@ -58,7 +58,7 @@ def place(tmp_path_factory, small_recipe):
          "validation_images": 28, "validation_top1": 90.0 / k, "validation_top5": 30.0 / k, "seconds": 14.0}
         for k, rate in ((1, 0.01), (2, 0.001))
     ]  # fmt: skip
-    with checkpoint.Log(run, state) as log:
+    with run_log.Log(run, state.log_bytes) as log:
         log.write("start", contexts=["cpu(0)", "cpu(1)"])
         log.write("rate", step=4, learning_rate=0.005, by="alexnet-tools lr, user@host")
     state.epochs, state.step = epochs, 6

@@ -12,7 +12,7 @@ from helpers.runner import run
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.tools.commands import lr
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training import checkpoint, run_log
 
 CLASSES, TRAIN = 4, 4
 PROGRAM = [sys.executable, "-c", "from gluon_alexnet.tools.main import main; main()"]
@@ -88,11 +88,11 @@ def test_a_run_that_ends_before_it_takes_the_rate_is_told(data, tmp_path, monkey
     folder = tmp_path / "run"
     run("train", "--data", data, "--run", folder, *NARROW, "--epochs", 1)
     answers = iter([True, False])
-    monkeypatch.setattr(checkpoint, "is_running", lambda run: next(answers))
+    monkeypatch.setattr(run_log, "is_running", lambda run: next(answers))
     assert "ended before it took the rate" in run("lr", folder, 0.001, code=1)
     run("train", "--resume", "--run", folder, "--cpus", 0, "--epochs", 2)
     assert [record["learning_rate"] for record in log(folder, "rate")] == [0.001]
-    monkeypatch.setattr(checkpoint, "is_running", lambda run: True)
+    monkeypatch.setattr(run_log, "is_running", lambda run: True)
     monkeypatch.setattr(lr, "SECONDS", 0.0)
     assert "has not taken the rate yet" in run("lr", folder, 0.002)
 

@@ -32,13 +32,13 @@ def command(run, rate, layers, biases):
     checkpoint with it, and log.jsonl says who set it, and when.
     """
     from gluon_alexnet.recipes.timetable import RateRequest
-    from gluon_alexnet.training import checkpoint
+    from gluon_alexnet.training import checkpoint, run_log
 
     special = bool(layers) or biases
     if not (math.isfinite(rate) and (rate > 0 or (special and rate == 0))):
         raise click.BadParameter(f"{rate:g} is no learning rate; give a number above 0.", param_hint="RATE")
     checkpoint.read_description(run)
-    if not checkpoint.is_running(run):
+    if not run_log.is_running(run):
         raise click.UsageError(
             f"{run} is not being trained at the moment; give the rate to alexnet-tools train --resume --run {run} --lr."
         )
@@ -49,7 +49,7 @@ def command(run, rate, layers, biases):
         if time.monotonic() - began > SECONDS:
             click.echo(f"{run} has not taken the rate yet (a validation?); it will after its next step.")
             return
-        if not checkpoint.is_running(run):
+        if not run_log.is_running(run):
             raise click.ClickException(f"{run} ended before it took the rate; when it is resumed, it will.")
         time.sleep(POLL)
     whose = f" of {', '.join(layers)}" if layers else ""
