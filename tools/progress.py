@@ -64,7 +64,12 @@ class progress:  # noqa: N801 (used as the function of contextlib's kind that it
 
 
 @contextmanager
-def image_progress(total, what):
-    """Progress of a workflow that counts images; gives a function of how many more are done."""
-    with progress(total, "images", what) as bar:
+def advancing(total, unit, what):
+    """Progress of a workflow; gives a function of how many units more are done, and of values to show beside them."""
+    with progress(total, unit, what) as bar:
         yield bar.update
+
+
+def image_progress(total, what):
+    """The same for a workflow that counts images."""
+    return advancing(total, "images", what)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from ..errors import InvalidRequest, OperationFailed
 from ..evaluation.ensemble import average, predict
 from ..evaluation.metrics import ErrorCounter, Score, best_classes
 from ..evaluation.predictions import Description, Net, Predictions, PredictionsWriter, compatible
+from .progress import ImageProgress, silent
 
 IMAGES_PER_PASS = 16  # of ten views each, shared among the nets: about 2 GB for full nets
 ROWS_PER_PASS = 256  # of saved predictions
-
-Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 
 
 @dataclass(frozen=True)
@@ -68,12 +67,6 @@ class Evaluation:
         return self.mean.scores
 
 
-@contextmanager
-def silent(_total: int, _what: str) -> Iterator[Callable[[int], None]]:
-    """No progress is shown."""
-    yield lambda count: None
-
-
 def evaluate(
     models: Any,
     data: str | os.PathLike[str] | None = None,
@@ -84,7 +77,7 @@ def evaluate(
     device: Any = None,
     on_damaged: str = "stop",
     files: EvaluationFiles = EvaluationFiles(),
-    progress: Progress = silent,
+    progress: ImageProgress = silent,
 ) -> Evaluation:
     """Top-1 and top-5 error of a net, or of the weighted mean of several nets' probabilities (Sec. 4.1, 6).
 
@@ -143,7 +136,7 @@ def average_predictions(
     paths: Sequence[Path],
     weights: Sequence[float] | None = None,
     files: EvaluationFiles = EvaluationFiles(),
-    progress: Progress = silent,
+    progress: ImageProgress = silent,
 ) -> Evaluation:
     """The errors of the mean of saved predictions, and of each file alone; nothing is computed again (Sec. 6).
 

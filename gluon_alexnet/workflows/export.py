@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from ..errors import InvalidRequest
 from .devices import open_device
 from .export_source import Source, check_finite, open_source
+from .progress import ImageProgress, silent
 
 IMAGES_COMPARED = 8
 BATCH_TIMED = 32
@@ -64,11 +64,6 @@ class Written:
     calibration: tuple[int, str] | None = None  # images, and where they are from
 
 
-@contextmanager
-def _silent(_total: int, _what: str) -> Iterator[Callable[[int], None]]:
-    yield lambda count: None
-
-
 def export(
     run: Path,
     out: Path,
@@ -76,7 +71,7 @@ def export(
     formats: Formats = Formats(),
     checks: Checks = Checks(),
     card: CardText = CardText(),
-    progress: Callable[[int, str], AbstractContextManager[Callable[[int], None]]] = _silent,
+    progress: ImageProgress = silent,
 ) -> list[Written]:
     """Write a run, a checkpoint or another exported net as OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md.
 

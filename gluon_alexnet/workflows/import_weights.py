@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import InvalidRequest
 from ..importers import KINDS
 from ..importers.trained import Verdict, judge_kernels
+from .devices import open_device
 
 IMAGES_COMPARED = 8
 
@@ -83,7 +84,7 @@ def import_weights(
     for file in (*given, mean_file, class_file):
         if file is not None and file.exists() and not file.is_file():
             raise InvalidRequest(f"{file} is not a regular file.")  # a device may never end
-    context = _context(device)
+    context = open_device("cpu(0)" if device is None else device, "An import")
     if kind is not None and kind not in KINDS:
         raise InvalidRequest(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
     kind = kind or _kind_of(given)
@@ -149,19 +150,6 @@ def _describe(publication, pair, size, described, parameters, command):
         date=time.strftime("%Y-%m-%d"),
     )
     publication.add_card(pair, model_card.render(card))
-
-
-def _context(device):
-    from ..backend import contexts, mx
-
-    if device is None:
-        return mx.cpu()
-    if not isinstance(device, str):
-        return device
-    name, _, number = device.partition("(")
-    if name not in ("cpu", "gpu") or not number.rstrip(")").isdigit():
-        raise InvalidRequest(f"{device!r} is no device such as cpu(0) or gpu(0).")
-    return contexts(name, [int(number.rstrip(")"))])[0]
 
 
 def _kind_of(files):

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Union
 
@@ -21,7 +22,7 @@ from ..model.classifier import build_classifier, classify_with, count_parameters
 from ..training import checkpoint
 from .devices import open_device
 from .folders import DATA_DEFAULT
-from .image_files import load_images
+from .image_files import ImageFiles, LoadedImage, load_image, load_images
 
 IMAGES_PER_PASS = {10: 16, 1: 64}  # by views; of ten views each about 2 GB for the full net
 
@@ -139,7 +140,7 @@ class Model:
         from ..features import activations
 
         names = [layers] if isinstance(layers, str) else list(layers)
-        net = activations.open_layers(self._graph(), names, before_activation, self._context)
+        net = activations.open_layers(self._graph, names, before_activation, self._context)
         found = {name: [np.zeros((0, *shape), np.float32)] for name, shape in net.shapes.items()}
         for batch in _batches(images, IMAGES_PER_PASS[1]):
             pixels = np.stack([image.pixels for image in _readable(batch)])
@@ -152,9 +153,10 @@ class Model:
         """The names of the layers, in order, with the shape of one image's output: {"conv1": (96, 55, 55), …}."""
         from ..features import activations
 
-        return activations.layer_shapes(self._graph())
+        return activations.layer_shapes(self._graph)
 
-    def _graph(self):
+    @cached_property
+    def _graph(self) -> Any:
         return open_graph(self.path, self._context)
 
     def _rows(self, images, views):
@@ -246,13 +248,6 @@ def open_graph(model: Path, context: Any) -> Any:
     return activations.graph_of_classifier(classifier, description.recipe.network)
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    name: str
-    pixels: np.ndarray | None
-    problem: str | None
-
-
 def _check_views(views):
     if views not in IMAGES_PER_PASS:
         raise InvalidRequest(f"There are 10 views or 1, not {views}.")
@@ -265,10 +260,8 @@ def _readable(batch):
     return batch
 
 
-def _batches(images: Any, size: int) -> Iterator[list[Any]]:
-    """Lists of what has ``name``, ``pixels`` and ``problem``, ``size`` long but the last."""
-    from .image_files import ImageFiles
-
+def _batches(images: Any, size: int) -> Iterator[list[LoadedImage]]:
+    """The images as :class:`LoadedImage`, ``size`` at a time but the last."""
     if isinstance(images, (str, bytes, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim == 3):
         images = [images]
     if not isinstance(images, (np.ndarray, list, tuple)):  # an iterator, of file names
@@ -288,21 +281,19 @@ def _decoded(given, number):
     name = f"image {number}"
     try:
         if isinstance(given, (str, os.PathLike)):
-            from .image_files import load_image
-
             return load_image(os.fspath(given))
         if isinstance(given, (bytes, bytearray)):
-            return _Pixels(name, shorter_side_256(decode(bytes(given))), None)
+            return LoadedImage(name, shorter_side_256(decode(bytes(given))), None)
         if not isinstance(given, np.ndarray) and hasattr(given, "save") and hasattr(given, "mode"):
             written = io.BytesIO()
             given.convert("RGB").save(written, "PNG")
-            return _Pixels(name, shorter_side_256(decode(written.getvalue())), None)
+            return LoadedImage(name, shorter_side_256(decode(written.getvalue())), None)
         pixels = np.asarray(given)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
             raise InvalidRequest(
                 f"{name} is an array of {pixels.dtype} {pixels.shape}; give uint8 (height, width, 3), RGB, or "
                 "(N, height, width, 3)."
             )
-        return _Pixels(name, shorter_side_256(np.ascontiguousarray(pixels)), None)
+        return LoadedImage(name, shorter_side_256(np.ascontiguousarray(pixels)), None)
     except ImageError as error:
-        return _Pixels(name, None, f"{name} is no image this program reads: {error}.")
+        return LoadedImage(name, None, f"{name} is no image this program reads: {error}.")

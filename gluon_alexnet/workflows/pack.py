@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -18,6 +18,7 @@ from gluon_alexnet.recordio.sources.ilsvrc import find_ilsvrc
 
 from ..errors import InvalidRequest, OperationFailed
 from .folders import DATA_DEFAULT, folder_of_year
+from .progress import silent
 
 MISSING_SHOWN = 10  # classes named when val or test has no image of them
 
@@ -38,11 +39,6 @@ class PackReport:
     images: dict[str, int]  # of each split in the whole data set; of one part alone, nothing
 
 
-@contextmanager
-def _silent(_unit: str, _label: str) -> Iterator[Callable[..., None]]:
-    yield lambda count, of=None, earlier=False, **values: None
-
-
 def pack(
     *,
     train: PathName = None,
@@ -54,7 +50,7 @@ def pack(
     half_as_val: int | None = None,
     allow_missing: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
-    progress: Callable[[str, str], AbstractContextManager[Callable[..., None]]] = _silent,
+    progress: Callable[[str, str], AbstractContextManager[Callable[..., None]]] = silent,
     **options: Any,
 ) -> PackReport:
     """Make a data set of 256×256 images and their statistics: the mean image and the colours' axes (Sec. 2, 4.1).

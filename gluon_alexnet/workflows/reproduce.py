@@ -22,7 +22,8 @@ from ..recipes.schema import Recipe
 from ..training import checkpoint
 from ..training.callbacks import TrainingCallback
 from .devices import Devices
-from .evaluate import Progress, evaluate, silent
+from .evaluate import evaluate
+from .progress import ImageProgress, silent
 from .train import train, with_learning
 
 
@@ -42,7 +43,7 @@ def train_and_measure(
     variants: Sequence[str] = (),
     devices: Devices = None,
     callbacks: Sequence[TrainingCallback] = (),
-    progress: Progress = silent,
+    progress: ImageProgress = silent,
     **learning: Any,
 ) -> Ablations:
     """Train the full net and each variant in a run folder of its own below ``out``, and evaluate them.

@@ -33,6 +33,8 @@ def of_folder(folder: Path, count: int):
     import numpy as np
 
     from gluon_alexnet.recordio.dataset.images import ImageError, decode, shorter_side_256
+    from gluon_alexnet.recordio.dataset.manifest import UNLABELLED
+    from gluon_alexnet.recordio.sources.class_folders import Source
 
     if not folder.is_dir():
         raise InvalidRequest(f"{folder} is no folder of images.")
@@ -40,7 +42,8 @@ def of_folder(folder: Path, count: int):
     images, left_out = [], []
     for place in np.linspace(0, max(len(files) - 1, 0), min(count, len(files))).round().astype(int):
         try:
-            images.append(shorter_side_256(decode(files[place].read_bytes())))
+            name = str(files[place])
+            images.append(shorter_side_256(decode(Source(name, UNLABELLED, name).read())))
         except ImageError:
             left_out.append(files[place])
     if not images:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..training import checkpoint
 from .devices import open_device
 from .image_files import load_image
 from .load import data_of_run, no_model, open_run
+from .progress import silent
 
 IMAGES_PER_PASS = 64
 MOST_IMAGES = 40  # rows that a drawing can hold and a person can read
@@ -86,11 +87,6 @@ class Reports:
     progress: Callable[[int, str, str], AbstractContextManager[Callable[..., None]]]
 
 
-@contextmanager
-def _silent(_total: int, _unit: str, _what: str) -> Iterator[Callable[..., None]]:
-    yield lambda _count, **_values: None
-
-
 def find_similar(
     model: str | os.PathLike[str],
     files: Sequence[Path],
@@ -101,7 +97,7 @@ def find_similar(
     bits: int | None = None,
     features: Path | None = None,
     device: Any = None,
-    reports: Reports = Reports(lambda sentence: None, _silent),
+    reports: Reports = Reports(lambda sentence: None, silent),
 ) -> SimilarImages:
     """The ``count`` images of a split nearest to each file in the Euclidean distance of fc7's activations.
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.images import coloured_classes
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
@@ -168,16 +169,7 @@ def test_errors_and_agreement_are_counted_by_hand():
 def place(tmp_path_factory):
     """Images, a data set of them, and a run of one epoch on it."""
     folder = tmp_path_factory.mktemp("int8")
-    made = np.random.default_rng(0)
-    for split, count in (("train", 4), ("val", 3)):
-        for label in range(CLASSES):
-            for index in range(count):
-                image = made.integers(0, 128, (90, 110, 3), dtype=np.uint8)
-                image[:, :, label % 3] += np.uint8(60 + 60 * (label // 3))
-                file = folder / "images" / split / f"class{label}" / f"{index}.png"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                assert cv2.imwrite(str(file), image)
-    images = folder / "images"
+    images = coloured_classes(folder / "images", CLASSES, {"train": 4, "val": 3})
     invoke("pack", "--train", images / "train", "--val", images / "val", "--data", folder / "data")
     words = ["--recipe", "narrow", "--cpus", 0, "--batch-size", 8, "--epochs", 1]
     invoke("train", "--data", folder / "data", "--run", folder / "run", *words)

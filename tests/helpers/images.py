@@ -6,6 +6,7 @@ import io
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -79,3 +80,17 @@ def pixels_by_pillow(jpeg: bytes) -> np.ndarray:
     """uint8 (H, W, 3) RGB."""
     with Image.open(io.BytesIO(jpeg)) as image:
         return np.asarray(image)
+
+
+def coloured_classes(folder, classes, counts):
+    """Noise with a colour of its own for each class, PNGs in FOLDER/SPLIT/classN; counts: images per class by split."""
+    made = np.random.default_rng(0)
+    for split, count in counts.items():
+        for label in range(classes):
+            for index in range(count):
+                image = made.integers(0, 128, (90, 110, 3), dtype=np.uint8)
+                image[:, :, label % 3] += np.uint8(60 + 60 * (label // 3))
+                file = folder / split / f"class{label}" / f"{index}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                assert cv2.imwrite(str(file), image)
+    return folder

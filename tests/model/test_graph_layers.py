@@ -4,78 +4,13 @@ import numpy as np
 import pytest
 from helpers import cuda_files as files
 from helpers.cuda_files import section
+from helpers.numpy_layers import blurred, convolution, cross_map, flat, local, pool, same_map
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.model.graph_shapes import shapes
 from gluon_alexnet.model.layer_graph import GraphLoss, GraphNet, Part, initial_parameters
 
 SIDE = 7
-
-
-def windows(side, size, stride, start, outputs):
-    """Where each window of a row begins and ends within the map."""
-    begins = [start + stride * place for place in range(outputs)]
-    return [(max(begin, 0), min(begin + size, side)) for begin in begins]
-
-
-def pool(x, size, stride, start, outputs, what):
-    spans = windows(x.shape[2], size, stride, start, outputs)
-    return np.stack(
-        [np.stack([what(x[:, :, a:b, c:d], axis=(2, 3)) for c, d in spans], axis=-1) for a, b in spans], axis=-2
-    )
-
-
-def same_map(x, scale, power, of=None):
-    total = pool((x if of is None else of) ** 2, 5, 1, -2, x.shape[2], np.sum)
-    return x / (1 + scale / 25 * total) ** power
-
-
-def padded(x, before, after, value=0.0):
-    return np.pad(x, [(0, 0), (0, 0), (before, after), (before, after)], constant_values=value)
-
-
-def convolution(x, weight, stride, padding, groups=1):
-    """1 + ceil((2 padding + side - size) / stride) outputs a side; the last windows overrun."""
-    maps, channels, size, _ = weight.shape
-    outputs = 1 + int(np.ceil((2 * padding + x.shape[2] - size) / stride))
-    x = padded(x, padding, padding + stride)
-    found = np.zeros((len(x), maps, outputs, outputs))
-    for m in range(maps):
-        first = m // (maps // groups) * channels
-        for r in range(outputs):
-            for c in range(outputs):
-                seen = x[:, first : first + channels, r * stride : r * stride + size, c * stride : c * stride + size]
-                found[:, m, r, c] = (seen * weight[m]).sum(axis=(1, 2, 3))
-    return found
-
-
-def local(x, weight, size, padding):
-    places, maps, _ = weight.shape
-    side = int(places**0.5)
-    x = padded(x, padding, padding)
-    found = np.zeros((len(x), maps, side, side))
-    for place in range(places):
-        r, c = divmod(place, side)
-        seen = x[:, :, r : r + size, c : c + size].reshape(len(x), -1)
-        found[:, :, r, c] = seen @ weight[place].T
-    return found
-
-
-def blurred(x):
-    factors = np.exp(-((np.arange(5) - 2) ** 2) / (2 * 1.5**2))
-    factors /= factors.sum()
-    x = padded(x, 2, 2)
-    rows = sum(f * x[:, :, k : k + SIDE, :] for k, f in enumerate(factors))
-    return sum(f * rows[:, :, :, k : k + SIDE] for k, f in enumerate(factors))
-
-
-def cross_map(x, size, scale, power, minimum):
-    total = np.stack([(x[:, max(m - size // 2, 0) : m + size // 2 + 1] ** 2).sum(axis=1) for m in range(x.shape[1])], 1)
-    return x / (minimum + scale / size * total) ** power
-
-
-def flat(x):
-    return x.reshape(len(x), -1)
 
 
 def conv(inputs="image", **keys):
@@ -182,7 +117,7 @@ CASES = {
     ),
     "blur": (
         (section("it", type="blur", inputs="image", channels=3, filterSize=5, stdev=1.5), ""),
-        lambda i, m, p: blurred(i),
+        lambda i, m, p: blurred(i, 5, 1.5),
     ),
     "nailbed": (
         (section("it", type="nailbed", inputs="maps", channels=8, stride=3), ""),

@@ -9,8 +9,8 @@ import sys
 import time
 
 import cv2
-import numpy as np
 import pytest
+from helpers.images import coloured_classes
 from helpers.runner import run
 
 from gluon_alexnet import backend
@@ -23,16 +23,7 @@ NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "8"]
 def place(tmp_path_factory):
     """Images, a data set of them, and a run of one epoch on it."""
     folder = tmp_path_factory.mktemp("commands")
-    made = np.random.default_rng(0)
-    for split, count in (("train", TRAIN), ("val", VAL)):
-        for label in range(CLASSES):
-            for index in range(count):
-                image = made.integers(0, 128, (90, 110, 3), dtype=np.uint8)
-                image[:, :, label % 3] += np.uint8(60 + 60 * (label // 3))
-                file = folder / "images" / split / f"class{label}" / f"{index}.png"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                assert cv2.imwrite(str(file), image)
-    images = folder / "images"
+    images = coloured_classes(folder / "images", CLASSES, {"train": TRAIN, "val": VAL})
     run("pack", "--train", images / "train", "--val", images / "val", "--data", folder / "data")
     run("train", "--data", folder / "data", "--run", folder / "run", *NARROW, "--epochs", 1)
     return folder

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from ..options import devices, open_context
+from ..progress import image_progress
 
 PATH = click.Path(path_type=Path)
 
@@ -79,20 +79,12 @@ def command(ctx, run, out, devices, **options):
     )
     words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
     card = CardText(words, options["license"])
-    written = export(run, out, open_context(devices), formats, checks, card, _progress)
+    written = export(run, out, open_context(devices), formats, checks, card, image_progress)
     for net in written:
         for line in _lines(net):
             click.echo(line)
         for remark in net.remarks:
             click.echo(remark, err=True)
-
-
-@contextmanager
-def _progress(total, what):
-    from ..progress import progress
-
-    with progress(total, "images", what) as bar:
-        yield bar.update
 
 
 def _lines(net):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -46,12 +45,7 @@ def command(run, files, devices, data, split, features, bits, count, output):
     """
     from gluon_alexnet.workflows import similar
 
-    from ..progress import progress
-
-    @contextmanager
-    def bar_of(total, unit, what):
-        with progress(total, unit, what) as bar:
-            yield bar.update
+    from ..progress import advancing
 
     try:
         found = similar.find_similar(
@@ -63,7 +57,7 @@ def command(run, files, devices, data, split, features, bits, count, output):
             bits=bits,
             features=features,
             device=names_of(devices),
-            reports=similar.Reports(lambda sentence: click.echo(sentence, err=True), bar_of),
+            reports=similar.Reports(lambda sentence: click.echo(sentence, err=True), advancing),
         )
     except similar.Stopped as stopped:
         click.echo(f"Stopped after {stopped.images} of {stopped.of} images; the same command goes on.", err=True)
