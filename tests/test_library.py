@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import pytest
 from helpers.images import class_tree, file_bytes, photo
 
 import gluon_alexnet as ga
+from gluon_alexnet.workflows.export import Checks
 
 PUBLIC = {
     *("Evaluation", "Guess", "ImportedNet", "InitFrom", "InvalidRequest", "Model", "OperationFailed", "PackReport"),
@@ -102,7 +104,9 @@ def test_images_in_every_form_are_the_same_image(place):
     content = file_bytes(pixels, "png")
     (place / "one.png").write_bytes(content)
     forms = [place / "one.png", content, Image.fromarray(pixels), pixels]
-    rows = [net.probabilities([form]) for form in forms] + [net.probabilities(pixels[None]), net.probabilities(pixels)]
+    rows = [net.probabilities([form]) for form in forms] + [
+        net.probabilities(whole) for whole in (pixels[None], pixels, content, Image.fromarray(pixels))
+    ]
     for row in rows:
         assert (row.shape, row.dtype) == ((1, 7), np.float32)
         np.testing.assert_array_equal(row, rows[0])
@@ -138,12 +142,37 @@ def test_activations_are_relu_of_what_is_before_it(place):
         (lambda at: ga.evaluate(at / "run", views=(5,)), "10 views or 1, not 5"),
         (lambda at: ga.evaluate([at / "run"], weights=[1, 2]), "2 numbers for 1 models"),
         (lambda at: ga.load(at / "run", device="cpu(0)").predict([np.zeros((4, 4))]), "give uint8"),
+        (lambda at: ga.load(at / "run", device="cpu(0)").predict(None), "None is no image"),
+        (lambda at: ga.load(at / "run", device="cpu(0)").predict(np.zeros((9, 9, 3), np.uint8), top=-1), "not -1"),
+        (lambda at: ga.load(at / "run", device="cpu(0)").predict(np.zeros((9, 9, 3), np.uint8), top=0), "not 0"),
         (lambda at: ga.pack(out=at / "other"), "Say what to pack"),
     ],
 )
 def test_wrong_use_is_an_invalid_request(place, wrong, said):
     with pytest.raises(ga.InvalidRequest, match=said):
         wrong(place)
+
+
+DEEP = "[" * 200_000
+
+
+@pytest.mark.parametrize("name", ["OUT.json", "run/recipe.json", "run/latest/state.json", "data/dataset.json"])
+def test_json_nested_beyond_measure_is_a_damaged_file(place, tmp_path, name):
+    """Python's parser ends such a text with RecursionError, which is no ValueError."""
+    shutil.copytree(place, tmp_path / "copy", symlinks=True)
+    (tmp_path / "copy" / name).write_text(DEEP)
+    model = tmp_path / "copy" / ("OUT" if name == "OUT.json" else "run")
+    with pytest.raises(ga.OperationFailed, match=name.rpartition("/")[2]):
+        ga.evaluate(model, tmp_path / "copy" / "data", device="cpu(0)")
+
+
+def test_a_log_with_lines_that_are_no_events_can_be_reported_and_exported(place, tmp_path):
+    shutil.copytree(place, tmp_path / "copy", symlinks=True)
+    with open(tmp_path / "copy" / "run" / "log.jsonl", "a") as log:
+        log.write(f'{DEEP}\n["\\"event\\": \\"start\\""]\n["event": "start"]\n7\n')
+    ga.report(tmp_path / "copy" / "run", tmp_path / "page.html", tmp_path / "copy" / "data", device="cpu(0)")
+    ga.export(tmp_path / "copy" / "run", tmp_path / "again", device="cpu(0)", checks=Checks(tmp_path / "copy" / "data"))
+    assert (tmp_path / "again.md").is_file()
 
 
 def test_what_is_no_image_fails_or_is_reported_in_its_place(place):

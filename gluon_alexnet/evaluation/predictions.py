@@ -27,6 +27,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from .. import safe_json
 from ..atomic_files import sync
 from ..errors import InvalidRequest, OperationFailed
 
@@ -138,7 +139,7 @@ class Predictions:
         self.file = file
         try:
             with zipfile.ZipFile(file) as archive:
-                document = json.loads(_array(archive, "description").item())
+                document = safe_json.parse(_array(archive, "description").item())
                 newer = document["format"] == FORMAT and document["version"] > FORMAT_VERSION
                 if document["format"] == FORMAT and not newer:
                     self.description = _description(document)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import safe_json
 from ..atomic_files import sha256, sync
 from ..errors import InvalidRequest, OperationFailed
 
@@ -152,7 +153,7 @@ _ROLES = (*ENDS, "card", "description")  # in the order in which they get their 
 def _roles(path: Path) -> dict[str, str | None]:
     """The files that OUT.json of an earlier export names, with their digests; a card has none."""
     try:
-        content = json.loads(file_of(path, "description").read_text(encoding="utf-8"))
+        content = safe_json.parse(file_of(path, "description").read_text(encoding="utf-8"))
         found = dict(content["sha256"]) if content["format"] == FORMAT else {}
         return {**found, "card": None} if content.get("card") else found
     except (OSError, ValueError, KeyError, TypeError):

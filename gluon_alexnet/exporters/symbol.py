@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from .. import safe_json
 from ..atomic_files import sha256
 from ..backend import mx
 from ..data.augmentation import network_order
@@ -87,7 +87,7 @@ def read_export(path: Path, context) -> dict:
     """
     description_file = file_of(path, "description")
     try:
-        description = json.loads(description_file.read_text(encoding="utf-8"))
+        description = safe_json.parse(description_file.read_text(encoding="utf-8"))
         if description["format"] != FORMAT:
             raise ValueError("of another program")
         digests, version = dict(description["sha256"]), int(description["version"])

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import safe_json
 from ..atomic_files import sync, write_text
 from ..errors import InvalidRequest, OperationFailed
 from .npy_file import GrowingNpy
@@ -163,7 +164,7 @@ class ActivationWriter:
             write_text(file, json.dumps(own, indent=1) + "\n")
             return
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            found = safe_json.parse(file.read_text(encoding="utf-8"))
             foreign = found["format"] != FORMAT
         except (ValueError, KeyError, TypeError) as error:
             raise OperationFailed(f"{file} is damaged; remove {self._draft} and begin again.") from error

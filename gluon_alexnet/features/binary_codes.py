@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import safe_json
 from ..atomic_files import sha256, sync, write_text
 from ..backend import mx
 from ..errors import InvalidRequest, OperationFailed
@@ -245,7 +246,7 @@ def _files(folder: Path, bits: int) -> tuple[Path, Path, Path]:
 
 def _read_header(file: Path, features: Features, bits: int) -> tuple[dict, config.AutoEncoder]:
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
+        header = safe_json.parse(file.read_text(encoding="utf-8"))
         ours = header["format"] == FORMAT and header["bits"] == bits
         ours &= header["vectors"] == dataclasses.asdict(features.contents)
         ours &= set(header["kept"]) == {str(depth) for depth in DEPTHS} and set(header["sha256"]) == _ROLES

@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import backend
+from .. import backend, safe_json
 from ..atomic_files import sync, write_text
 from ..data.prefetch import prefetched
 from ..errors import InvalidRequest, OperationFailed
@@ -225,7 +225,7 @@ def _header(contents: Contents, checksums: Sequence[int]) -> str:
 def _read_header(folder: Path, contents: Contents) -> dict:
     file = folder / HEADER
     try:
-        header = json.loads(file.read_text(encoding="utf-8"))
+        header = safe_json.parse(file.read_text(encoding="utf-8"))
         foreign = header["format"] != FORMAT
         newer = header["version"] > FORMAT_VERSION
         found = Contents(**{field.name: header[field.name] for field in dataclasses.fields(Contents)})

@@ -17,6 +17,8 @@ from typing import Any, Union
 
 import numpy as np
 
+from .. import safe_json
+
 INPUT, OUTPUT = "images", "probabilities"
 VERSION = "1"
 PLATFORM = "mxnet"
@@ -57,8 +59,8 @@ def read_request(body: bytes, header_length: str | None, most_images: int) -> In
     """
     length = _header_length(header_length, body)
     try:
-        request = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
+        request = safe_json.parse(body[:length])
+    except ValueError as error:
         raise ProtocolError("the body does not begin with the JSON of an inference request") from error
     if not isinstance(request, dict):
         raise ProtocolError("an inference request is a JSON object")

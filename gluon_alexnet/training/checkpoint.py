@@ -20,6 +20,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import safe_json
 from ..atomic_files import sha256, sync, write_text
 from ..errors import InvalidRequest, OperationFailed
 from ..model.shapes import parameter_shapes
@@ -293,7 +294,7 @@ def _save_arrays(file: Path, arrays: dict) -> None:
 
 def _read_json(file: Path) -> dict:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = safe_json.parse(file.read_text(encoding="utf-8"))
         version = content["version"]
         newer = version > FORMAT_VERSION
     except (OSError, ValueError, KeyError, TypeError) as error:

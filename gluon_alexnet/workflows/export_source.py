@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import safe_json
 from ..errors import InvalidRequest, OperationFailed
 
 
@@ -79,9 +79,10 @@ def _started(log: Path) -> dict:
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             if '"event": "start"' in line:
                 try:
-                    found = json.loads(line)
+                    event = safe_json.parse(line)
                 except ValueError:
                     continue
+                found = event if isinstance(event, dict) else found
     return found
 
 

@@ -107,6 +107,8 @@ class Model:
     def predictions(self, images: Images, views: int = 10, top: int = 5) -> Iterator[Prediction]:
         """The same one after the other; an image that cannot be read has a ``problem`` in its place."""
         _check_views(views)
+        if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+            raise InvalidRequest(f"top is a whole number of classes, 1 or more, not {top!r}.")
         for batch in _batches(images, IMAGES_PER_PASS[views]):
             readable = [image for image in batch if image.pixels is not None]
             rows = iter(self._rows(readable, views))
@@ -262,8 +264,11 @@ def _readable(batch):
 
 def _batches(images: Any, size: int) -> Iterator[list[LoadedImage]]:
     """The images as :class:`LoadedImage`, ``size`` at a time but the last."""
-    if isinstance(images, (str, bytes, os.PathLike)) or (isinstance(images, np.ndarray) and images.ndim == 3):
+    one = isinstance(images, (str, bytes, os.PathLike)) or _is_pil(images)
+    if one or (isinstance(images, np.ndarray) and images.ndim == 3):
         images = [images]
+    if not isinstance(images, Iterable):
+        raise InvalidRequest(f"{images!r} is no image or images; give file names, bytes, PIL images or uint8 arrays.")
     if not isinstance(images, (np.ndarray, list, tuple)):  # an iterator, of file names
         yield from load_images((os.fspath(name) for name in images), size)
         return
@@ -272,6 +277,11 @@ def _batches(images: Any, size: int) -> Iterator[list[LoadedImage]]:
         return
     for begin in range(0, len(images), size):
         yield [_decoded(one, number) for number, one in enumerate(images[begin : begin + size], begin + 1)]
+
+
+def _is_pil(given: Any) -> bool:
+    """Whether it is an image of PIL, which need not be loaded to know that."""
+    return not isinstance(given, np.ndarray) and hasattr(given, "save") and hasattr(given, "mode")
 
 
 def _decoded(given, number):
@@ -284,7 +294,7 @@ def _decoded(given, number):
             return load_image(os.fspath(given))
         if isinstance(given, (bytes, bytearray)):
             return LoadedImage(name, shorter_side_256(decode(bytes(given))), None)
-        if not isinstance(given, np.ndarray) and hasattr(given, "save") and hasattr(given, "mode"):
+        if _is_pil(given):
             written = io.BytesIO()
             given.convert("RGB").save(written, "PNG")
             return LoadedImage(name, shorter_side_256(decode(written.getvalue())), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Union
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.recordio.reading.reader import Reader
 
+from .. import safe_json
 from ..atomic_files import write_text
 from ..errors import InvalidRequest
 from ..evaluation.metrics import Score
@@ -83,8 +83,9 @@ def _open(path, context) -> ReportedRun:
     log = folder / "log.jsonl"
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else ():
         try:
-            event = json.loads(line)
+            event = safe_json.parse(line)
         except ValueError:
             continue  # the last line of a run that was killed
-        events.append(event)
+        if isinstance(event, dict):
+            events.append(event)
     return ReportedRun(folder, found, description, state, events, classifier, count_parameters(classifier))

@@ -12,6 +12,7 @@ from typing import Any
 
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 
+from .. import safe_json
 from ..atomic_files import write_text
 from ..errors import InvalidRequest, OperationFailed
 from ..experiments.tables import Ablation
@@ -84,7 +85,7 @@ def _measured(run: Path, data: Path, recipe: Recipe, devices: Devices, callbacks
     done = run / "eval.json"
     if done.exists():
         try:
-            return json.loads(done.read_text(encoding="utf-8"))
+            return safe_json.parse(done.read_text(encoding="utf-8"))
         except ValueError as error:
             raise OperationFailed(f"{done} is damaged; remove it, and the same command measures again.") from error
     if devices is not None and recipe.network.columns == 1:

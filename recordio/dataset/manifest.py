@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
+from gluon_alexnet import safe_json
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 
 SCHEMA_VERSION = 1
@@ -142,7 +143,7 @@ def read_manifest(folder: PathLike) -> Manifest:
     """
     path = Path(folder) / MANIFEST
     try:
-        document = json.loads(path.read_bytes().decode("utf-8"))
+        document = safe_json.parse(path.read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
         if path.with_name("part.json").exists():
             raise DatasetError(

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gluon_alexnet import safe_json
+
 from ..dataset.manifest import (
     FILTERS,
     IMAGES_PER_SHARD,
@@ -108,8 +110,8 @@ def write_plan(path: Path, plan: Plan) -> None:
 def read_plan(path: Path) -> Plan:
     """Read and check a plan; FileNotFoundError when there is none, :class:`DatasetError` when it is damaged."""
     try:
-        return _plan(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return _plan(safe_json.parse(path.read_bytes()))
+    except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: damaged or of another version; pack there again with --overwrite") from error
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gluon_alexnet import safe_json
+
 from ..dataset.duplicates import image_digest
 from ..dataset.framing import frame, pack_image
 from ..dataset.keys import escape
@@ -116,7 +118,7 @@ def read_receipt(path: Path) -> PackedShard:
     try:
         content = path.read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            document = json.loads(arrays["document"].tobytes())
+            document = safe_json.parse(arrays["document"].tobytes())
             digests = arrays["digests"].astype(np.uint64)
             if len(digests) != document["shard"]["images"]:
                 raise ValueError("digests of other images")

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from gluon_alexnet import safe_json
+
 from ..dataset.manifest import (
     MANIFEST,
     REJECTED,
@@ -107,7 +109,7 @@ class StagingArea:
         """Do what the journal says; each step may have been done before a kill, and the last one removes it."""
         path = self.folder / JOURNAL
         try:
-            journal = json.loads(path.read_bytes())
+            journal = safe_json.parse(path.read_bytes())
             new, old = journal["new"], journal["old"]
             if not all(_OURS.fullmatch(name) for name in (*new, *old)):
                 raise ValueError("a foreign name")
