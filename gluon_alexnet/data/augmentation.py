@@ -91,6 +91,8 @@ class TrainingAugmentation:
             words = np.concatenate([_words(self._seed, epoch, groups)[:, :3], words[:, 3:]], axis=1)
         # The upper 32 bits times the number of places, without the fraction: even to one part in 10⁸.
         places = ((words[:, :2] >> 32) * np.uint64(image_size - self._size + 1) >> 32).tolist()
+        if not self._numbers.random_crops:
+            places = [[(image_size - self._size) // 2] * 2] * len(words)
         mirrored = (words[:, 2] >> 63).astype(bool) & self._numbers.mirror
         colour_std = self._colour_std(epoch)
         alpha = colour_std * _normal(words[:, 3:7])

@@ -167,6 +167,7 @@ class Network:
 class Augmentation:
     """What is done to a training image (Sec. 4.1). Its crop is the network's input size."""
 
+    random_crops: bool = True  # crops from anywhere; False: the one in the middle, as in the centre view of a test
     mirror: bool = True  # horizontal reflection with probability 1/2
     colour_std: float = 0.1  # standard deviation of alpha, the factors of the colour shift
     colour_divisor: float = 1.0  # what a shifted image is divided by: 1.1 in the 2012 code

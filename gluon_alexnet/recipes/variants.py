@@ -13,7 +13,7 @@ from .schema import Convolution, Network, Pooling, Recipe
 
 @dataclass(frozen=True)
 class Variant:
-    """One change: its name, what it changes in words, and the recipe's network or augmentation after it.
+    """One change: its name, what it changes in words, and the recipe after it.
 
     ``change`` returns None where the recipe leaves it nothing to change.
     """
@@ -75,6 +75,22 @@ def _no_colour_shift(recipe: Recipe) -> Recipe | None:
     return None if changed == recipe.augmentation else replace(recipe, augmentation=changed, learning=learning)
 
 
+def _no_crops(recipe: Recipe) -> Recipe | None:
+    changed = replace(recipe.augmentation, random_crops=False, mirror=False)
+    return None if changed == recipe.augmentation else replace(recipe, augmentation=changed)
+
+
+def _no_decay(recipe: Recipe) -> Recipe | None:
+    changed = replace(recipe.learning, weight_decay=0.0)
+    return None if changed == recipe.learning else replace(recipe, learning=changed)
+
+
+def _zero_bias(network: Network) -> Network:
+    layers: dict[str, Any] = {name: replace(layer, bias=0.0) for name, layer in network.convolutions()}
+    layers.update({name: replace(layer, bias=0.0) for name, layer in network.hidden()})
+    return replace(network, fc8_bias=0.0, **layers)
+
+
 VARIANTS = (
     Variant("one-gpu", "one column with half the kernels, conv5 kept (Sec. 3.2)", _on_network(_one_gpu)),
     Variant("without-conv3", "no third layer (Sec. 7)", _on_network(_without("conv3"))),
@@ -86,7 +102,10 @@ VARIANTS = (
     Variant("tanh", "tanh instead of ReLU (Sec. 3.1)", _on_network(lambda n: replace(n, activation="tanh"))),
     Variant("no-dropout", "no dropout (Sec. 4.2)", _on_network(lambda n: replace(n, dropout=0.0))),
     Variant("no-colour-shift", "crops and mirror only (Sec. 4.1)", _no_colour_shift),
+    Variant("no-crops", "the middle of each image, not mirrored: neither crops nor mirror (Sec. 4.1)", _no_crops),
+    Variant("no-decay", "no weight decay (Sec. 5)", _no_decay),
     Variant("six-conv", "a sixth convolutional layer on the last pooling: CNN* (Sec. 6)", _on_network(_six_conv)),
+    Variant("zero-bias", "every bias begins at 0 (Sec. 5)", _on_network(_zero_bias)),
 )
 
 

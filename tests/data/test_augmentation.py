@@ -111,6 +111,14 @@ def test_neighbours_in_the_pack_share_a_crop_and_a_mirror_but_no_colours():
     assert (draws[40][3] == plain.draw(60, 2, 256)[3]).all()
 
 
+def test_without_random_crops_each_image_gives_its_middle(rng):
+    images = rng.integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
+    own = augmentation(seed=1, random_crops=False, mirror=False, colour_std=0.0)
+    for epoch in (0, 7):
+        crops = own(images, np.arange(3), epoch)
+        np.testing.assert_allclose(crops, images[:, 16:240, 16:240].transpose(0, 3, 1, 2), atol=1e-4)
+
+
 def test_compiled_or_not_the_crops_are_the_same(rng):
     planes = rng.integers(0, 256, (3, 50, 60), dtype=np.uint8)
     mean = rng.uniform(100, 130, (3, 50, 60)).astype(np.float32)

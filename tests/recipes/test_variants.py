@@ -162,6 +162,24 @@ def test_the_net_has_the_parameters_that_are_counted(small_recipe, name):
     assert parameters["fc6_weight"].shape[1] == convolution_outputs(one.network)
 
 
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("no-crops", {"augmentation.random_crops", "augmentation.mirror"}),
+        ("no-decay", {"learning.weight_decay"}),
+        ("zero-bias", {f"network.{layer}.bias" for layer in ("conv2", "conv4", "conv5", "fc6", "fc7")}),
+    ],
+)
+def test_the_variants_of_a_sentence_change_what_it_is_about(name, fields):
+    assert changed(presets.PAPER, variants.apply(presets.PAPER, [name])) == {"variants", *fields}
+
+
+def test_with_zero_bias_every_bias_begins_at_zero(small_recipe):
+    one = variants.apply(small_recipe, ["six-conv", "zero-bias"])
+    biases = {key: value for key, value in initial_parameters(one.network, 7, seed=0).items() if key.endswith("_bias")}
+    assert "conv6_bias" in biases and not any(value.asnumpy().any() for value in biases.values())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_variant_is_recorded_and_changes_the_recipe(name):
     one = variants.apply(presets.PAPER, [name])
