@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from ..model import layer_chain as chain
 from ..model.shapes import parameter_shapes
 from ..recipes import schema
+from ..recipes.nets_2012 import RECIPES_2012
 from ..recipes.presets import RECIPES
-
-# The rows of the 2012 diary are these nets, or their variants, with timetables of their own.
-FAMILIES = {name: recipe for name, recipe in RECIPES.items() if not name.startswith("net-")}
 
 CAFFE_ORDERS = {"BVLC AlexNet": ("norm", "pool"), "CaffeNet": ("pool", "norm")}  # what follows ReLU 1 and 2
 _DIFFERENCES = 6  # lines that are shown
+_ROWS = [recipe.name for recipe in RECIPES_2012]  # of the 2012 diary: what a net can be, not what it is compared with
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,15 @@ def lines_of_network(network: schema.Network) -> list[str]:
             after.append(f"pool{number}: {pool}")
             if name == "conv1" and not network.relu_before_normalization:
                 after = [*after[1:], after[0]]
+        if name == "conv5" and network.normalization5:
+            after = [*([f"norm5: {norm}"] if norm else []), f"pool5: {pool}", *after]
         lines += after
-    if network.conv6 is None:
+    if network.conv6 is None and not network.normalization5:
         lines.append(f"pool5: {pool}")
-    for name in ("fc6", "fc7"):
-        lines += [f"{name}: {getattr(network, name).neurons} neurons", f"activation {name}: {network.activation}"]
+    for name, hidden in network.hidden():
+        own = "" if hidden.both_columns else ", each of its own column"
+        lines.append(f"{name}: {hidden.neurons} neurons{own}")
+        lines += [] if name == "bottleneck" else [f"activation {name}: {network.activation}"]
     return [*lines, "fc8"]
 
 
@@ -79,7 +82,7 @@ def _caffe(order: Sequence[str]) -> list[str]:
 
 def families() -> dict[str, list[str]]:
     """Name → lines, of the recipes and of the nets that came after the paper's."""
-    known = {name: lines_of_network(recipe.alexnet) for name, recipe in FAMILIES.items()}
+    known = {name: lines_of_network(recipe.alexnet) for name, recipe in RECIPES.items()}
     return {**known, **{name: _caffe(order) for name, order in CAFFE_ORDERS.items()}}
 
 
@@ -116,11 +119,14 @@ def lines_of_chain(layers: Iterable[chain.Layer]) -> list[str]:
 
 
 def match(lines: Sequence[str]) -> Match:
-    """The family that a net is, or the nearest one and what differs from it. A part ends where its lines end."""
+    """The family that a net is, or the nearest one and what differs from it. A part ends where its lines end.
+
+    The rows of the 2012 diary are named where a net is one of them, and are nearest to none.
+    """
     best, differing = "", None
     for name in families():
         found = differences_from(name, lines)
-        if differing is None or len(found) < len(differing):
+        if differing is None or (len(found) < len(differing) and not (found and name in _ROWS)):
             best, differing = name, found
     assert differing is not None
     more = [f"and {len(differing) - _DIFFERENCES} more"] if len(differing) > _DIFFERENCES else []
@@ -161,7 +167,7 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
     given = {name: shape for name, shape in shapes.items() if name.endswith("_weight")}
     classes = given.get("fc8_weight", (1000,))[0]
     best, differing, layers = "", None, 0
-    for name, recipe in FAMILIES.items():
+    for name, recipe in RECIPES.items():
         known = parameter_shapes(recipe.network, classes)
         known = {key: shape for key, shape in known.items() if key.endswith("_weight")}
         if not any(key.startswith("fc") for key in given):
@@ -171,7 +177,7 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
             for key in (*known, *(key for key in given if key not in known))
             if given.get(key) != known.get(key)
         ]
-        if differing is None or len(found) < len(differing):
+        if differing is None or (len(found) < len(differing) and not (found and name in _ROWS)):
             best, differing, layers = name, found, len(known)
     if differing is None or len(differing) >= layers:
         return Match("", ("no layer has the shape of a known net's",))
@@ -182,7 +188,7 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
 
 
 def _of_the_paper_s_shapes():
-    shapes = {name: parameter_shapes(recipe.network, 1000) for name, recipe in FAMILIES.items()}
+    shapes = {name: parameter_shapes(recipe.network, 1000) for name, recipe in RECIPES.items() if name not in _ROWS}
     return [*(name for name, one in shapes.items() if one == shapes["paper"]), *CAFFE_ORDERS]
 
 

@@ -9,7 +9,7 @@ from helpers.caffemodels import ALEXNET, CAFFENET, FULL
 from helpers.nets import make_run
 from helpers.runner import run
 
-from gluon_alexnet.importers.families import families, lines_of_network, match, match_shapes
+from gluon_alexnet.importers.families import Match, families, lines_of_network, match, match_shapes
 from gluon_alexnet.model.shapes import parameter_shapes
 from gluon_alexnet.recipes import presets, variants
 from gluon_alexnet.workflows.identify import identify
@@ -19,8 +19,31 @@ from gluon_alexnet.workflows.import_weights import import_weights
 def test_no_two_families_are_the_same():
     lines = families()
     assert {"paper", "as-run", "one-weird-trick", "narrow", "BVLC AlexNet", "CaffeNet"} <= set(lines)
-    known = {name: tuple(one) for name, one in lines.items() if name != "as-run-2010"}  # the same net, another schedule
-    assert len(set(known.values())) == len(known)
+    alike = {}  # the same net, with another schedule or number of classes
+    for name, one in lines.items():
+        alike.setdefault(tuple(one), []).append(name)
+    assert [names for names in alike.values() if len(names) > 1] == [
+        ["as-run", "as-run-2010", "net-145", "net-145-2010", "net-145-continued"],
+        ["net-146-2009", "net-146-2012-2011", "net-146-2012-2009"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("net-145-half", "conv2: 128 of 5×5×48, stride 1, padding 2"),
+        ("net-147", "pool1: max over 2×2, stride 2"),
+        ("net-149", "norm5: LRN over 5 maps of a column, k 2, α/n 2e-05, β 0.75"),
+        ("net-150", "fc7: 4096 neurons, each of its own column"),
+        ("net-146-2011", "bottleneck: 2048 neurons"),
+    ],
+)
+def test_a_net_of_the_diary_is_named_where_it_is_one_and_is_nearest_to_none(name, line):
+    network = presets.RECIPES[name].network
+    assert line in lines_of_network(network)
+    assert match(lines_of_network(network)) == Match(name)
+    other = match(lines_of_network(dataclasses.replace(network, fc6=dataclasses.replace(network.fc6, neurons=3072))))
+    assert other.differences and not other.family.startswith("net-")
 
 
 @pytest.mark.parametrize(
