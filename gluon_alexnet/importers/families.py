@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from ..model import layer_chain as chain
 from ..model.shapes import parameter_shapes
 from ..recipes import schema
-from ..recipes.nets_2012 import RECIPES_2012
+from ..recipes.nets_2012 import RECIPES_2012, SIX_CONV_2009_HALF
 from ..recipes.presets import RECIPES
 
 CAFFE_ORDERS = {"BVLC AlexNet": ("norm", "pool"), "CaffeNet": ("pool", "norm")}  # what follows ReLU 1 and 2
 _DIFFERENCES = 6  # lines that are shown
-_ROWS = [recipe.name for recipe in RECIPES_2012]  # of the 2012 diary: what a net can be, not what it is compared with
+# The rows of the 2012 diary: what a net can be, not what it is compared with.
+_ROWS = [recipe.name for recipe in (*RECIPES_2012, SIX_CONV_2009_HALF)]
 
 
 @dataclass(frozen=True)

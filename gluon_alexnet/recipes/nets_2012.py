@@ -198,6 +198,26 @@ RECIPES_2012 = (
     ),
 )
 
+# The paper's 10,184 classes (Sec. 6): CNN*'s layers, begun anew, by the diary of #141 on half of Fall 2009 to its first
+# end, at 28.3271. #141 has a low-resolution path beside conv1, too; it went on from there with a higher rate again.
+SIX_CONV_2009_HALF = _recipe(
+    "six-conv-2009-half",
+    NET_146,
+    _learning(
+        (),
+        (),
+        29,
+        colour_off=19,  # within the 19th epoch, at 18.2396; ours changes between epochs
+        others=(
+            Change(6, 2600 * IMAGES_OF_A_FILE, weight_rate=1e-3),
+            Change(13, 3361 * IMAGES_OF_A_FILE, weight_rate=1e-4),
+            Change(18, 2396 * IMAGES_OF_A_FILE, ("conv1", "conv2"), 1e-5),
+            Change(21, 1949 * IMAGES_OF_A_FILE, ("conv1", "conv2"), 0.0, 0.0),
+            Change(25, 3718 * IMAGES_OF_A_FILE, LAYERS[2:], 1e-5),
+        ),
+    ),
+)
+
 SUMMARIES_2012 = {
     "net-145": "the paper's net, #145, on ILSVRC-2012",
     "net-145-2010": "the same on ILSVRC-2010",
@@ -211,4 +231,5 @@ SUMMARIES_2012 = {
     "net-146-2011": "CNN* on Fall 2011, 21,843 classes, begun with net-146-2009's convolutions",
     "net-146-2012-2011": "CNN* on ILSVRC-2012, begun with net-146-2011",
     "net-146-2012-2009": "CNN* on ILSVRC-2012, begun with net-146-2009",
+    "six-conv-2009-half": "CNN* on half of Fall 2009's 10,184 classes, by #141's diary without its low-resolution path",
 }

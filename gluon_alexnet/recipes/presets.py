@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from .nets_2012 import RECIPES_2012, SUMMARIES_2012
+from .nets_2012 import RECIPES_2012, SIX_CONV_2009_HALF, SUMMARIES_2012
 from .schema import Convolution, FullyConnected, Learning, Network, Recipe
 
 PAPER = Recipe("paper")
@@ -16,25 +17,22 @@ AS_RUN = replace(_OF_2012["net-145"], name="as-run")  # on the data of ILSVRC-20
 AS_RUN_2010 = replace(_OF_2012["net-145-2010"], name="as-run-2010")
 
 
-# An eighth of every layer, for demonstrations on a CPU. The initial deviations grow by about the
-# square root of 8, because a neuron has 8 times fewer inputs; in conv1 it has as many as ever.
-_NARROW_STD = 0.03
+def an_eighth(network: Network) -> Network:
+    """An eighth of every layer, for demonstrations on a CPU.
+
+    The initial deviations grow by about the square root of 8, because a neuron has 8 times fewer inputs; in conv1 it
+    has as many as ever.
+    """
+    layers: dict[str, Any] = {}
+    for name, layer in network.convolutions():
+        std = layer.weight_std if name == "conv1" else 3 * layer.weight_std
+        layers[name] = replace(layer, kernels=layer.kernels // 8, weight_std=std)
+    for name, hidden in network.hidden():
+        layers[name] = replace(hidden, neurons=hidden.neurons // 8, weight_std=3 * hidden.weight_std)
+    return replace(network, fc8_weight_std=3 * network.fc8_weight_std, **layers)
 
 
-NARROW = Recipe(
-    "narrow",
-    network=Network(
-        conv1=Convolution(kernels=12, size=11, stride=4, padding=(0, 3), both_columns=True),
-        conv2=Convolution(kernels=32, size=5, padding=(2, 2), bias=1.0, weight_std=_NARROW_STD),
-        conv3=Convolution(kernels=48, size=3, padding=(1, 1), both_columns=True, weight_std=_NARROW_STD),
-        conv4=Convolution(kernels=48, size=3, padding=(1, 1), bias=1.0, weight_std=_NARROW_STD),
-        conv5=Convolution(kernels=32, size=3, padding=(1, 1), bias=1.0, weight_std=_NARROW_STD),
-        fc6=FullyConnected(neurons=512, weight_std=_NARROW_STD),
-        fc7=FullyConnected(neurons=512, weight_std=_NARROW_STD),
-        fc8_weight_std=_NARROW_STD,
-    ),
-    learning=Learning(batch_size=32, epochs=10),
-)
+NARROW = Recipe("narrow", network=an_eighth(Network()), learning=Learning(batch_size=32, epochs=10))
 
 
 def _he(inputs: int) -> float:
@@ -74,4 +72,7 @@ SUMMARIES = {
 }
 
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER, AS_RUN, AS_RUN_2010, ONE_WEIRD_TRICK, NARROW, *RECIPES_2012)}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (PAPER, AS_RUN, AS_RUN_2010, ONE_WEIRD_TRICK, NARROW, *RECIPES_2012, SIX_CONV_2009_HALF)
+}

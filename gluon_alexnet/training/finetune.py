@@ -20,6 +20,7 @@ class Transfer:
     source: str
     layers: tuple[str, ...]  # those taken whole
     matched_classes: int = 0  # classes of the same wnid whose part of layer 8 was taken
+    biases: bool = True  # False: the layers' weights alone
 
 
 def read_net(path: Path) -> tuple[dict, list[dict]]:
@@ -42,13 +43,14 @@ def transfer(
     layers: Sequence[str] | None = None,
     match: bool = False,
     last: Sequence[str] | None = None,
+    biases: bool = True,
 ) -> tuple[dict, Transfer]:
     """The initial parameters of a net with these classes, with layers of the net at ``path`` put in.
 
     layers: those to take; None takes every hidden layer that both nets have, and layer 8 where the classes are the
     same. match: take layer 8's rows of the classes that both have, by wnid. last: the layers whose outputs are the
-    classes, in a graph with names of its own. Raises InvalidRequest where a layer is missing or has another shape in
-    one of the nets, and where no class matches.
+    classes, in a graph with names of its own. biases: False leaves them at their initial values. Raises InvalidRequest
+    where a layer is missing or has another shape in one of the nets, and where no class matches.
     """
     found, their_classes = read_net(path)
     wnids, theirs = ([one["wnid"] for one in every] for every in (classes, their_classes))
@@ -61,13 +63,14 @@ def transfer(
         raise InvalidRequest(f"Layer 8 of {path} is taken whole: there are no classes to match.")
     parameters = dict(initial)
     for layer in layers:
-        parameters |= _layer(initial, found, layer, path)
+        taken = _layer(initial, found, layer, path)
+        parameters |= {name: value for name, value in taken.items() if biases or not name.endswith("_bias")}
     matched = 0
     if match:
         pairs = [(row, theirs.index(wnid)) for row, wnid in enumerate(wnids) if wnid in theirs]
         parameters |= _matched_rows(initial, found, pairs, path)
         matched = len(pairs)
-    return parameters, Transfer(str(path), tuple(layers), matched)
+    return parameters, Transfer(str(path), tuple(layers), matched, biases)
 
 
 def _layer(initial: dict, found: dict, layer: str, path: Path) -> dict:

@@ -44,6 +44,7 @@ class InitFrom:
     path: Path  # a run, a checkpoint or an exported net
     layers: tuple[str, ...] | None = None  # such as ("conv1", "conv2"); None: all that fit
     match_classes: bool = False  # take layer 8's rows of the classes that both have, by wnid
+    biases: bool = True  # False: their weights alone, as net #146 of 2012 on Fall 2009 began
 
 
 @dataclass(frozen=True)
@@ -287,10 +288,13 @@ def _initialized(trainer, description, seed, init, callback):
     network = description.recipe.network
     initial = build.initial_parameters(network, len(classes), seed)
     last = build.output_layers(network)
-    parameters, taken = finetune.transfer(initial, classes, Path(init.path), init.layers, init.match_classes, last)
+    parameters, taken = finetune.transfer(
+        initial, classes, Path(init.path), init.layers, init.match_classes, last, init.biases
+    )
     trainer.restore(parameters, {})
     matched = f", and {taken.matched_classes} of {len(classes)} classes of fc8" if init.match_classes else ""
-    callback.message(f"{', '.join(taken.layers)} of {init.path}{matched}; the other layers are new")
+    without = "" if init.biases else " without their biases"
+    callback.message(f"{', '.join(taken.layers)} of {init.path}{without}{matched}; the other layers are new")
     return dataclasses.replace(description, initialized_from=finetune.to_dict(taken))
 
 

@@ -23,6 +23,7 @@ def run(small_recipe, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     values = alexnet.initial_parameters(small_recipe.network, len(OLD), seed=5)
+    values["conv2_bias"] += 0.5  # as if it had learned
     size = small_recipe.network.input_size
     values["mean"] = mx.nd.zeros((3, size, size))
     checkpoint.write_description(folder, checkpoint.RunDescription(small_recipe, OLD, "data", "d", {}))
@@ -56,6 +57,13 @@ def test_named_layers_alone_are_taken(small_recipe, run):
     assert summary.layers == ("conv1", "conv2")
     assert same(found["conv2_bias"], run[1]["conv2_bias"])
     assert same(found["conv3_weight"], initial["conv3_weight"])
+
+
+def test_weights_are_taken_without_their_biases(small_recipe, run):
+    initial, found, summary = taken(small_recipe, run[0], layers=("conv2", "fc6"), biases=False)
+    for name, value in found.items():
+        assert same(value, (run[1] if name in ("conv2_weight", "fc6_weight") else initial)[name]), name
+    assert not summary.biases and not same(initial["conv2_bias"], run[1]["conv2_bias"])
 
 
 def test_classes_are_matched_by_wnid(small_recipe, run):

@@ -13,6 +13,7 @@ from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
 from ..options import devices, names_of, open_contexts
+from ..reproduce_tables import table_1, table_2
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 POSITIVE = click.IntRange(min=1)
@@ -37,11 +38,16 @@ class RateList(click.ParamType):
 
 @click.group("reproduce")
 def command():
-    """Repeat the paper's small experiments, and its ablations.
+    """Repeat the paper's small experiments, its ablations, and the rows of its tables.
 
     \b
     Example: alexnet-tools reproduce figure-1
+    Example: alexnet-tools reproduce table-2 --plan
     """
+
+
+command.add_command(table_1)
+command.add_command(table_2)
 
 
 def _on_cifar(name):

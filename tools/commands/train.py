@@ -43,6 +43,7 @@ from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_
 )
 @click.option("--init-from", type=click.Path(path_type=Path), help="Initialise from this run or exported net.")
 @click.option("--layers", type=Layers(), help="Layers taken from it, e.g. conv1-5.  [default: all that fit]")
+@click.option("--weights-only", is_flag=True, help="Take the weights of those layers, and leave their biases new.")
 @click.option("--match-classes", is_flag=True, help="Take layer 8 of it, too, for classes of the same wnid.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of initial weights, order, crops and dropout.  [default: 0]"
@@ -75,6 +76,7 @@ def command(
     timetable,
     init_from,
     layers,
+    weights_only,
     match_classes,
     seed,
     checkpoint_minutes,
@@ -98,9 +100,9 @@ def command(
     job = join_job(kvstore, lambda sentence: click.echo(sentence, err=True))
     if job is not None and job.role != "worker":
         return
-    if init_from is None and (layers or match_classes):
+    if init_from is None and (layers or match_classes or weights_only):
         raise click.UsageError(
-            "--layers and --match-classes say what to take of another net; name it with --init-from."
+            "--layers, --match-classes and --weights-only say what to take of another net; name it with --init-from."
         )
     if resume and layer_files:
         raise click.UsageError("--resume keeps the run's net; leave --cuda-convnet out.")
@@ -123,7 +125,7 @@ def command(
             run=run,
             resume=resume,
             seed=seed,
-            init_from=None if init_from is None else InitFrom(init_from, layers, match_classes),
+            init_from=None if init_from is None else InitFrom(init_from, layers, match_classes, not weights_only),
             callbacks=[ConsoleCallback(), stopper, *([TensorBoardWriter()] if tensorboard else [])],
             options=TrainingOptions(checkpoint_minutes, on_damaged, job, kvstore),
             **{name: value for name, value in changes.items() if value is not None},
