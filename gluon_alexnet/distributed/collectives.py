@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class SingleWorker:
 class WorkerGroup(SingleWorker):
     """This worker among the others of its job, whose store MXNet made."""
 
-    def __init__(self, kind: str, store):
+    def __init__(self, kind: str, store: Any) -> None:
         from ..backend import mx
 
         self._store = store
@@ -110,12 +110,12 @@ class WorkerGroup(SingleWorker):
         """Return once every worker is here."""
         self._store._barrier()
 
-    def own_seed(self, seed):
+    def own_seed(self, seed: int) -> int:
         if self.rank == 0:
             return seed
         return int(np.random.SeedSequence([seed, self.rank]).generate_state(1)[0] >> 1)
 
-    def part(self, ids):
+    def part(self, ids: np.ndarray) -> np.ndarray:
         return np.array_split(ids, self.count)[self.rank]
 
     def agree(self, **things: str) -> None:
@@ -142,7 +142,7 @@ class WorkerGroup(SingleWorker):
             self._store.init(self._momentum, [self._mx.nd.zeros_like(value) for value in values])
         self._pull(self._weights, values)
 
-    def add_gradients(self, gradients, loss, images):
+    def add_gradients(self, gradients: list, loss: Callable[[], float], images: int) -> tuple[float, int]:
         if self.asynchronous:
             return loss(), images
         self._push(self._weights, gradients)  # before the loss is waited for: they travel as they are ready
@@ -170,7 +170,7 @@ class WorkerGroup(SingleWorker):
         self._store._barrier()
         self._pull(self._momentum, velocities)
 
-    def reduce_counts(self, counted, last):
+    def reduce_counts(self, counted: Counted, last: bool) -> Counted | None:
         self._batches += 1
         self._pending += [counted.images, counted.skipped, counted.loss * counted.images]
         if self.asynchronous and not last and self._batches % MEETING:
@@ -179,7 +179,7 @@ class WorkerGroup(SingleWorker):
         self._pending[:], self._batches = 0, 0
         return Counted(int(images), int(skipped), float(loss_sum / images) if images else 0.0)
 
-    def broadcast_requests(self, asked, due, stop):
+    def broadcast_requests(self, asked: Asked, due: bool, stop: bool) -> tuple[Asked, bool, bool]:
         words = np.zeros(12 + len(LAYERS))
         if self.rank == 0:
             if asked is not None:  # as bytes: each is exact in a sum of float32
@@ -194,11 +194,11 @@ class WorkerGroup(SingleWorker):
             asked = RateRequest(rate, "the first worker", layers, bool(words[11]))
         return asked, bool(words[9]), bool(words[10])
 
-    def add_counts(self, counts):
+    def add_counts(self, counts: Sequence[int]) -> Sequence[int]:
         # Two halves of each number, so that a float32 holds them.
-        counts = np.asarray(counts)
-        high, low = np.split(self._sum(np.concatenate([counts >> 12, counts & 0xFFF]).astype(float)), 2)
-        return (high.astype(np.int64) << 12) + low.astype(np.int64)
+        own = np.asarray(counts)
+        high, low = np.split(self._sum(np.concatenate([own >> 12, own & 0xFFF]).astype(float)), 2)
+        return ((high.astype(np.int64) << 12) + low.astype(np.int64)).tolist()
 
     def _sum(self, numbers: Sequence[float] | np.ndarray, meet: bool = False) -> np.ndarray:
         """Sums over all workers of float32 numbers, (at most _SMALL,)."""
@@ -214,10 +214,10 @@ class WorkerGroup(SingleWorker):
             self._store.pull(key, out=array)
         return array.asnumpy()[: len(numbers)].astype(np.float64)
 
-    def _push(self, keys, arrays):
+    def _push(self, keys: list[int], arrays: list) -> None:
         for place, (key, array) in enumerate(zip(keys, arrays)):
             self._store.push(key, array, priority=place)  # the last layer's gradient is the first to be ready
 
-    def _pull(self, keys, arrays):
+    def _pull(self, keys: list[int], arrays: list) -> None:
         for place, (key, array) in enumerate(zip(keys, arrays)):
             self._store.pull(key, out=array, priority=-place)

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 from ..errors import InvalidRequest, OperationFailed
 from .collectives import ASYNCHRONOUS, FIRST_WEIGHT, WorkerGroup
@@ -115,7 +117,7 @@ def serve(job: Job, say: Callable[[str], None]) -> None:
     watch = _Watch(job, say, store.handle)
     received = []
 
-    def receive(number, _):
+    def receive(number: int, _: FrameType | None) -> None:
         received.append(number)
         if not watch.joined or len(received) > 1:
             os._exit(128 + number)
@@ -129,7 +131,7 @@ def serve(job: Job, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _interruptible():
+def _interruptible() -> Iterator[None]:
     """Ctrl-C ends the process at once, though it waits inside MXNet."""
     previous = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -138,10 +140,10 @@ def _interruptible():
         signal.signal(signal.SIGINT, previous)
 
 
-def _run_server(mx, store, job):
+def _run_server(mx: Any, store: Any, job: Job) -> None:
     pushes: dict[int, int] = {}
 
-    def rule(key, received, stored):
+    def rule(key: int, received: Any, stored: Any) -> None:
         # A sum's first part replaces the last sum.
         if key < FIRST_WEIGHT and pushes.get(key, 0) % job.workers == 0:
             stored[:] = received
@@ -149,7 +151,7 @@ def _run_server(mx, store, job):
             stored += received
         pushes[key] = pushes.get(key, 0) + 1
 
-    def controller(_command, body, _):
+    def controller(_command: int, body: bytes, _: Any) -> None:
         if body == ASYNCHRONOUS.encode():
             store._set_updater(rule)
 
@@ -160,29 +162,29 @@ def _run_server(mx, store, job):
 class _Watch(threading.Thread):
     """Looks after the other processes of the job, and ends this one where one of them is lost."""
 
-    def __init__(self, job, say, handle=None):
+    def __init__(self, job: Job, say: Callable[[str], None], handle: Any = None) -> None:
         super().__init__(name="watch", daemon=True)
         self.handle = handle
         self._job, self._say = job, say
         self._timeout = int(os.environ.get("PS_HEARTBEAT_TIMEOUT", TIMEOUT_SECONDS))
         self._began = self._told = time.monotonic()
-        self._joined = None
+        self._joined: float | None = None
         self._stopped = threading.Event()
 
     @property
-    def joined(self):
+    def joined(self) -> bool:
         """Whether all processes of the job were there."""
         return self._joined is not None
 
-    def run(self):
+    def run(self) -> None:
         while not self._stopped.wait(0.2):
             self.look()
 
-    def stop(self):
+    def stop(self) -> None:
         self._stopped.set()
         self.join()
 
-    def look(self):
+    def look(self) -> None:
         now = time.monotonic()
         if self._joined is None:
             self._wait(now)
@@ -190,7 +192,7 @@ class _Watch(threading.Thread):
             self._joined = now - self._timeout - 1  # again in a second
             self._look_for_dead()
 
-    def _wait(self, now):
+    def _wait(self, now: float) -> None:
         # A process is late by less than no time as soon as there is one: so they are all here.
         if self.handle is not None and self._silent(_SCHEDULER | _SERVERS | _WORKERS, -(10**6)):
             self._joined = now
@@ -200,13 +202,13 @@ class _Watch(threading.Thread):
             self._told = now
             self._say(f"{self._missing()}; waiting.")
 
-    def _missing(self):
+    def _missing(self) -> str:
         return (
             f"Not all of the job's {self._job.workers} workers and {self._job.servers} servers have come to "
             f"{self._job.address}:{self._job.port}"
         )
 
-    def _look_for_dead(self):
+    def _look_for_dead(self) -> None:
         if self._job.role == "scheduler":
             for group, count, name in (
                 (_WORKERS, self._job.workers, "worker"),
@@ -224,7 +226,7 @@ class _Watch(threading.Thread):
                 "job was lost; this one ends, too. Resume the job from its last checkpoint with --resume."
             )
 
-    def _silent(self, group, seconds):
+    def _silent(self, group: int, seconds: int) -> int:
         """How many processes of the group gave no sign for so long."""
         from ..backend import mx
 
@@ -232,7 +234,7 @@ class _Watch(threading.Thread):
         failed = mx.base._LIB.MXKVStoreGetNumDeadNode(self.handle, group, ctypes.byref(count), ctypes.c_int(seconds))
         return 0 if failed else count.value  # it fails only where the job is over, and its processes are forgotten
 
-    def _end(self, sentence):
+    def _end(self, sentence: str) -> None:
         self._say(f"Error: {sentence}")
         os._exit(1)  # the main thread may wait inside MXNet, for ever
 
@@ -253,7 +255,7 @@ def reach(job: Job) -> None:
         time.sleep(0.2)
 
 
-def _check_port(job):
+def _check_port(job: Job) -> None:
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -265,7 +267,7 @@ def _check_port(job):
         ) from error
 
 
-def _variable(name, meaning):
+def _variable(name: str, meaning: str) -> str:
     value = os.environ.get(name, "")
     if not value:
         raise InvalidRequest(
@@ -275,7 +277,7 @@ def _variable(name, meaning):
     return value
 
 
-def _number(name, meaning, most=10_000):
+def _number(name: str, meaning: str, most: int = 10_000) -> int:
     value = _variable(name, meaning)
     if not value.isdecimal() or not 1 <= int(value) <= most:
         raise InvalidRequest(f"{name} ({meaning}) is {value!r}; it must be a whole number from 1 to {most}.")

@@ -20,7 +20,7 @@ nn = mx.gluon.nn
 class LowerLayers(mx.gluon.HybridBlock):
     """Layers 1 and 2: each column sees the image and then only itself."""
 
-    def __init__(self, network: schema.Network, columns: int, fast: bool = False, **kwargs):
+    def __init__(self, network: schema.Network, columns: int, fast: bool = False, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self._network = network
         with self.name_scope():
@@ -32,7 +32,7 @@ class LowerLayers(mx.gluon.HybridBlock):
             self.map_norm2 = MapNormalization(network.map_normalization) if network.map_normalization else None
             self.pool2 = _pooling(network)
 
-    def hybrid_forward(self, F, x):  # 3×224×224
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # 3×224×224
         if self._network.channel_std is not None:
             colours = zip(F.split(x, num_outputs=3, axis=1), self._network.channel_std)
             x = F.concat(*(colour / std for colour, std in colours), dim=1)
@@ -58,7 +58,7 @@ class LowerLayers(mx.gluon.HybridBlock):
 class UpperLayers(mx.gluon.HybridBlock):
     """Layers 3 to 5: layer 3 reads every column, layers 4 and 5 their own."""
 
-    def __init__(self, network: schema.Network, columns: int, fast: bool = False, **kwargs):
+    def __init__(self, network: schema.Network, columns: int, fast: bool = False, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self._network = network
         maps = {name: layer.kernels for name, layer in network.convolutions()}
@@ -70,10 +70,11 @@ class UpperLayers(mx.gluon.HybridBlock):
             self.conv3 = _convolution("conv3", network, below3, columns) if network.conv3 else None
             self.conv4 = _convolution("conv4", network, below4, columns) if network.conv4 else None
             self.conv5 = _convolution("conv5", network, below5, columns) if network.conv5 else None
-            self.norm5 = _normalization(network, network.conv5, columns, fast) if network.normalization5 else None
+            normalized5 = network.conv5 if network.normalization5 else None
+            self.norm5 = _normalization(network, normalized5, columns, fast) if normalized5 else None
             self.pool5 = _pooling(network)
 
-    def hybrid_forward(self, F, x):  # 256×13×13, both columns
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # 256×13×13, both columns
         if self.conv3 is not None:
             x = _activation(F, self.conv3(x), self._network)  # 384×13×13
         if self.conv4 is not None:
@@ -88,27 +89,27 @@ class UpperLayers(mx.gluon.HybridBlock):
 class SixthLayer(mx.gluon.HybridBlock):
     """CNN*'s sixth convolutional layer, on top of the last pooling; it reads every column (Sec. 6)."""
 
-    def __init__(self, network: schema.Network, columns: int, **kwargs):
+    def __init__(self, network: schema.Network, columns: int, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self._network = network
         with self.name_scope():
             self.conv6 = _convolution("conv6", network, network.convolutions()[-2][1].kernels, columns)
 
-    def hybrid_forward(self, F, x):  # 256×6×6, both columns
+    def hybrid_forward(self, F: Any, x: Any) -> Any:  # 256×6×6, both columns
         return _activation(F, self.conv6(x), self._network)  # 256×6×6
 
 
 class ApartDense(mx.gluon.HybridBlock):
     """A fully-connected layer whose columns each read their own only. Weights: (outputs, inputs of a column)."""
 
-    def __init__(self, outputs: int, inputs: int, columns: int, std: float, bias: float, **kwargs):
+    def __init__(self, outputs: int, inputs: int, columns: int, std: float, bias: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._columns, self._outputs = columns, outputs // columns
         with self.name_scope():
             self.weight = self.params.get("weight", shape=(outputs, inputs // columns), init=mx.init.Normal(std))
             self.bias = self.params.get("bias", shape=(outputs,), init=mx.init.Constant(bias))
 
-    def hybrid_forward(self, F, x, weight, bias):
+    def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any) -> Any:
         inputs = F.split(F.Flatten(x), num_outputs=self._columns, axis=1)
         arrays = [F.split(array, num_outputs=self._columns, axis=0) for array in (weight, bias)]
         parts = [
@@ -123,7 +124,7 @@ class Hidden(mx.gluon.HybridBlock):
     inputs: what the layer below gives, all columns together. The bottleneck of net #146 has neither ReLU nor dropout.
     """
 
-    def __init__(self, name: str, network: schema.Network, inputs: int, columns: int, **kwargs):
+    def __init__(self, name: str, network: schema.Network, inputs: int, columns: int, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self._network, self._linear = network, name == "bottleneck"
         layer = getattr(network, name)
@@ -141,7 +142,7 @@ class Hidden(mx.gluon.HybridBlock):
                 )
             self.dropout = Dropout(network.dropout, network.inverted_dropout)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         if self._linear:
             return self.dense(x)
         if self._network.dropout_before:
@@ -157,7 +158,7 @@ class AlexNet(mx.gluon.HybridBlock):
     Output: (N, classes), before the softmax. fast: response normalisation for training on a CPU.
     """
 
-    def __init__(self, network: schema.Network, classes: int, fast: bool = False, **kwargs):
+    def __init__(self, network: schema.Network, classes: int, fast: bool = False, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         columns = network.columns
         with self.name_scope():
@@ -170,7 +171,7 @@ class AlexNet(mx.gluon.HybridBlock):
             self.bottleneck = Hidden("bottleneck", network, network.fc7.neurons, columns) if narrow else None
             self.fc8 = output_layer(network, classes)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         x = self.upper(self.lower(x))  # 256×6×6
         if self.sixth is not None:
             x = self.sixth(x)
@@ -180,7 +181,7 @@ class AlexNet(mx.gluon.HybridBlock):
         return self.fc8(x)  # 1000
 
 
-def output_layer(network: schema.Network, classes: int):
+def output_layer(network: schema.Network, classes: int) -> Any:
     """Layer 8: one output a class, read by the softmax."""
     return nn.Dense(
         classes,
@@ -199,13 +200,13 @@ def initial_parameters(network: schema.Network, classes: int, seed: int) -> dict
     return {name: parameter.data() for name, parameter in net.collect_params().items()}
 
 
-def set_parameters(block, values: dict) -> None:
+def set_parameters(block: Any, values: dict) -> None:
     """Give each parameter of an initialized block the value of its name. Raises KeyError for a missing one."""
     for name, parameter in block.collect_params().items():
         parameter.set_data(values[name])
 
 
-def _convolution(name, network, maps_below, columns):
+def _convolution(name: str, network: schema.Network, maps_below: int, columns: int) -> Any:
     """One layer; maps_below: those of all columns of the layer below."""
     layer = getattr(network, name)
     return nn.Conv2D(
@@ -222,15 +223,17 @@ def _convolution(name, network, maps_below, columns):
     )
 
 
-def _pooling(network):
+def _pooling(network: schema.Network) -> Any:
     return nn.MaxPool2D(network.pooling.size, network.pooling.stride, ceil_mode=network.pooling.round_up)
 
 
-def _normalization(network, layer, columns, fast):
+def _normalization(
+    network: schema.Network, layer: schema.Convolution, columns: int, fast: bool
+) -> ResponseNormalization | None:
     if network.normalization is None:
         return None
     return ResponseNormalization(network.normalization, columns, layer.kernels * columns // network.columns, fast)
 
 
-def _activation(F, x, network):
+def _activation(F: Any, x: Any, network: schema.Network) -> Any:
     return F.Activation(x, act_type=network.activation)

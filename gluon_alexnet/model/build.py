@@ -6,6 +6,7 @@ Everything above the model takes its nets from here. Parameters have one form on
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from . import alexnet, column_parallel, graph_shapes, layer_graph, lrn_cpu
 NONE = "there is none"  # why a net without response normalisation does not take MXNet's own
 
 
-def build(network: Net, classes: int, fast: bool = False):
+def build(network: Net, classes: int, fast: bool = False) -> Any:
     """The whole net on one device. Input: (N, 3, size, size), mean subtracted. Output: (N, classes), no softmax.
 
     fast: response normalisation for training on a CPU.
@@ -28,7 +29,7 @@ def build(network: Net, classes: int, fast: bool = False):
     return alexnet.AlexNet(network, classes, fast)
 
 
-def place(network: Net, classes: int, contexts: Sequence, fast: bool = False):
+def place(network: Net, classes: int, contexts: Sequence, fast: bool = False) -> tuple[Any, list[Any]]:
     """(net, the block of each context) with its columns, or its layers, on these contexts, initialized there."""
     if len(contexts) == 1:
         net = build(network, classes, fast)
@@ -59,14 +60,14 @@ def initial_parameters(network: Net, classes: int, seed: int) -> dict:
     return alexnet.initial_parameters(network, classes, seed)
 
 
-def loss(network: Net):
+def loss(network: Net) -> Any:
     """A block from (N, classes), no softmax, and labels (N,) to the loss of each image, (N,)."""
     if isinstance(network, LayerGraph):
         return layer_graph.GraphLoss(network)
     return mx.gluon.loss.SoftmaxCrossEntropyLoss()
 
 
-def scores(F, network: Net, outputs):
+def scores(F: Any, network: Net, outputs: Any) -> Any:
     """What the classes are ranked by, (N, classes), from a net's outputs: probabilities where its cost has some."""
     return layer_graph.scores(F, network, outputs) if isinstance(network, LayerGraph) else F.softmax(outputs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from ..recipes.schema import Net
 from . import build, graph_shapes
 from .alexnet import LowerLayers, UpperLayers, set_parameters
 
+Block = TypeVar("Block", bound="Classifier | ConvolutionalPart")
+
 
 class Classifier(mx.gluon.HybridBlock):
     """A recipe's net from raw images to probabilities, in one graph.
@@ -22,7 +25,7 @@ class Classifier(mx.gluon.HybridBlock):
     Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: (N, classes), softmax, or what a graph's cost reads.
     """
 
-    def __init__(self, network: Net, classes: int, **kwargs):
+    def __init__(self, network: Net, classes: int, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self._network = network
         with self.name_scope():
@@ -30,7 +33,7 @@ class Classifier(mx.gluon.HybridBlock):
             shape = (1, 3, network.input_size, network.input_size)
             self.mean = self.params.get("mean", shape=shape, grad_req="null", init=mx.init.Zero())
 
-    def hybrid_forward(self, F, x, mean):
+    def hybrid_forward(self, F: Any, x: Any, mean: Any) -> Any:
         return build.scores(F, self._network, self.net(F.broadcast_sub(x, mean)))
 
 
@@ -40,7 +43,7 @@ class ConvolutionalPart(mx.gluon.HybridBlock):
     Input: (N, 3, 224, 224), RGB grey levels 0 to 255. Output: pool5, (N, 256, 6, 6).
     """
 
-    def __init__(self, network: schema.Network, **kwargs):
+    def __init__(self, network: schema.Network, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         with self.name_scope():
             self.lower = LowerLayers(network, network.columns)
@@ -48,7 +51,7 @@ class ConvolutionalPart(mx.gluon.HybridBlock):
             shape = (1, 3, network.input_size, network.input_size)
             self.mean = self.params.get("mean", shape=shape, grad_req="null", init=mx.init.Zero())
 
-    def hybrid_forward(self, F, x, mean):
+    def hybrid_forward(self, F: Any, x: Any, mean: Any) -> Any:
         return self.upper(self.lower(F.broadcast_sub(x, mean)))
 
 
@@ -64,35 +67,35 @@ class Model:
     parameters: int = 0  # weights and biases; the mean image is none
 
 
-def build_classifier(network: Net, parameters: dict, context) -> Classifier:
+def build_classifier(network: Net, parameters: dict, context: Any) -> Classifier:
     """The classifier with these parameters (those of the net and ``mean``), hybridized, on a context."""
     graph = network if isinstance(network, LayerGraph) else None
     classes = graph_shapes.outputs(graph) if graph is not None else parameters["fc8_bias"].shape[0]
     return _filled(Classifier(network, classes), parameters, context)
 
 
-def build_convolutional_part(network: schema.Network, parameters: dict, context) -> ConvolutionalPart:
+def build_convolutional_part(network: schema.Network, parameters: dict, context: Any) -> ConvolutionalPart:
     """The same up to the last pooling; parameters: those of the convolutional layers, and ``mean``."""
     return _filled(ConvolutionalPart(network), parameters, context)
 
 
-def _filled(classifier, parameters, context):
+def _filled(classifier: Block, parameters: dict, context: Any) -> Block:
     classifier.initialize(ctx=context)
     set_parameters(classifier, {**parameters, "mean": parameters["mean"].expand_dims(0)})
     classifier.hybridize(static_alloc=True)
     return classifier
 
 
-def count_parameters(block) -> int:
+def count_parameters(block: Any) -> int:
     """Weights and biases of a net over raw images; an int8 net's ranges are none."""
     arrays = {name: parameter.list_data()[0] for name, parameter in block.collect_params().items()}
     return sum(array.size for name, array in arrays.items() if not name.endswith(("mean", "_min", "_max")))
 
 
-def classify_with(block, context) -> Callable[[np.ndarray], np.ndarray]:
+def classify_with(block: Any, context: Any) -> Callable[[np.ndarray], np.ndarray]:
     """A block over raw images as a function of uint8 (M, height, width, 3)."""
 
-    def classify(images):
+    def classify(images: np.ndarray) -> np.ndarray:
         return block(mx.nd.array(network_order(images), ctx=context)).asnumpy()
 
     return classify

@@ -19,7 +19,7 @@ from .shapes import convolution_outputs
 class Column(mx.gluon.Block):
     """The share of one context: its segments, each hybridized for itself."""
 
-    def __init__(self, network: schema.Network, classes: int, last: bool, fast: bool, **kwargs):
+    def __init__(self, network: schema.Network, classes: int, last: bool, fast: bool, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         self.sixth: Any
         self.fc8: Any
@@ -42,7 +42,9 @@ class ColumnParallel(mx.gluon.Block):
     Raises ValueError unless there are as many contexts as columns.
     """
 
-    def __init__(self, network: schema.Network, classes: int, contexts: Sequence, fast: bool = False, **kwargs):
+    def __init__(
+        self, network: schema.Network, classes: int, contexts: Sequence, fast: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(prefix="", **kwargs)
         if len(contexts) != network.columns:
             raise ValueError(f"{network.columns} columns need {network.columns} contexts, not {len(contexts)}")
@@ -55,7 +57,7 @@ class ColumnParallel(mx.gluon.Block):
         self._upper_reads_both = bool(above) and above[0].both_columns
         self._sixth, self._hidden = network.conv6 is not None, network.hidden()
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         maps = [column.lower(x.as_in_context(context)) for column, context in zip(self.columns, self.contexts)]
         if self._upper_reads_both:
             maps = self._exchange(maps)
@@ -69,10 +71,10 @@ class ColumnParallel(mx.gluon.Block):
             activations = [getattr(column, name)(read) for column, read in zip(self.columns, activations)]
         return self.columns[0].fc8(self._gather(activations, self.contexts[0]))
 
-    def _exchange(self, parts):
+    def _exchange(self, parts: Sequence[Any]) -> list[Any]:
         return [self._gather(parts, context) for context in self.contexts]
 
-    def _gather(self, parts, context):
+    def _gather(self, parts: Sequence[Any], context: Any) -> Any:
         return mx.nd.concat(*[part.as_in_context(context) for part in parts], dim=1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from ..backend import mx
 from ..recipes import layer_graph as graphs
@@ -24,16 +25,19 @@ class GraphLayer(mx.gluon.HybridBlock):
     below: shapes of its inputs; output: that of its output; parameters: those of the whole graph, by name.
     """
 
-    def __init__(self, layer, below: Sequence[Shape], output: Shape, parameters: dict[str, Shape], neuron: str):
+    def __init__(
+        self, layer: graphs.Layer, below: Sequence[Shape], output: Shape, parameters: dict[str, Shape], neuron: str
+    ) -> None:
         super().__init__(prefix=f"{layer.name}_")
-        self._layer, self._below, self._output = layer, list(below), output
+        self._layer: Any = layer  # each class below says of which type
+        self._below, self._output = list(below), output
         self._neuron = graphs.neuron_parts(neuron) if neuron else ("ident", ())
         self._weights = [name[len(layer.name) + 1 :] for name in weight_names(layer)]
-        for place, name in enumerate(self._weights):
+        if not isinstance(layer, graphs.WeightLayer):
+            return
+        for name, std in zip(self._weights, layer.weight_stds):
             full = f"{layer.name}_{name}"
-            setattr(
-                self, name, self.params.get(name, shape=parameters[full], init=mx.init.Normal(layer.weight_stds[place]))
-            )
+            setattr(self, name, self.params.get(name, shape=parameters[full], init=mx.init.Normal(std)))
             if (chosen := connections_name(full)) in parameters:
                 name = chosen[len(layer.name) + 1 :]
                 setattr(
@@ -43,21 +47,23 @@ class GraphLayer(mx.gluon.HybridBlock):
             shape = parameters[f"{layer.name}_bias"]
             self.bias = self.params.get("bias", shape=shape, init=mx.init.Constant(layer.bias))
 
-    def hybrid_forward(self, F, *inputs, **parameters):
+    def hybrid_forward(self, F: Any, *inputs: Any, **parameters: Any) -> Any:
         return neuron(F, self.compute(F, inputs, parameters), *self._neuron)
 
-    def compute(self, F, inputs, parameters):
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         """The output before the neuron."""
         raise NotImplementedError
 
-    def image(self, F, x, place: int, channels: int):
+    def image(self, F: Any, x: Any, place: int, channels: int) -> Any:
         """An input as maps, whatever it was."""
         side = as_image(self._layer, channels, self._below[place])
         return x if self._below[place] == (channels, side, side) else F.reshape(x, shape=(0, channels, side, side))
 
 
 class _Filtering(GraphLayer):
-    def _seen(self, F, x, place, parameters):
+    _layer: graphs.Filtering
+
+    def _seen(self, F: Any, x: Any, place: int, parameters: dict[str, Any]) -> tuple[Any, int]:
         """What the filters of an input slide over, zeros around it, and the zeros that are left to the operator."""
         filters = self._layer.filters[place]
         x = self.image(F, x, place, filters.channels)
@@ -71,7 +77,9 @@ class _Filtering(GraphLayer):
 
 
 class _Convolution(_Filtering):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.Convolution
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         layer, bias = self._layer, parameters["bias"]
         total = None
         for place, x in enumerate(inputs):
@@ -96,7 +104,7 @@ class _Convolution(_Filtering):
 
 
 class _Local(_Filtering):
-    def compute(self, F, inputs, parameters):
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         total = None
         for place, x in enumerate(inputs):
             filters = self._layer.filters[place]
@@ -115,7 +123,9 @@ class _Local(_Filtering):
 
 
 class _FullyConnected(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.FullyConnected
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         count, total = len(inputs), None
         for place, x in enumerate(inputs):
             named = {"name": "fwd"} if place == count - 1 else {}
@@ -132,7 +142,9 @@ class _FullyConnected(GraphLayer):
 
 
 class _Pooling(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.Pooling
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         layer = self._layer
         x, side = self.image(F, inputs[0], 0, layer.channels), as_image(layer, layer.channels, self._below[0])
         numbers = {"kernel": (layer.size, layer.size), "stride": (layer.stride, layer.stride), "pool_type": layer.pool}
@@ -146,12 +158,14 @@ class _Pooling(GraphLayer):
 
 
 class _CrossMapNormalization(GraphLayer):
-    def __init__(self, *args, fast: bool, **kwargs):
+    _layer: graphs.CrossMapNormalization
+
+    def __init__(self, *args: Any, fast: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._by_numba = fast and lrn_cpu.obstacle(normalization_numbers(self._layer)) is None
         self._composed = fast and not self._by_numba
 
-    def compute(self, F, inputs, parameters):
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         # MXNet 1.9.1 hybridized on a CPU gives its own LRN a wrong gradient, 18 % off, between a pooling and a
         # convolution: there it only runs what is not trained.
         layer, x = self._layer, self.image(F, inputs[0], 0, self._layer.channels)
@@ -175,7 +189,9 @@ def normalization_numbers(layer: graphs.CrossMapNormalization) -> schema.Respons
 
 
 class _MapNormalization(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.MapNormalization
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         layer = self._layer
         x = self.image(F, inputs[0], 0, layer.channels)
         before, after = layer.size // 2, (layer.size - 1) // 2
@@ -189,7 +205,9 @@ class _MapNormalization(GraphLayer):
 
 
 class _Blur(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.Blur
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         layer = self._layer
         x, half = self.image(F, inputs[0], 0, layer.channels), layer.size // 2
         side = self._output[1]
@@ -206,7 +224,9 @@ class _Blur(GraphLayer):
 
 
 class _Nailbed(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.Nailbed
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         layer = self._layer
         x, side = self.image(F, inputs[0], 0, layer.channels), as_image(layer, layer.channels, self._below[0])
         start = (side - layer.stride * (self._output[1] - 1)) // 2
@@ -215,12 +235,14 @@ class _Nailbed(GraphLayer):
 
 
 class _Reflection(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.Reflection
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         return F.flip(self.image(F, inputs[0], 0, self._layer.channels), axis=3, name="fwd")
 
 
 class _Concatenation(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         if len(self._output) == 1:
             inputs = [F.Flatten(x) for x in inputs]
         return F.concat(*inputs, dim=1, name="fwd")
@@ -229,19 +251,21 @@ class _Concatenation(GraphLayer):
 class _Elementwise(GraphLayer):
     """Inputs of one size in whatever shapes, as the first one's."""
 
-    def same(self, F, inputs):
+    def same(self, F: Any, inputs: Sequence[Any]) -> list[Any]:
         first = self._output
         return [x if shape == first else F.reshape(x, shape=(0, *first)) for x, shape in zip(inputs, self._below)]
 
 
 class _Sum(_Elementwise):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.Sum
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         parts = [x * factor for x, factor in zip(self.same(F, inputs), self._layer.coefficients)]
         return F.add_n(*parts, name="fwd")
 
 
 class _Maximum(_Elementwise):
-    def compute(self, F, inputs, parameters):
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         largest, *others = self.same(F, inputs)
         for place, x in enumerate(others, 1):
             largest = F.broadcast_maximum(largest, x, **({"name": "fwd"} if place == len(others) else {}))
@@ -249,7 +273,9 @@ class _Maximum(_Elementwise):
 
 
 class _Dropout(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    _layer: graphs.Dropout
+
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         keep = self._layer.keep
         # MXNet's operator is inverted: mask / keep in training, identity in test.
         x = F.Dropout(inputs[0], p=1 - keep) if self._layer.enabled and keep < 1 else inputs[0]
@@ -257,7 +283,7 @@ class _Dropout(GraphLayer):
 
 
 class _Neurons(GraphLayer):
-    def compute(self, F, inputs, parameters):
+    def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
         return inputs[0]
 
 

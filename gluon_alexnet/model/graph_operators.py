@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 LOWEST = -2e38  # what is beyond a map, for a maximum
 
 
-def padded(F, x, before, after, value):
+def padded(F: Any, x: Any, before: int, after: int, value: float) -> Any:
     """Maps with so many more pixels left and above, right and below; negative: with so many less."""
     if before < 0 or after < 0:
         begin, end = max(-before, 0), after if after < 0 else None
@@ -17,12 +20,12 @@ def padded(F, x, before, after, value):
     return F.pad(x, mode="constant", constant_value=value, pad_width=pad_width)
 
 
-def copied(F, x, **name):
+def copied(F: Any, x: Any, **name: str) -> Any:
     """The same in memory of its own, in MXNet's layout."""
     return F.pad(x, mode="constant", constant_value=0, pad_width=(0,) * 8, **name)
 
 
-def mean(F, x, before, after, numbers):
+def mean(F: Any, x: Any, before: int, after: int, numbers: dict[str, Any]) -> Any:
     """Means of windows, each over the pixels that are in the map."""
     numbers = {**numbers, "pool_type": "sum"}
     sums = F.Pooling(padded(F, x, before, after, 0), **numbers)
@@ -30,7 +33,7 @@ def mean(F, x, before, after, numbers):
     return F.elemwise_div(sums, pixels)
 
 
-def neuron(F, x, name, numbers):
+def neuron(F: Any, x: Any, name: str, numbers: Sequence[float]) -> Any:
     """One of cuda-convnet's activation functions by its name there; its numbers are the ones it names."""
     if name == "ident":
         return x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..errors import InvalidRequest as InvalidRequest
 from ..recipes import layer_graph as graphs
@@ -133,13 +134,13 @@ def refused(layer: graphs.Layer, reason: str) -> InvalidRequest:
     return InvalidRequest(f"The layer {layer.name} ({layer.kind}) cannot be built: {reason}.")
 
 
-def _count(layer, shape, what):
+def _count(layer: graphs.Layer, shape: Shape, what: str) -> None:
     if math.prod(shape) > LARGEST:
         numbers = math.prod(shape)
         raise refused(layer, f"it has {numbers:,} {what}, more than the {LARGEST:,} that fit into one array")
 
 
-def _shape(layer, below):
+def _shape(layer: graphs.Layer, below: list[Shape]) -> Shape:
     if isinstance(layer, graphs.Filtering):
         return _convolution_shape(layer, below)
     if isinstance(layer, graphs.FullyConnected):
@@ -158,7 +159,7 @@ def _shape(layer, below):
     return _image_shape(layer, below[0])
 
 
-def _convolution_shape(layer, below):
+def _convolution_shape(layer: graphs.Filtering, below: list[Shape]) -> Shape:
     sides = set()
     for filters, shape in zip(layer.filters, below):
         side = as_image(layer, filters.channels, shape)
@@ -171,7 +172,7 @@ def _convolution_shape(layer, below):
     return (layer.maps, *sides, *sides)
 
 
-def _image_shape(layer, shape):
+def _image_shape(layer: Any, shape: Shape) -> Shape:
     side = as_image(layer, layer.channels, shape)
     if isinstance(layer, graphs.Nailbed):
         outputs = -(-side // layer.stride)
@@ -192,9 +193,11 @@ def _image_shape(layer, shape):
     return (layer.channels, outputs, outputs)
 
 
-def _weight_shape(layer, place, below, output):
+def _weight_shape(layer: graphs.Layer, place: int, below: Shape, output: Shape) -> Shape:
     if isinstance(layer, graphs.FullyConnected):
         return (layer.outputs, math.prod(below))
+    if not isinstance(layer, graphs.Filtering):
+        raise TypeError(f"a layer {layer.kind} has no weights")
     filters = layer.filters[place]
     channels = filters.sparse_channels or filters.channels // filters.groups
     if isinstance(layer, graphs.Local):

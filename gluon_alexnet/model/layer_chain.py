@@ -118,6 +118,7 @@ class Softmax:
 Windowed = Union[Pad, Convolution, Pooling]
 Pointwise = Union[Subtract, Divide, Activation, ResponseNorm, MapNorm, Dropout, Softmax]
 Kind = Union[Windowed, Pointwise, FullyConnected, Flatten]
+Node = dict[str, Any]  # of a graph's JSON
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def read(symbol: Any, size: int) -> list[Layer]:
 
 
 class _Reader:
-    def __init__(self, symbol, size):
+    def __init__(self, symbol: Any, size: int) -> None:
         if "data" not in symbol.list_inputs():
             raise InvalidRequest("The graph has no input named data.")
         self._nodes = json.loads(symbol.tojson())["nodes"]
@@ -171,7 +172,7 @@ class _Reader:
             yield Layer(name, kind, self._shape(after)[1:], self._output(after))
             at = after
 
-    def _layer(self, at) -> tuple[str, Kind, int]:
+    def _layer(self, at: int) -> tuple[str, Kind, int]:
         """(name, kind, its last node) of the layer that reads node ``at``."""
         consumers = self._consumers[at]
         if len(consumers) == 2 and self._nodes[consumers[0]]["op"] == "square":
@@ -185,10 +186,10 @@ class _Reader:
             raise InvalidRequest(f"{node['name']} is a {node['op']}, which no layer of an AlexNet is.")
         return read(number, node, node.get("attrs", {}))
 
-    def _read_broadcast_sub(self, number, node, settings):
+    def _read_broadcast_sub(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         return "mean", Subtract(*self._constant(node)), number
 
-    def _read_SliceChannel(self, number, node, settings):
+    def _read_SliceChannel(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         """The colours apart, each divided, and together again."""
         colours = self._consumers.get(number, [])
         if len(colours) != 3 or {self._nodes[colour]["op"] for colour in colours} != {"_div_scalar"}:
@@ -200,17 +201,17 @@ class _Reader:
             raise InvalidRequest(f"{node['name']} splits what is not put together again as it was.")
         return "scale", Divide(tuple(float(self._nodes[colour]["attrs"]["scalar"]) for colour in order)), last
 
-    def _constant(self, node):
+    def _constant(self, node: Node) -> tuple[str, tuple[int, ...]]:
         variable = node["inputs"][1][0]
         return self._nodes[variable]["name"], self._shape(variable)[1:]
 
-    def _read_Pad(self, number, node, settings):
+    def _read_Pad(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         top, bottom, left, right = _integers(settings["pad_width"])[4:]
         if settings["mode"] != "constant" or float(settings.get("constant_value", 0)) != 0:
             raise InvalidRequest(f"{node['name']} pads with something else than zeros.")
         return "padding", Pad(left, right, top, bottom), number
 
-    def _read_Convolution(self, number, node, settings):
+    def _read_Convolution(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         name = _layer_name(node, "_fwd")
         self._weighted = name
         usual = {"stride": "(1, 1)", "pad": "(0, 0)", "dilate": "(1, 1)"}
@@ -223,33 +224,33 @@ class _Reader:
         kind = Convolution(below, int(settings["num_filter"]), size, stride, padding, groups)
         return name, kind, number
 
-    def _read_FullyConnected(self, number, node, settings):
+    def _read_FullyConnected(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         name = _layer_name(node, "_fwd")
         self._weighted = name
         weight = self._shape(node["inputs"][1][0])
         return name, FullyConnected(weight[1], weight[0]), number
 
-    def _read_Activation(self, number, node, settings):
+    def _read_Activation(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         if settings["act_type"] not in ("relu", "tanh"):
             raise InvalidRequest(f"{node['name']} is the activation {settings['act_type']}; relu and tanh are known.")
         return f"{settings['act_type']}{self._weighted[-1]}", Activation(settings["act_type"]), number
 
-    def _read_Reshape(self, number, node, settings):
+    def _read_Reshape(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         """Columns folded into the batch, normalised, and unfolded."""
         normalization = self._next(number, "LRN")
         back = self._next(normalization, "Reshape")
         columns = self._shape(number)[0]
         return self._response_norm(normalization, columns, back)
 
-    def _read_LRN(self, number, node, settings):
+    def _read_LRN(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         return self._response_norm(number, 1, number)
 
-    def _response_norm(self, number, columns, last):
+    def _response_norm(self, number: int, columns: int, last: int) -> tuple[str, Kind, int]:
         settings = self._nodes[number]["attrs"]
         alpha, beta, k = (float(settings.get(key, usual)) for key, usual in _LRN_DEFAULTS.items())
         return f"norm{self._weighted[-1]}", ResponseNorm(columns, int(settings["nsize"]), alpha, beta, k), last
 
-    def _map_norm(self, consumers):
+    def _map_norm(self, consumers: list[int]) -> tuple[str, Kind, int]:
         square, _ = consumers
         average = self._next(square, "Pooling")
         times = self._next(average, "_mul_scalar")
@@ -263,17 +264,17 @@ class _Reader:
             raise InvalidRequest(f"{self._nodes[square]['name']} begins no normalisation that is known.")
         return f"map_norm{self._weighted[-1]}", MapNorm(size, alpha, beta), quotient
 
-    def _read_Pooling(self, number, node, settings):
+    def _read_Pooling(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         (size, width), (stride, across) = _integers(settings["kernel"]), _integers(settings["stride"])
         odd = settings["pool_type"] != "max" or settings.get("global_pool") == "True" or any(_integers(settings["pad"]))
         if odd or (size, stride) != (width, across):
             raise InvalidRequest(f"{node['name']} is no max-pooling over square windows without padding.")
         return f"pool{self._weighted[-1]}", Pooling(size, stride, settings.get("pooling_convention") == "full"), number
 
-    def _read_Flatten(self, number, node, settings):
+    def _read_Flatten(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         return "flatten", Flatten(), number
 
-    def _read_Dropout(self, number, node, settings):
+    def _read_Dropout(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         p = float(settings.get("p", 0.5))
         above = self._consumers.get(number, [])
         published = len(above) == 1 and self._nodes[above[0]]["op"] == "_mul_scalar"
@@ -281,32 +282,32 @@ class _Reader:
             raise InvalidRequest(f"{node['name']} drops {p:g} and is not scaled by what is kept.")
         return f"dropout{self._weighted[-1]}", Dropout(p, inverted=not published), above[0] if published else number
 
-    def _read_softmax(self, number, node, settings):
+    def _read_softmax(self, number: int, node: Node, settings: dict[str, str]) -> tuple[str, Kind, int]:
         return "softmax", Softmax(), number
 
-    def _next(self, number, operator):
+    def _next(self, number: int, operator: str) -> int:
         consumers = self._consumers.get(number, [])
         if len(consumers) != 1 or self._nodes[consumers[0]]["op"] != operator:
             raise InvalidRequest(f"{self._nodes[number]['name']} is not followed by {operator} alone.")
         return consumers[0]
 
-    def _output(self, number):
+    def _output(self, number: int) -> str:
         node = self._nodes[number]
         return node["name"] if node["op"] == "null" else f"{node['name']}_output"
 
-    def _shape(self, number):
+    def _shape(self, number: int) -> tuple[int, ...]:
         return self._shapes[self._output(number)]
 
 
 _LRN_DEFAULTS = {"alpha": 1e-4, "beta": 0.75, "knorm": 2.0}  # MXNet's own
 
 
-def _layer_name(node, end):
+def _layer_name(node: Node, end: str) -> str:
     name = node["name"][: -len(end)] if node["name"].endswith(end) else node["name"]
     if not name or not name[-1].isdigit():
         raise InvalidRequest(f"{node['name']} has not the name of a layer, such as conv1 or fc6.")
     return name
 
 
-def _integers(text):
+def _integers(text: str) -> list[int]:
     return [int(part) for part in text.strip("()[] ").split(",") if part.strip()]

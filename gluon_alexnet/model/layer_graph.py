@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Part(mx.gluon.HybridBlock):
         reads: Sequence[str],
         gives: Sequence[str],
         fast: bool = False,
-    ):
+    ) -> None:
         super().__init__(prefix="")
         self.reads, self.gives = list(reads), list(gives)
         of_layers, parameters = shapes(graph), parameter_shapes(graph)
@@ -35,7 +36,7 @@ class Part(mx.gluon.HybridBlock):
             self.register_child(block, layer.name)
             self._layers.append((layer.name, layer.inputs, block))
 
-    def hybrid_forward(self, F, *inputs):
+    def hybrid_forward(self, F: Any, *inputs: Any) -> Any:
         values = dict(zip(self.reads, inputs))
         for name, reads, block in self._layers:
             values[name] = block(*[values[each] for each in reads])
@@ -50,10 +51,10 @@ class GraphNet(Part):
     logistic function that its cost reads.
     """
 
-    def __init__(self, graph: graphs.LayerGraph, fast: bool = False):
+    def __init__(self, graph: graphs.LayerGraph, fast: bool = False) -> None:
         super().__init__(graph, graph.layers, [graph.image], [graph.cost.layer], fast)
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         return F.Flatten(super().hybrid_forward(F, x))
 
 
@@ -64,7 +65,7 @@ class PlacedNet(mx.gluon.Block):
     are as many contexts as the graph has devices.
     """
 
-    def __init__(self, graph: graphs.LayerGraph, contexts: Sequence, fast: bool = False):
+    def __init__(self, graph: graphs.LayerGraph, contexts: Sequence, fast: bool = False) -> None:
         super().__init__(prefix="")
         if len(contexts) != graph.devices:
             raise ValueError(f"{graph.devices} devices need {graph.devices} contexts, not {len(contexts)}")
@@ -79,7 +80,7 @@ class PlacedNet(mx.gluon.Block):
         for device, block in enumerate(self.devices):
             self.register_child(block, f"device{device}")
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         values = {self._graph.image: x}
         for device, name in self._order:
             part = self.devices[device]._children[name]
@@ -117,11 +118,11 @@ def partition(graph: graphs.LayerGraph) -> list[tuple[int, list[graphs.Layer], l
 class GraphLoss(mx.gluon.HybridBlock):
     """The cost of each image. Inputs: a net's output (N, classes) and labels (N,). Output: (N,)."""
 
-    def __init__(self, graph: graphs.LayerGraph):
+    def __init__(self, graph: graphs.LayerGraph) -> None:
         super().__init__(prefix="")
         self._cost, self._classes = graph.cost, outputs(graph)
 
-    def hybrid_forward(self, F, y, labels):
+    def hybrid_forward(self, F: Any, y: Any, labels: Any) -> Any:
         cost = self._cost
         if cost.kind == "cost.logreg":
             loss = -F.pick(F.log_softmax(y), labels)
@@ -137,7 +138,7 @@ class GraphLoss(mx.gluon.HybridBlock):
         return loss * cost.coefficient
 
 
-def scores(F, graph: graphs.LayerGraph, y):
+def scores(F: Any, graph: graphs.LayerGraph, y: Any) -> Any:
     """What the classes are ranked by, (N, classes), from a net's output: probabilities where its cost reads some."""
     if graph.cost.kind == "cost.logreg":
         return F.softmax(y)
@@ -193,6 +194,6 @@ def output_layers(graph: graphs.LayerGraph) -> list[str]:
     return [name for name in names if name != graph.image and isinstance(graph.layer(name), graphs.WeightLayer)]
 
 
-def _neuron(graph, layer):
+def _neuron(graph: graphs.LayerGraph, layer: graphs.Layer) -> str:
     # The logistic function below its cost is computed with it, so that no logarithm is of 0.
     return "" if graph.cost.kind == "cost.crossent2" and layer.name == graph.cost.layer else layer.neuron

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..backend import mx
 from ..recipes import schema
 from . import lrn_cpu
@@ -14,7 +16,9 @@ class ResponseNormalization(mx.gluon.HybridBlock):
     fast: compute with :mod:`gluon_alexnet.model.lrn_cpu`, for training on a CPU.
     """
 
-    def __init__(self, numbers: schema.ResponseNormalization, columns: int, maps: int, fast: bool = False, **kwargs):
+    def __init__(
+        self, numbers: schema.ResponseNormalization, columns: int, maps: int, fast: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._fast = fast
         self._columns = columns
@@ -23,7 +27,7 @@ class ResponseNormalization(mx.gluon.HybridBlock):
         alpha = numbers.alpha if numbers.alpha_divided_by_n else numbers.alpha * numbers.n
         self._operator = {"alpha": alpha, "beta": numbers.beta, "knorm": numbers.k, "nsize": numbers.n}
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         # A column becomes an image of its own, so that no window reaches into the other column. One column is
         # reshaped too: without it, MXNet 1.9.1 hybridized on a CPU gives a wrong gradient before a max-pooling, and
         # hands the fast operator a copy that it frees too early.
@@ -43,11 +47,11 @@ class MapNormalization(mx.gluon.HybridBlock):
     Input and output: (N, maps, height, width).
     """
 
-    def __init__(self, numbers: schema.MapNormalization, **kwargs):
+    def __init__(self, numbers: schema.MapNormalization, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._numbers = numbers
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         size, pad = self._numbers.size, self._numbers.size // 2
         mean_square = F.Pooling(
             F.square(x), kernel=(size, size), pad=(pad, pad), stride=(1, 1), pool_type="avg", count_include_pad=True
@@ -61,12 +65,12 @@ class Dropout(mx.gluon.HybridBlock):
     inverted: as later nets have it, mask / (1 - p) in training and nothing in test.
     """
 
-    def __init__(self, probability: float, inverted: bool = False, **kwargs):
+    def __init__(self, probability: float, inverted: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._probability = probability
         self._inverted = inverted
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         if self._probability == 0:
             return x
         # MXNet's operator is inverted: mask / (1 - p) in training, identity in test.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -26,19 +27,19 @@ def obstacle(numbers: schema.ResponseNormalization) -> str | None:
         return f"it is written for beta 0.75, not {numbers.beta:g}"  # the power is two square roots
     if numbers.n != 5:
         return f"it is written for a window of 5 maps, not of {numbers.n}"
-    if _kernels() is None:
+    if not _numba_is_here():
         return "Numba is not installed"
     return None
 
 
 @cache
-def _kernels():
-    """The module of compiled loops, or None without Numba."""
+def _numba_is_here() -> bool:
+    """Whether the compiled loops can be imported."""
     try:
-        from . import lrn_kernels
+        from . import lrn_kernels  # noqa: F401
     except ImportError:
-        return None
-    return lrn_kernels
+        return False
+    return True
 
 
 @cache
@@ -46,7 +47,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads(), thread_name_prefix="normalization")
 
 
-def _run(kernel: Callable[..., None], arrays, k, alpha):
+def _run(kernel: Callable[..., None], arrays: Sequence[np.ndarray], k: float, alpha: float) -> None:
     """The kernel on all images, spread over the threads."""
     parts = threads()
     bounds = [len(arrays[0]) * part // parts for part in range(parts + 1)]
@@ -58,7 +59,7 @@ def _run(kernel: Callable[..., None], arrays, k, alpha):
         part.result()
 
 
-def _view(array):
+def _view(array: Any) -> np.ndarray:
     """The float32 memory of an NDArray on a CPU as NumPy (images, maps, places), without a copy."""
     pointer = ctypes.c_void_p()
     mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
@@ -68,17 +69,29 @@ def _view(array):
 
 
 class _Operator(mx.operator.CustomOp):
-    def __init__(self, k, alpha):
+    def __init__(self, k: float, alpha: float) -> None:
         super().__init__()
         self._numbers = k, alpha
 
-    def forward(self, is_train, req, in_data, out_data, aux):
-        self._compute(_kernels().normalize, req[0], (in_data[0],), out_data[0])
+    def forward(self, is_train: bool, req: list[str], in_data: list[Any], out_data: list[Any], aux: list[Any]) -> None:
+        from .lrn_kernels import normalize
 
-    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
-        self._compute(_kernels().normalize_gradient, req[0], (in_data[0], out_grad[0]), in_grad[0])
+        self._compute(normalize, req[0], (in_data[0],), out_data[0])
 
-    def _compute(self, kernel, request, inputs, output):
+    def backward(
+        self,
+        req: list[str],
+        out_grad: list[Any],
+        in_data: list[Any],
+        out_data: list[Any],
+        in_grad: list[Any],
+        aux: list[Any],
+    ) -> None:
+        from .lrn_kernels import normalize_gradient
+
+        self._compute(normalize_gradient, req[0], (in_data[0], out_grad[0]), in_grad[0])
+
+    def _compute(self, kernel: Callable[..., None], request: str, inputs: Sequence[Any], output: Any) -> None:
         if request == "null":
             return
         views = [_view(array) for array in inputs]
@@ -91,15 +104,15 @@ class _Operator(mx.operator.CustomOp):
 
 @mx.operator.register(NAME)
 class _Properties(mx.operator.CustomOpProp):
-    def __init__(self, k, alpha):
+    def __init__(self, k: str, alpha: str) -> None:
         super().__init__(need_top_grad=True)
         self._numbers = float(k), float(alpha)
 
-    def infer_shape(self, in_shape):
+    def infer_shape(self, in_shape: list[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         return in_shape, in_shape, []
 
-    def create_operator(self, context, shapes, dtypes):
+    def create_operator(self, context: Any, shapes: Any, dtypes: Any) -> _Operator:
         return _Operator(*self._numbers)
 
-    def declare_backward_dependency(self, out_grad, in_data, out_data):
+    def declare_backward_dependency(self, out_grad: list[Any], in_data: list[Any], out_data: list[Any]) -> list[Any]:
         return [out_grad[0], in_data[0]]

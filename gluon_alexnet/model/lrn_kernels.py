@@ -6,6 +6,7 @@ index, or a loop over the window inside, LLVM does not vectorise it and it takes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -14,7 +15,7 @@ import numpy as np
 _BLOCK = 256  # places of a map worked on together: all maps of a block stay in the second-level cache
 
 
-def _compiled(function):
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
     try:
         return numba.njit(cache=True, **options)(function)
@@ -23,7 +24,7 @@ def _compiled(function):
 
 
 @_compiled
-def _squares(x, first, end, squares):
+def _squares(x: np.ndarray, first: int, end: int, squares: np.ndarray) -> None:
     for i in range(len(x)):
         row, square = x[i][first:end], squares[i + 2]
         for j in range(len(row)):
@@ -31,7 +32,7 @@ def _squares(x, first, end, squares):
 
 
 @_compiled
-def normalize(x, result, k, alpha):
+def normalize(x: np.ndarray, result: np.ndarray, k: float, alpha: float) -> None:
     """Response normalisation x / (k + alpha * sum of x^2 over 5 maps)^0.75; float32 (images, maps, places)."""
     images, maps, places = x.shape
     squares = np.zeros((maps + 4, _BLOCK), np.float32)  # two maps of zeros on either side
@@ -49,7 +50,7 @@ def normalize(x, result, k, alpha):
 
 
 @_compiled
-def normalize_gradient(x, upstream, result, k, alpha):
+def normalize_gradient(x: np.ndarray, upstream: np.ndarray, result: np.ndarray, k: float, alpha: float) -> None:
     """The gradient of :func:`normalize` with respect to x, given that with respect to its output."""
     # With s = k + alpha * sum: gradient = upstream * s^-b - 2 alpha b x * sum of upstream * x * s^(-b-1)
     images, maps, places = x.shape

@@ -54,6 +54,6 @@ def parameter_count(network: Net, classes: int) -> dict[str, int]:
     return counts
 
 
-def _pooled(size, network):
+def _pooled(size: int, network: Network) -> int:
     over = size - network.pooling.size
     return (-(-over // network.pooling.stride) if network.pooling.round_up else over // network.pooling.stride) + 1

@@ -191,11 +191,11 @@ def test_without_numba_the_obstacle_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "gluon_alexnet.model.lrn_kernels")
     monkeypatch.delattr(gluon_alexnet.model, "lrn_kernels")
-    lrn_cpu._kernels.cache_clear()
+    lrn_cpu._numba_is_here.cache_clear()
     try:
         assert lrn_cpu.obstacle(schema.ResponseNormalization()) == "Numba is not installed"
     finally:
-        lrn_cpu._kernels.cache_clear()
+        lrn_cpu._numba_is_here.cache_clear()
 
 
 def test_the_two_alphas_differ_and_a_column_does_not_see_the_other(rng):
