@@ -24,6 +24,21 @@ class NumberList(click.ParamType):
             self.fail(f"{value!r} is not a list of whole numbers such as 0,1.", param, ctx)
 
 
+class AboveZero(click.ParamType):
+    """A number above 0 that is not infinite."""
+
+    name = "NUMBER"
+
+    def convert(self, value, param, ctx):
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            self.fail(f"{value!r} is not a number above 0.", param, ctx)
+        return number
+
+
 class Layers(click.ParamType):
     """Names of layers and ranges of them: conv1-5,fc6."""
 

@@ -33,6 +33,7 @@ ENDS = {
 }
 DESCRIPTION, CARD = ".json", ".md"
 NEEDED = ("symbol", "parameters")  # of every export; the others are written where they are asked for
+SPACE_NEEDED = 2**20  # bytes; a disk with fewer is full
 OTHERS_WORK = ("module", "tensors", "card")  # such names may be files that have nothing to do with an export
 
 # float32 sums in another order differ at most this much, as a share of the largest probability: between two ways to
@@ -55,9 +56,13 @@ class Publication:
     def __enter__(self) -> Publication:
         return self
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        full = [path for draft, path in self._drafts if error is not None and _full(draft.parent)]
         for draft, _ in self._drafts:
             shutil.rmtree(draft.parent, ignore_errors=True)
+        if full and not isinstance(error, (InvalidRequest, OperationFailed)):
+            # Each library that writes a file says it in its own way.
+            raise OperationFailed(f"{full[0]}: no space is left on the device; nothing was written.")
 
     def draft(self, path: Path) -> Path:
         """A name beside OUT under which its files can be written.
@@ -145,6 +150,14 @@ class Publication:
                     os.replace(source, target)
                 elif role in older or role == "onnx":
                     target.unlink(missing_ok=True)
+
+
+def _full(folder: Path) -> bool:
+    """Whether less is free than a library keeps in its buffers before it writes."""
+    try:
+        return shutil.disk_usage(folder).free < SPACE_NEEDED
+    except OSError:
+        return False
 
 
 _ROLES = (*ENDS, "card", "description")  # in the order in which they get their names

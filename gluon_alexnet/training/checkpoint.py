@@ -15,8 +15,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,7 @@ class RunDescription:
 
     recipe: recipes.Recipe
     classes: list[dict]
-    data: str  # data set folder as given
+    data: str  # data set folder, absolute; in older runs as it was typed
     data_digest: str
     versions: dict
     initialized_from: dict | None = None  # the net it was made of, and what was taken from it
@@ -130,7 +130,8 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
     saves = [number for step, number in map(_order, folder.glob("step-*")) if step == state.step]
     again = f"-{max(saves) + 1}" if saves else ""
     target = folder / f"step-{state.step:08d}{again}"
-    draft = Path(tempfile.mkdtemp(prefix=".step-", dir=folder))
+    draft = folder / f".step-{secrets.token_hex(8)}"
+    draft.mkdir()  # not mkdtemp, which gives it to this user alone whatever the umask says
     try:
         digests = {}
         for name, arrays in (("parameters.params", parameters), ("momentum.params", momentum)):

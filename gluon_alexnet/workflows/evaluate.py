@@ -90,12 +90,15 @@ def evaluate(
     Every image is counted once. Raises InvalidRequest where models and data set do not belong together,
     OperationFailed where a probability is not a number, a record is damaged, or the counts do not match.
     """
-    from .load import as_models, data_of
+    from .load import as_models
+    from .run_data import check_model, data_of
 
     _check_views(views)
     if files.submission and on_damaged == "skip":
         raise InvalidRequest("--submission needs a line for each image, so no record can be skipped.")
     given = list(models) if isinstance(models, (list, tuple)) else [models]
+    for path in (one for one in given if not hasattr(one, "classify")):
+        check_model(Path(path))
     folder = data_of(given[0]) if data is None else Path(data)
     manifest = read_manifest(folder)
     part = manifest.split(split)

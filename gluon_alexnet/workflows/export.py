@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..errors import InvalidRequest
 from .devices import open_device
 from .export_source import Source, check_finite, open_source
 from .progress import ImageProgress, silent
+from .run_data import data_of_run
 
 IMAGES_COMPARED = 8
 BATCH_TIMED = 32
@@ -176,9 +178,9 @@ class _Job:
         views = crop_views(of_data(self.data, "val", IMAGES_COMPARED), self.source.size, 1)[:, 0]
         return self._reduced(publication, "bf16", bf16.convert, views, {}, [])
 
-    @property
+    @cached_property
     def data(self) -> Path:
-        return self.checks.data or self.source.data
+        return self.checks.data or data_of_run(self.source.model)
 
     def _calibration(self):
         """(uint8 (N, 256, 256, 3), where they are from, remarks): the user's own folder, or the training images."""

@@ -20,7 +20,7 @@ class Source:
     classifier: Any  # a hybridized block from raw images to probabilities
     size: int
     facts: Mapping  # for OUT.json
-    data: Path
+    model: Path
     origin: Any  # a model_card.Origin
 
 
@@ -69,7 +69,7 @@ def _open_run(run, context):
     title = f"recipe `{'+'.join([recipe.name, *recipe.variants])}`" + (f" ({words})" if words else "")
     log = checkpoint.run_of(checkpoint.find_checkpoint(run)) / "log.jsonl"
     origin = Origin(title, differences.from_paper(recipe), differences.SETTLED, state.epochs, _started(log))
-    return Source(classifier, recipe.network.input_size, facts, Path(description.data), origin)
+    return Source(classifier, recipe.network.input_size, facts, run, origin)
 
 
 def _started(log: Path) -> dict:
@@ -89,7 +89,6 @@ def _started(log: Path) -> dict:
 def _open_export(path, context):
     from ..exporters import symbol
     from ..exporters.model_card import Origin
-    from .folders import DATA_DEFAULT
 
     description = symbol.read_export(path, context)
     for form in ("int8", "bf16"):
@@ -106,7 +105,7 @@ def _open_export(path, context):
     title = f"made of the exported net `{path.name}`"
     if "recipe" in source:
         title = f"recipe `{'+'.join([source['recipe'], *source['variants']])}`, {title}"
-    return Source(block, int(description["input"]["shape"][-1]), facts, DATA_DEFAULT, Origin(title))
+    return Source(block, int(description["input"]["shape"][-1]), facts, path, Origin(title))
 
 
 def check_finite(block: Any, name: Path) -> None:

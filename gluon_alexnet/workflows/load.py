@@ -21,8 +21,8 @@ from ..model.classifier import Model as ClassifierModel
 from ..model.classifier import build_classifier, classify_with, count_parameters
 from ..training import checkpoint
 from .devices import open_device
-from .folders import DATA_DEFAULT
 from .image_files import ImageFiles, LoadedImage, load_image, load_images
+from .run_data import check_model
 
 IMAGES_PER_PASS = {10: 16, 1: 64}  # by views; of ten views each about 2 GB for the full net
 
@@ -190,8 +190,7 @@ def open_model(path: Path, context: Any) -> ClassifierModel:
     """The net that ``path`` names, on one context."""
     if symbol.is_export(path):
         return symbol.load_export(path, context)
-    if not path.is_dir():
-        raise no_model(path)
+    check_model(path)
     classifier, description, _ = open_run(path, context)
     classify = classify_with(classifier, context)
     recipe, count = description.recipe, count_parameters(classifier)
@@ -215,23 +214,6 @@ def as_models(given: Sequence[Any], device: Any) -> list[Any]:
     return models
 
 
-def no_model(path: Path) -> InvalidRequest:
-    """The sentence for a path that is neither a run nor an exported net."""
-    return InvalidRequest(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
-
-
-def data_of(model: Any) -> Path:
-    """The data set folder of a model of :func:`load`, or of a path."""
-    return data_of_run(model.path if isinstance(model, Model) else Path(model))
-
-
-def data_of_run(path: Path) -> Path:
-    """The data set folder a run was trained on; for an exported net, which has no record of it, the default one."""
-    if symbol.is_export(path) or not path.is_dir():
-        return DATA_DEFAULT
-    return Path(checkpoint.read_description(checkpoint.run_of(checkpoint.find_checkpoint(path))).data)
-
-
 def open_run(path: Path, context: Any):
     """(classifier on the context, description of the run, state) of a run or checkpoint folder."""
     description, state, parameters, _ = checkpoint.load_run(path)
@@ -244,8 +226,7 @@ def open_graph(model: Path, context: Any) -> Any:
 
     if symbol.is_export(model):
         return activations.graph_of_export(model, context)
-    if not model.is_dir():
-        raise no_model(model)
+    check_model(model)
     classifier, description, _ = open_run(model, context)
     return activations.graph_of_classifier(classifier, description.recipe.network)
 

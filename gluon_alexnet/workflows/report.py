@@ -22,6 +22,7 @@ from ..reporting.run import ReportedRun
 from ..training import checkpoint
 from .devices import open_device
 from .load import open_run
+from .run_data import recorded_data
 
 IMAGES_PER_PASS = {10: 16, 1: 128}  # by views
 SPLIT = "val"
@@ -49,7 +50,7 @@ def report(
         raise InvalidRequest(f"{output.parent} is no folder, so {output.name} cannot be written there.")
     context = open_device(device, "A report")
     told = _open(Path(run), context)
-    folder = Path(data or told.description.data)
+    folder = Path(data) if data else recorded_data(told.folder, told.description)
     manifest = read_manifest(folder)
     if [one.wnid for one in manifest.classes] != [one["wnid"] for one in told.description.classes]:
         raise InvalidRequest(f"{folder} has other classes than the run; name the data set that it was trained on.")

@@ -27,7 +27,8 @@ from ..training import checkpoint
 from ..version import __version__
 from .devices import open_device
 from .gallery import DataGallery
-from .load import no_model, open_run
+from .load import open_run
+from .run_data import check_model
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -57,11 +58,10 @@ def open_service(
     if symbol.is_export(path):
         model, block = _open_export(path, context)
         stores = path.with_name(f"{path.name}-features")
-    elif path.is_dir():
+    else:
+        check_model(path)
         model, block = _open_run(path, context)
         stores = checkpoint.run_of(checkpoint.find_checkpoint(path)) / "features"
-    else:
-        raise no_model(path)
     gallery = None
     if data:
         gallery = DataGallery(data, _or_none(_fc7, path, block, context), stores, features)

@@ -21,8 +21,9 @@ from ..plots import Neighbour, Similar, draw_similar
 from ..training import checkpoint
 from .devices import open_device
 from .image_files import load_image
-from .load import data_of_run, no_model, open_run
+from .load import open_run
 from .progress import silent
+from .run_data import check_model, data_of_run
 
 IMAGES_PER_PASS = 64
 MOST_IMAGES = 40  # rows that a drawing can hold and a person can read
@@ -159,8 +160,7 @@ def _open_fc7(path, context):
     """The net up to fc7, and the folder below which its vectors are kept."""
     if symbol.is_export(path):
         return activations.of_export(path, context), path.with_name(f"{path.name}-features")
-    if not path.is_dir():
-        raise no_model(path)
+    check_model(path)
     classifier, description, _ = open_run(path, context)
     run = checkpoint.run_of(checkpoint.find_checkpoint(path))
     return activations.of_classifier(classifier, description.recipe.network, context), run / "features"

@@ -34,6 +34,7 @@ from .devices import Devices, open_devices
 from .folders import DATA_DEFAULT, RUNS
 from .layer_files import check_memory
 from .learning_options import LearningOptions, changed
+from .run_data import recorded_data
 from .training_data import TrainingData
 
 
@@ -249,6 +250,8 @@ def _begun(data, recipe, run, devices):
     run = run or RUNS / "-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants])
     if (run / "recipe.json").exists():
         raise InvalidRequest(f"{run} holds a run already; continue it with --resume or name another folder.")
+    if run.exists() and not run.is_dir():
+        raise InvalidRequest(f"{run} is a file and no folder for a run; name another with --run.")
     contexts = open_devices(devices, recipe.network.columns)
     check_memory(recipe, contexts)
     folder = DATA_DEFAULT if data is None else Path(data)
@@ -260,7 +263,9 @@ def _begun(data, recipe, run, devices):
             "or less."
         )
     classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
-    description = checkpoint.RunDescription(recipe, classes, str(folder), manifest.digest, backend.versions())
+    description = checkpoint.RunDescription(
+        recipe, classes, str(folder.absolute()), manifest.digest, backend.versions()
+    )
     return _Plan(run, description, contexts, folder, manifest)
 
 
@@ -269,8 +274,9 @@ def _resumed(data, run, devices, learning):
     description = checkpoint.read_description(run)
     description = dataclasses.replace(description, recipe=with_learning(description.recipe, learning))
     contexts = open_devices(devices, description.recipe.network.columns)
-    folder = Path(description.data if data is None else data)
+    folder = recorded_data(run, description) if data is None else Path(data)
     manifest = read_manifest(folder)
+    description = dataclasses.replace(description, data=str(folder.absolute()))
     if manifest.digest != description.data_digest:
         raise InvalidRequest(
             f"{run} was trained on another data set than {folder} (digest {description.data_digest[:12]}…, not "

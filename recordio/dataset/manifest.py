@@ -149,7 +149,10 @@ def read_manifest(folder: PathLike) -> Manifest:
             raise DatasetError(
                 f"{folder}: one part of a data set; join all parts with `alexnet-tools merge`"
             ) from error
-        raise DatasetError(f"{path}: no data set here; make one with `alexnet-tools pack --data {folder}`") from error
+        raise DatasetError(
+            f"{path}: no data set here; make one with `alexnet-tools pack --data {folder}`, or name another folder "
+            "with --data"
+        ) from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

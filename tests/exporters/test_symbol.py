@@ -113,3 +113,19 @@ def test_an_export_that_differs_is_not_written(classifier, images, tmp_path, mon
             classifier, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, images, mx.cpu()
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_leaves_nothing(classifier, images, tmp_path, monkeypatch):
+    from gluon_alexnet.exporters import files
+
+    def full(path):
+        raise mx.base.MXNetError("Check failed: fwrite(ptr, 1, size, fp_) == size: FileStream.Write incomplete")
+
+    monkeypatch.setattr(classifier, "export", full)
+    described = {"classes": CLASSES, "provenance": {"variants": []}}
+    with pytest.raises(mx.base.MXNetError):  # the disk is not full: something else
+        deployment.export(classifier, tmp_path / "net", 99, described, images, mx.cpu())
+    monkeypatch.setattr(files, "_full", lambda folder: True)
+    with pytest.raises(OperationFailed, match="net: no space is left on the device; nothing was written"):
+        deployment.export(classifier, tmp_path / "net", 99, described, images, mx.cpu())
+    assert list(tmp_path.iterdir()) == []

@@ -161,13 +161,13 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_continues_bit_by_bit(place, tmp_
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--lr", -0.1], "learning_rate must be a positive number"),
-        (["--lr", "nan"], "learning_rate must be a positive number"),
-        (["--lr", "fast"], "'fast' is not a valid float"),
+        (["--lr", -0.1], "'-0.1' is not a number above 0"),
+        (["--lr", "nan"], "'nan' is not a number above 0"),
+        (["--lr", "fast"], "'fast' is not a number above 0"),
         (["--lr-steps", "51,25"], "must rise, not 51,25"),
         (["--lr-steps", "a,b"], "is not a list of whole numbers"),
         (["--batch-size", 31], "The batch size is 31, but"),
-        (["--epochs", 0], "epochs must be positive"),
+        (["--epochs", 0], "'--epochs'"),
         (["--gpus", "0,0"], "named twice"),
         (["--cpus", "0,0"], "named twice"),
         (["--cpus", "0,1,2", "--batch-size", 8], "runs on 1 device or on a multiple of 2, not on 3"),
@@ -201,6 +201,20 @@ def test_gpus_that_are_not_there_are_said(place, tmp_path, monkeypatch, gpus, se
     )
     assert sentence in output
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--lr", ["-1", "0", "nan", "inf", "fast"]),
+        ("--epochs", ["-1", "0"]),
+        ("--batch-size", ["-3", "0"]),
+        ("--checkpoint-minutes", ["nan", "0", "-1"]),
+    ],
+)
+def test_a_wrong_number_is_said_with_its_option(tmp_path, option, values):
+    for value in values:
+        assert f"'{option}'" in run("train", "--run", tmp_path / "run", option, value, code=2)
 
 
 def test_a_run_is_not_overwritten(place):

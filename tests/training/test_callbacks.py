@@ -70,7 +70,9 @@ def test_a_rate_for_what_does_not_run_is_refused(data, tmp_path):
     assert "is not being trained at the moment" in said
     assert "--resume" in said
     for rate in ("0", "-1", "nan", "inf", "fast"):
-        assert "RATE" in run("lr", "--", tmp_path / "run", rate, code=2)
+        assert "Invalid value for RATE" in run("lr", "--", tmp_path / "run", rate, code=2).replace("'RATE'", "RATE")
+    for rate in ("-1", "-.5", "-inf"):
+        assert f"RATE: {rate} is no learning rate" in run("lr", tmp_path / "run", rate, code=2)
     assert not (tmp_path / "run" / "rate.json").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import math
+import re
 import socket
 import time
 from pathlib import Path
@@ -14,9 +15,20 @@ from ..options import Layers
 
 SECONDS = 120.0  # to wait until the run takes the rate
 POLL = 0.2
+REFUSED = "{} is no learning rate; give a number above 0."
 
 
-@click.command("lr")
+class _Rate(click.Command):
+    """A negative number is a rate that is refused, not an option that there is not."""
+
+    def parse_args(self, ctx, args):
+        for before, word in zip([None, *args], args):
+            if re.match(r"-\.?\d|-inf", word) and before != "--layers":
+                raise click.BadParameter(REFUSED.format(word), ctx, param_hint="RATE")
+        return super().parse_args(ctx, args)
+
+
+@click.command("lr", cls=_Rate)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("rate", type=float)
 @click.option("--layers", type=Layers(), help="Of these layers alone, e.g. conv1-2; 0 stops them.")
@@ -36,7 +48,7 @@ def command(run, rate, layers, biases):
 
     special = bool(layers) or biases
     if not (math.isfinite(rate) and (rate > 0 or (special and rate == 0))):
-        raise click.BadParameter(f"{rate:g} is no learning rate; give a number above 0.", param_hint="RATE")
+        raise click.BadParameter(REFUSED.format(f"{rate:g}"), param_hint="RATE")
     checkpoint.read_description(run)
     if not run_log.is_running(run):
         raise click.UsageError(

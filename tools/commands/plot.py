@@ -103,7 +103,7 @@ def units(model, devices, data, split, layer, units, count, output):
     """
     from gluon_alexnet.recordio.reading.reader import Reader
     from gluon_alexnet.workflows.inside import draw_units
-    from gluon_alexnet.workflows.load import data_of_run
+    from gluon_alexnet.workflows.run_data import data_of_run
 
     from ..progress import progress
 

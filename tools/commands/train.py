@@ -10,7 +10,17 @@ import click
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.workflows.folders import DATA_DEFAULT, RUNS
 
-from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_of, on_damaged, report_damaged
+from ..options import (
+    AboveZero,
+    LayerFactors,
+    Layers,
+    NumberList,
+    devices,
+    kvstore,
+    names_of,
+    on_damaged,
+    report_damaged,
+)
 
 
 @click.command("train")
@@ -28,9 +38,9 @@ from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_
 @click.option("--variant", "variant_names", multiple=True, help="A change to the recipe; may be given more than once.")
 @click.option("--run", "run", type=click.Path(path_type=Path), help=f"Run folder.  [default: {RUNS}/<date>-<recipe>]")
 @click.option("--resume", is_flag=True, help="Continue the run of --run, or the newest one.")
-@click.option("--epochs", type=int, help="Passes over the training images.")
-@click.option("--batch-size", type=int, help="Images in an update.")
-@click.option("--lr", "rate", type=float, help="Initial learning rate.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images in an update.")
+@click.option("--lr", "rate", type=AboveZero(), help="Initial learning rate.")
 @click.option("--lr-steps", "steps", type=NumberList(), help="Epochs after which the rate drops, e.g. 25,51,79.")
 @click.option(
     "--plateau", type=click.IntRange(1), help="Epochs without a better validation error until it drops, three times."
@@ -50,7 +60,7 @@ from ..options import LayerFactors, Layers, NumberList, devices, kvstore, names_
 )
 @click.option(
     "--checkpoint-minutes",
-    type=click.FloatRange(min=0, min_open=True),
+    type=AboveZero(),
     default=30.0,
     show_default=True,
     help="Save within an epoch, too, this often.",
