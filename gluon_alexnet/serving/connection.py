@@ -161,14 +161,20 @@ class Server(uvicorn.Server):
         self._limits, self._on_started, self._on_ending = limits, started, ending
 
     def run(self, sockets=None) -> None:
-        """Serve until SIGTERM or SIGINT; a second SIGINT ends at once."""
+        """Serve until SIGTERM, SIGINT or, where it is not ignored (nohup), SIGHUP; a second SIGINT ends at once."""
         # Uvicorn raises the signal again once all is done, for whoever was there before it: here nobody.
         before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
         try:
             super().run(sockets)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _hang_up(self, *_):
+        """The terminal is gone, and with it those to whom a second SIGINT would be left."""
+        self.should_exit = True
 
     def serve_in_thread(self, sockets: list[socket.socket]) -> None:
         """Serve in a thread that is not the main one, which no signal reaches, until ``should_exit`` is set."""

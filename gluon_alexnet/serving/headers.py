@@ -49,7 +49,8 @@ class Headers:
             if self._known(scope):
                 await self._app(scope, receive, sending)
             else:
-                await JSONResponse({"error": "this server is not called so"}, 421)(scope, receive, sending)
+                reason = "this server is for its own machine only, and answers to the name localhost or 127.0.0.1"
+                await JSONResponse({"error": reason}, 421)(scope, receive, sending)
         finally:
             path = self._paths.get(scope.get("endpoint"), "other")
             self._core.metrics.answered(path, status, time.monotonic() - began)

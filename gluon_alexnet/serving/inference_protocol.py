@@ -102,7 +102,8 @@ def write_response(
     if request.id is not None:
         response["id"] = request.id
     if not request.binary:
-        body = json.dumps({**response, "outputs": [{**tensor, "data": data}]}, ensure_ascii=False).encode()
+        # All but ASCII is escaped: an id with half a surrogate pair has no UTF-8, and goes back as it came.
+        body = json.dumps({**response, "outputs": [{**tensor, "data": data}]}).encode()
         return body, {"content-type": "application/json"}
     response["outputs"] = [{**tensor, "parameters": {"binary_data_size": len(raw)}}]
     head = json.dumps(response).encode()

@@ -12,6 +12,7 @@ from .admission import Admitted, Refused
 from .core import Core
 
 SERVER_NAME = "alexnet-tools"
+NAMED = 80  # characters of a wrong name that are repeated in the answer
 
 
 def routes(core: Core, version: str) -> list[Route]:
@@ -55,7 +56,9 @@ def routes(core: Core, version: str) -> list[Route]:
         name, number = request.path_params["name"], request.path_params.get("version", protocol.VERSION)
         if (name, number) == (model.name, protocol.VERSION):
             return None
-        return JSONResponse({"error": f"there is no model {name!r} in version {number!r}; it is {model.name!r}"}, 404)
+        asked = f"{name[:NAMED]!r}, version {number[:NAMED]!r}"
+        reason = f"there is no model {asked}; here is {model.name!r}, version {protocol.VERSION!r}"
+        return JSONResponse({"error": reason}, 404)
 
     found = [
         Route("/v2", server),

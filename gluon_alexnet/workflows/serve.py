@@ -125,12 +125,13 @@ def serve(
     started: Callable[[Service, str], None] = lambda service, address: None,
     ending: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve a run, a checkpoint or an exported net over HTTP until SIGTERM or SIGINT; what has begun is then answered.
+    """Serve a run, a checkpoint or an exported net over HTTP until SIGTERM, SIGHUP or SIGINT.
 
-    data: a data set whose images the page offers and searches. features: the folder of its fc7 activations, where it is
-    not that of ``similar``. host, port: where to listen; port 0 takes a free one. device: "gpu(0)" or "cpu(0)".
-    started: called with the service and its address when it answers. ending: called when the signal has come. Raises
-    InvalidRequest where there is no such net or the address cannot be had, and what opening the net and data raises.
+    What has begun is then answered. data: a data set whose images the page offers and searches. features: the folder of
+    its fc7 activations, where it is not that of ``similar``. host, port: where to listen; port 0 takes a free one.
+    device: "gpu(0)" or "cpu(0)". started: called with the service and its address when it answers. ending: called when
+    the signal has come. Raises InvalidRequest where there is no such net or the address cannot be had, and what opening
+    the net and data raises.
     """
     service = open_service(
         Path(model),

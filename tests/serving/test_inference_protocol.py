@@ -214,6 +214,12 @@ def test_pixels_without_pixels_are_no_image(client):
     assert "without pixels" in client.post(INFER, json=request).json()["error"]
 
 
+def test_an_id_goes_back_as_it_came(client):
+    for identity in ("", "réponse 7", "\ud800", "\x00"):  # half a surrogate pair has no UTF-8
+        body = json.dumps({"inputs": [tensor()], "id": identity})
+        assert client.post(INFER, content=body).json()["id"] == identity
+
+
 def test_any_bytes_are_answered(client, rng):
     """Requests with bytes changed at random: each gets an answer, none of them 500."""
     body, headers = binary({"parameters": {"binary_data_size": 6}}, bytes(range(6)))

@@ -31,15 +31,20 @@ def place(tmp_path_factory, small_recipe):
 
 
 @contextlib.contextmanager
-def served(*words):
-    """The address of a server, which is ended and must have ended well."""
+def served(*words, end=signal.SIGTERM, outlives=None):
+    """The address of a server, which is ended and must have ended well. outlives: a signal that does nothing to it."""
+    ignore = (lambda: signal.signal(outlives, signal.SIG_IGN)) if outlives else None  # as nohup(1) does
     command = [*PROGRAM, "serve", *map(str, words), "--port", "0", "--cpus", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ignore
+    ) as process:
         try:
-            line = process.stdout.readline()
-            yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
+            address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
+            if outlives:
+                process.send_signal(outlives)
+            yield address
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(end)
             _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     assert "Traceback" not in err
@@ -55,7 +60,7 @@ def test_a_run_with_its_data(place):
     files = sorted((place / "images").glob("*/*"))[:4]
     predicted = invoke("predict", place / "run a", *files, "--json", "--cpus", 0)[0].splitlines()
     invoke("similar", place / "run a", files[0], "--data", place / "data", "--output", place / "s.png", "--cpus", 0)
-    with served(place / "run a", "--data", place / "data") as address:
+    with served(place / "run a", "--data", place / "data", outlives=signal.SIGHUP) as address:
         assert ask(f"{address}v2/health/ready") == {"ready": True}
         model = ask(f"{address}model")
         assert (model["name"], model["columns"], model["classes"], model["searchable"]) == ("run-a", 2, 6, 18)
@@ -76,7 +81,7 @@ def test_an_export_is_served_as_its_run(place):
     invoke("export", place / "run a", place / "net", "--data", place / "data")
     file = sorted((place / "images").glob("*/*"))[0]
     expected = json.loads(invoke("predict", place / "run a", file, "--json", "--cpus", 0)[0])["guesses"]
-    with served(place / "net") as address:
+    with served(place / "net", end=signal.SIGHUP) as address:
         model = ask(f"{address}model")
         assert (model["name"], model["columns"], model["examples"]) == ("net", 2, 0)
         guesses = ask(f"{address}predict", file.read_bytes())["guesses"]

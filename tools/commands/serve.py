@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def command(model, devices, data, features, host, port):
 
     MODEL is a run, a checkpoint or an exported OUT. The page is at /; programs send an image's bytes to POST /predict,
     or speak the Open Inference Protocol at /v2; Prometheus reads /metrics. The nearest training images are shown
-    where `similar` has computed their activations. SIGTERM and Ctrl-C end the server once what has begun is answered.
+    where `similar` has computed their activations. SIGTERM, SIGHUP and Ctrl-C end the server once what has begun is
+    answered.
     """
     if features is not None and data is None:
         raise click.UsageError("--features are searched with the images of --data; give that, too.")
@@ -51,6 +53,7 @@ def command(model, devices, data, features, host, port):
             )
 
     def ending():
-        click.echo("Ending: what has begun is answered.", err=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo("Ending: what has begun is answered.", err=True)
 
     serve.serve(model, data, features, host, port, names_of(devices), started, ending)
