@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ _TAKEN_AS_THEY_ARE = (
 )
 _EMPTY: dict[str, type] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+Kind = TypeVar("Kind")
 
 
 class PickledError(ValueError):
@@ -70,7 +72,7 @@ def read_pickled(
 class _Machine:
     """The stack, and what was put by."""
 
-    def __init__(self, known: Mapping[str, Any], persistent: Callable[[Any], Any] | None):
+    def __init__(self, known: Mapping[str, Any], persistent: Callable[[Any], Any] | None) -> None:
         self.stack: list[Any] = []
         self._memory: dict[int, Any] = {}
         self._known = known
@@ -114,7 +116,7 @@ class _Machine:
         else:
             self._beyond_data(name, argument)
 
-    def _beyond_data(self, name, argument):
+    def _beyond_data(self, name: str, argument: Any) -> None:
         """Names, calls and states: what makes a pickle a program."""
         stack = self.stack
         if name == "GLOBAL":
@@ -137,38 +139,38 @@ class _Machine:
         else:
             raise PickledError(f"a pickle with the instruction {name}, which plain data does not need")
 
-    def _named(self, module, name):
+    def _named(self, module: str, name: str) -> Any:
         whole = f"{module}.{name}"
         if whole not in self._known:
             raise PickledError(f"a pickle that would import {_short(whole)}, which is refused")
         return self._known[whole]
 
-    def _above_mark(self):
+    def _above_mark(self) -> list:
         place = max(index for index, item in enumerate(self.stack) if item is _MARK)
         items = self.stack[place + 1 :]
         del self.stack[place:]
         return items
 
 
-def _short(name):
+def _short(name: str) -> str:
     """A name of the file's in a message: no line breaks, and not a megabyte of it."""
     shown = name if name.isprintable() else ascii(name[:100])
     return shown if len(shown) <= 100 else f"{shown[:100]}…"
 
 
-def _exactly(items, count):
+def _exactly(items: list, count: int) -> list:
     if len(items) != count:
         raise PickledError("a damaged pickle")
     return items
 
 
-def _expect(value, kind):
+def _expect(value: Any, kind: type[Kind]) -> Kind:
     if not isinstance(value, kind):
         raise PickledError("a damaged pickle")
     return value
 
 
-def _key(value):
+def _key(value: Any) -> str | bytes | int:
     """A dict's key: hashing nested tuples, or numbers chosen for it, could take for ever."""
     if isinstance(value, (str, bytes)) or (isinstance(value, int) and abs(value) < 2**31):
         return value
@@ -207,7 +209,7 @@ class ReadArray(Made):
 class _Type(Made):
     """The type of an array's numbers."""
 
-    def __init__(self, dtype: np.dtype):
+    def __init__(self, dtype: np.dtype) -> None:
         self.dtype = dtype
 
     def build(self, state: Any) -> None:
@@ -221,24 +223,24 @@ def array_names(*types: str) -> dict[str, Any]:
     """The names that NumPy's arrays of these types need, for :func:`read_pickled`: "u1" is uint8, "f4" float32."""
     empty = (0,)
 
-    def ndarray():
+    def ndarray() -> None:
         raise PickledError("a pickle that makes an array in a way of its own")
 
-    def reconstruct(kind, shape, typecode):
+    def reconstruct(kind: Any, shape: Any, typecode: Any) -> ReadArray:
         if kind is not ndarray or shape != empty or typecode not in (b"b", "b"):
             raise PickledError("a pickle that makes an array in a way of its own")
         return ReadArray()
 
-    def dtype(code, *_):
+    def dtype(code: Any, *_: Any) -> _Type:
         name = code.decode("latin-1") if isinstance(code, bytes) else str(code)[:8]
         if name.lstrip("<>|=") not in types:
             raise PickledError(f"a pickle with an array of NumPy's type {name!r}, and {' or '.join(types)} is needed")
         return _Type(np.dtype(name.lstrip("<>|=")).newbyteorder(">" if name[0] == ">" else "="))
 
-    def from_buffer(content, kind, shape, order):
+    def from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> ReadArray:
         return ReadArray().fill(content, kind, shape, "F" if order == "F" else "C")
 
-    def encode(text, coding):  # how protocol 2 holds bytes of Python 3
+    def encode(text: Any, coding: Any) -> bytes:  # how protocol 2 holds bytes of Python 3
         if coding not in ("latin1", "latin-1") or not isinstance(text, str):
             raise PickledError("a pickle that encodes text")
         return text.encode("latin-1")

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,7 @@ class Publication:
     def verify(
         self,
         draft: Path,
-        runners: dict[str, Callable[[Path, np.ndarray], np.ndarray]],
+        runners: Mapping[str, Callable[[Path, np.ndarray], np.ndarray]],
         images: np.ndarray,
         expected: np.ndarray,
         tolerance: float = TOLERANCE,

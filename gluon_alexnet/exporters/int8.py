@@ -7,6 +7,8 @@ as Fig. 2 draws it before it is quantised: each column by itself, joined where t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..backend import mx
@@ -47,7 +49,7 @@ def quantize(net: Pair, images: np.ndarray) -> Pair:
     return Pair(quantized.get_backend_symbol(_ENGINE), arguments, auxiliary)
 
 
-def _observe(module, collector, images):
+def _observe(module: Any, collector: Any, images: np.ndarray) -> None:
     """One forward pass whose layers the collector watches."""
     module._exec_group.execs[0].set_monitor_callback(collector.collect, monitor_all=True)
     module.forward(mx.io.DataBatch([mx.nd.array(network_order(images))]), is_train=False)

@@ -50,7 +50,7 @@ def render(card: Card) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(card):
+def _head(card: Card) -> str:
     ends = {file.suffix for file in card.files}
     tags = ["alexnet", "mxnet", *(tag for tag, end in (("onnx", ".onnx"), ("pytorch", ".py")) if end in ends)]
     classes = len(card.description["classes"])
@@ -67,7 +67,7 @@ def _head(card):
     return "\n".join(lines)
 
 
-def _use(card):
+def _use(card: Card) -> str:
     name, size = card.name, card.description["input"]["shape"][-1]
     ends = {file.name[len(name) :] for file in card.files}
     blocks = []
@@ -107,12 +107,12 @@ def _use(card):
     return "\n\n".join(["## Use", _wrapped(words), _wrapped(out), *blocks])
 
 
-def _classes(card):
+def _classes(card: Card) -> str:
     names = [one["name"].split(",")[0] for one in card.description["classes"]]
     return ", ".join(names) if len(names) <= CLASSES_LISTED else f"that `{card.name}.json` lists in their order"
 
 
-def _net(card):
+def _net(card: Card) -> str:
     origin = card.origin
     lines = ["## What differs from the paper", ""]
     if not origin.differences and not origin.settled:
@@ -123,7 +123,7 @@ def _net(card):
     return "\n".join(lines)
 
 
-def _training(card):
+def _training(card: Card) -> str:
     origin, source = card.origin, card.description["provenance"]
     if not origin.epochs:
         return "## Training\n\nThis net was not trained by this program." if "recipe" not in source else ""
@@ -147,7 +147,7 @@ def _training(card):
     )
 
 
-def _telling(epochs):
+def _telling(epochs: Sequence[dict]) -> list[dict]:
     """The first, the last, the best, and the two around each change of the learning rate."""
     best = min(range(len(epochs)), key=lambda place: epochs[place]["validation_top1"])
     chosen = {0, len(epochs) - 1, best}
@@ -157,7 +157,7 @@ def _telling(epochs):
     return [epochs[place] for place in sorted(chosen)]
 
 
-def _measured(card):
+def _measured(card: Card) -> str:
     content = card.description
     lines = ["## Measured", ""]
     error = content.get("validation_error") or {}
@@ -180,7 +180,7 @@ def _measured(card):
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
-def _reduced(form, found):
+def _reduced(form: str, found: Mapping) -> str:
     one, other = found["float32"], found[form]
     return (
         f"{found['images']:,} validation images, centre view: float32 top-1 error {one['top1_error']:.2f} %, "
@@ -190,12 +190,12 @@ def _reduced(form, found):
     )
 
 
-def _files(card):
+def _files(card: Card) -> str:
     rows = [f"| `{file.name}` | {file.stat().st_size:,} | `{sha256(file)}` |" for file in card.files]
     return "\n".join(["## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|", *rows])
 
 
-def _end(card):
+def _end(card: Card) -> str:
     source = card.description["provenance"]
     versions = ", ".join(f"{name} {version}" for name, version in source.get("versions", {}).items())
     made = f"{f'On {card.date} with' if card.date else 'With'} gluon-alexnet {__version__}"
@@ -214,9 +214,9 @@ def _end(card):
     return "\n".join(lines)
 
 
-def _wrapped(text):
+def _wrapped(text: str) -> str:
     return textwrap.fill(text, 110, break_long_words=False, break_on_hyphens=False)
 
 
-def _item(text):
+def _item(text: str) -> str:
     return textwrap.fill(f"- {text}", 110, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

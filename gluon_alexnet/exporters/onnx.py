@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -79,14 +80,14 @@ def check_installed() -> None:
         _module(name)
 
 
-def _module(name):
+def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise InvalidRequest(f"--onnx needs {name} ({error}); install this package with its extra onnx.") from error
 
 
-def _constant_weights(graph):
+def _constant_weights(graph: Any) -> None:
     """Drop what no node reads; an initializer that is an input too could be replaced, and is never folded."""
     used = {name for node in graph.node for name in node.input}
     kept = [array for array in graph.initializer if array.name in used]
@@ -94,7 +95,7 @@ def _constant_weights(graph):
     graph.initializer.extend(kept)
 
 
-def _padded_before_averages(onnx, graph):
+def _padded_before_averages(onnx: Any, graph: Any) -> None:
     """Write averages over zeros beyond the border as padding and averages without: OpenCV leaves the zeros out."""
     nodes = []
     for node in graph.node:
@@ -114,12 +115,12 @@ def _padded_before_averages(onnx, graph):
     graph.node.extend(nodes)
 
 
-def _by_onnxruntime(path, images):
+def _by_onnxruntime(path: Path, images: np.ndarray) -> np.ndarray:
     session = _module("onnxruntime").InferenceSession(f"{path}.onnx", providers=["CPUExecutionProvider"])
     return session.run(None, {"data": network_order(images)})[0]
 
 
-def _by_opencv(path, images):
+def _by_opencv(path: Path, images: np.ndarray) -> np.ndarray:
     try:
         net = cv2.dnn.readNetFromONNX(f"{path}.onnx")
         net.setInput(network_order(images))
@@ -128,7 +129,7 @@ def _by_opencv(path, images):
         raise OperationFailed(f"OpenCV cannot run the ONNX file: {error.err}.") from error
 
 
-def _by_openvino(path, images):
+def _by_openvino(path: Path, images: np.ndarray) -> np.ndarray:
     openvino = _module("openvino")
     # Without the hint OpenVINO computes in bfloat16 where the processor can, which is another net's arithmetic.
     compiled = openvino.compile_model(f"{path}.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

@@ -6,6 +6,7 @@ the maps of a column become the rows of one tall image, so that an average over 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def without_lrn(onnx: Any, model: Any) -> Any:
     return model
 
 
-def _written_out(onnx, graph, node, shape) -> list:
+def _written_out(onnx: Any, graph: Any, node: Any, shape: Sequence[int]) -> list:
     """The nodes that compute what one LRN node does; shape: (maps, height, width)."""
     maps, height, width = shape
     settings = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
@@ -38,12 +39,12 @@ def _written_out(onnx, graph, node, shape) -> list:
     below, above = (window - 1) // 2, window // 2  # as the operator is defined, for an even window, too
     made: list = []
 
-    def constant(part, value):
+    def constant(part: str, value: np.ndarray | np.generic) -> str:
         name = f"{node.name}_{part}"
         graph.initializer.append(onnx.numpy_helper.from_array(value, name))
         return name
 
-    def add(operator, part, *inputs, **attributes):
+    def add(operator: str, part: str | None, *inputs: str, **attributes: Any) -> str:
         name = node.output[0] if part is None else f"{node.name}_{part}"
         made.append(onnx.helper.make_node(operator, list(inputs), [name], name=f"{name}_node", **attributes))
         return name

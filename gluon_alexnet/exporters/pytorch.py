@@ -54,7 +54,7 @@ def verify(
     return publication.verify(draft, runners, images, expected, TOLERANCE_OF_OTHERS)
 
 
-def _by_pytorch(python, path, images):
+def _by_pytorch(python: str, path: Path, images: np.ndarray) -> np.ndarray:
     """Probabilities by the module PATH.py in a process of its own: gluoncv is another program where it finds torch."""
     given, found = path.with_name("images.npy"), path.with_name("probabilities.npy")
     np.save(given, network_order(images))

@@ -24,7 +24,7 @@ def source(name: str, layers: Sequence[chain.Layer]) -> str:
     return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _head(name, layers):
+def _head(name: str, layers: Sequence[chain.Layer]) -> str:
     size, outputs = layers[0].shape[-1], layers[-1].shape[0]
     module = name if name.isidentifier() else "alexnet"
     example = {
@@ -38,7 +38,7 @@ def _head(name, layers):
     return _HEAD.replace("@example@", "\n".join(lines)).replace("@size@", str(size)).replace("@name@", name)
 
 
-def _network(layers):
+def _network(layers: Sequence[chain.Layer]) -> str:
     weighted = [layer.kind for layer in layers if isinstance(layer.kind, (chain.Convolution, chain.FullyConnected))]
     count = sum(_parameters(kind) for kind in weighted)
     groups = max((kind.groups for kind in weighted if isinstance(kind, chain.Convolution)), default=1)
@@ -53,7 +53,7 @@ def _network(layers):
         if kind is chain.Pad:
             lines += [f"{' ' * 16}# {words}" for words in _BORDER]
         shown = "×".join(map(str, layer.shape)) if kind in opens or not above or layer.shape != above.shape else ""
-        overlaps = kind is not chain.Pooling or layer.kind.size > layer.kind.stride
+        overlaps = not isinstance(layer.kind, chain.Pooling) or layer.kind.size > layer.kind.stride
         comment = ", ".join(part for part in (shown, remarks.pop(kind, "") if overlaps else "") if part)
         code = f"{' ' * 16}{layer.name}={_constructor(layer, last=layer is layers[-1])},"
         lines.append(f"{code:<{SHAPE_COLUMN}}# {comment}" if comment else code)
@@ -68,7 +68,7 @@ def _network(layers):
     return text.replace("@layers@", "\n".join(lines))
 
 
-def _constructor(layer, last) -> str:  # noqa: C901 (a table: one kind of layer after the other)
+def _constructor(layer: chain.Layer, last: bool) -> str:  # noqa: C901 (a table: one kind of layer after the other)
     """The call that makes a layer."""
     kind = layer.kind
     if isinstance(kind, chain.Convolution):
@@ -95,10 +95,12 @@ def _constructor(layer, last) -> str:  # noqa: C901 (a table: one kind of layer 
         return "nn.Flatten()"
     if isinstance(kind, chain.Divide):
         return f"Divide({', '.join(f'{value:g}' for value in kind.values)})"
-    return f"Subtract({', '.join(map(str, kind.shape))})"
+    if isinstance(kind, chain.Subtract):
+        return f"Subtract({', '.join(map(str, kind.shape))})"
+    raise TypeError(f"{layer.name} is a layer that the module does not have")
 
 
-def _parameters(kind):
+def _parameters(kind: chain.Convolution | chain.FullyConnected) -> int:
     if isinstance(kind, chain.Convolution):
         return kind.kernels * (1 + kind.inputs // kind.groups * kind.size**2)
     return kind.neurons * (1 + kind.inputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def is_export(path: Path) -> bool:
     return all(file_of(path, role).exists() for role in ("description", "symbol"))
 
 
-def export(classifier, path: Path, size: int, description: dict, images: np.ndarray, context) -> dict:
+def export(classifier: Any, path: Path, size: int, description: dict, images: np.ndarray, context: Any) -> dict:
     """Write OUT-symbol.json, OUT-0000.params and OUT.json, once what was written has been read back and compared.
 
     classifier: a hybridized block from raw images to probabilities. images: uint8 (N, size, size, 3), real ones,
@@ -39,14 +40,16 @@ def export(classifier, path: Path, size: int, description: dict, images: np.ndar
     return written
 
 
-def write_pair(publication: Publication, draft: Path, classifier, images, context) -> dict[str, float]:
+def write_pair(
+    publication: Publication, draft: Path, classifier: Any, images: np.ndarray, context: Any
+) -> dict[str, float]:
     """The symbol/params pair of :func:`export` as a draft; the largest difference of each way to load it."""
     expected = classify_with(classifier, context)(images)  # also the forward pass that exporting needs
     classifier.export(str(draft))
     return publication.verify(draft, runners(context), images, expected)
 
 
-def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
+def runners(context: Any) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
     """MXNet's two ways to load a pair, by name: (OUT, uint8 (N, size, size, 3)) → probabilities (N, classes)."""
     return {
         "SymbolBlock": lambda path, images: _by_symbol_block(path, images, context),
@@ -54,7 +57,7 @@ def runners(context) -> dict[str, Callable[[Path, np.ndarray], np.ndarray]]:
     }
 
 
-def load_export(path: Path, context, parts: bool = False) -> Model:
+def load_export(path: Path, context: Any, parts: bool = False) -> Model:
     """The net of an exported pair. parts: a convolutional part, too, whose ``classify`` raises InvalidRequest.
 
     Raises OperationFailed where a file of it is missing, cut or of another pair, InvalidRequest where it classifies
@@ -67,10 +70,10 @@ def load_export(path: Path, context, parts: bool = False) -> Model:
         raise InvalidRequest(refused)
     block = load_pair(path, context)
 
-    def classify(images):  # noqa: ARG001  as every net is called
+    def refuse(images: np.ndarray) -> np.ndarray:  # noqa: ARG001  as every net is called
         raise InvalidRequest(refused)
 
-    classifies = classify if is_part(description) else classify_with(block, context)
+    classifies = refuse if is_part(description) else classify_with(block, context)
     return Model(classifies, size, description["classes"], str(path), variants, count_parameters(block))
 
 
@@ -79,7 +82,7 @@ def is_part(description: Mapping) -> bool:
     return len(description.get("output", {}).get("shape", ())) > 2
 
 
-def read_export(path: Path, context) -> dict:
+def read_export(path: Path, context: Any) -> dict:
     """What OUT.json holds, once the other files have been held against their digests.
 
     Raises OperationFailed where a file is missing, cut or of another export, InvalidRequest where the context cannot
@@ -118,7 +121,7 @@ def read_export(path: Path, context) -> dict:
     return {**description, "classes": classes}
 
 
-def load_pair(path: Path, context):
+def load_pair(path: Path, context: Any) -> Any:
     """The block of OUT-symbol.json and OUT-0000.params, unchecked: of a draft, say."""
     symbol, parameters = file_of(path, "symbol"), file_of(path, "parameters")
     with warnings.catch_warnings():
@@ -127,11 +130,11 @@ def load_pair(path: Path, context):
         return mx.gluon.SymbolBlock.imports(str(symbol), ["data"], str(parameters), ctx=context)
 
 
-def _by_symbol_block(path, images, context):
+def _by_symbol_block(path: Path, images: np.ndarray, context: Any) -> np.ndarray:
     return classify_with(load_pair(path, context), context)(images)
 
 
-def _by_module(path, images, context):
+def _by_module(path: Path, images: np.ndarray, context: Any) -> np.ndarray:
     symbol, arguments, auxiliary = mx.model.load_checkpoint(str(path), 0)
     module = mx.mod.Module(symbol, data_names=["data"], label_names=None, context=context)
     data = mx.nd.array(network_order(images), ctx=context)

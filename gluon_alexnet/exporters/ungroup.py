@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from ..backend import mx
 
 
-def write_out(symbol, arguments: dict) -> tuple:
+def write_out(symbol: Any, arguments: dict) -> tuple:
     """(symbol, arguments) of the same net without convolutions in groups.
 
     Columns are cut from what all of them read, stay apart as long as what follows is theirs alone (the activation, the
@@ -37,7 +38,7 @@ class _Writer:
         self.nodes: list[dict] = []
         self.arguments = arguments
 
-    def add(self, number, node):
+    def add(self, number: int, node: dict) -> None:
         groups = int(node.get("attrs", {}).get("num_group", 1)) if node["op"] == "Convolution" else 1
         below = self._columns.get(node["inputs"][0][0]) if node["inputs"] else None
         if groups > 1:
@@ -51,7 +52,7 @@ class _Writer:
             inputs = [self.joined(source, output) for source, output, *_ in node["inputs"]]
             self._whole[number] = self._node(node["op"], node["name"], inputs, node.get("attrs"))
 
-    def joined(self, number, output):
+    def joined(self, number: int, output: int) -> list[int]:
         """The output of an old node as an input of a new one."""
         if number not in self._whole:
             columns = self._columns[number]
@@ -60,7 +61,7 @@ class _Writer:
             self._whole[number] = self._node("Concat", f"{self._old[number]['name']}_joined", inputs, attributes)
         return [self._whole[number], output, 0]
 
-    def _convolutions(self, node, groups, below):
+    def _convolutions(self, node: dict, groups: int, below: list[int] | None) -> list[int]:
         data, *learned = node["inputs"]
         if below is None or len(below) != groups:
             cut = {"num_outputs": str(groups), "axis": "1"}
@@ -75,7 +76,7 @@ class _Writer:
             made.append(self._node("Convolution", f"{node['name']}_column{column}", [own, *parameters], attributes))
         return made
 
-    def _share(self, name, column, groups):
+    def _share(self, name: str, column: int, groups: int) -> int:
         """A variable of one column: its part of the first axis, where kernels of a column lie together."""
         whole = self.arguments[name]
         size = whole.shape[0] // groups
@@ -83,8 +84,8 @@ class _Writer:
         self.arguments[part] = whole[column * size : (column + 1) * size].copy()
         return self._node("null", part, [], None)
 
-    def _node(self, operator, name, inputs, attributes):
-        node = {"op": operator, "name": name, "inputs": inputs}
+    def _node(self, operator: str, name: str, inputs: list[list[int]], attributes: dict[str, str] | None) -> int:
+        node: dict[str, Any] = {"op": operator, "name": name, "inputs": inputs}
         if attributes:
             node["attrs"] = attributes
         self.nodes.append(node)

@@ -33,7 +33,7 @@ class Match:
 def lines_of_network(network: schema.Network) -> list[str]:
     """A recipe's network, one line per layer."""
     lines = [] if network.channel_std is None else [_scaled(network.channel_std)]
-    norm = None if network.normalization is None else _norm_of(network)
+    norm = None if network.normalization is None else _norm_of(network.columns, network.normalization)
     pool = _pool(network.pooling.size, network.pooling.stride)
     below = 3
     for name, layer in network.convolutions():
@@ -142,7 +142,7 @@ def differences_from(family: str, lines: Sequence[str]) -> list[str]:
     return _differences(known, lines)
 
 
-def _differences(known, lines):
+def _differences(known: Sequence[str], lines: Sequence[str]) -> list[str]:
     found = []
     for what, a, b, c, d in difflib.SequenceMatcher(None, known, lines, autojunk=False).get_opcodes():
         theirs, ours = list(known[a:b]), list(lines[c:d])
@@ -156,7 +156,7 @@ def _differences(known, lines):
     return found
 
 
-def _layer(line):
+def _layer(line: str) -> str:
     return line.partition(":")[0]
 
 
@@ -188,39 +188,38 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
     return Match(best, tuple(differing[:_DIFFERENCES]))
 
 
-def _of_the_paper_s_shapes():
+def _of_the_paper_s_shapes() -> list[str]:
     shapes = {name: parameter_shapes(recipe.network, 1000) for name, recipe in RECIPES.items() if name not in _ROWS}
     return [*(name for name, one in shapes.items() if one == shapes["paper"]), *CAFFE_ORDERS]
 
 
-def _times(shape):
+def _times(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else "×".join(map(str, shape))
 
 
-def _scaled(stds):
+def _scaled(stds: Sequence[float]) -> str:
     return f"input: colours divided by {', '.join(f'{std:g}' for std in stds)}"
 
 
-def _convolution(name, kernels, size, below, stride, padding):
+def _convolution(name: str, kernels: int, size: int, below: int, stride: int, padding: tuple[int, int]) -> str:
     zeros = f"{padding[0]}" if padding[0] == padding[1] else f"{padding[0]} before and {padding[1]} after"
     return f"{name}: {kernels} of {size}×{size}×{below}, stride {stride}, padding {zeros}"
 
 
-def _norm_of(network):
-    numbers = network.normalization
+def _norm_of(columns: int, numbers: schema.ResponseNormalization) -> str:
     alpha = numbers.alpha if numbers.alpha_divided_by_n else numbers.alpha * numbers.n
-    return _norm(network.columns, numbers.n, alpha, numbers.beta, numbers.k)
+    return _norm(columns, numbers.n, alpha, numbers.beta, numbers.k)
 
 
-def _norm(columns, n, alpha, beta, k):
+def _norm(columns: int, n: int, alpha: float, beta: float, k: float) -> str:
     """alpha: divided by n in the formula."""
     where = "" if columns == 1 else " of a column"
     return f"LRN over {n} maps{where}, k {k:g}, α/n {alpha / n:.3g}, β {beta:g}"
 
 
-def _map_norm(size, alpha, beta):
+def _map_norm(size: int, alpha: float, beta: float) -> str:
     return f"normalisation over {size}×{size} of a map, α {alpha:g}, β {beta:g}"
 
 
-def _pool(size, stride):
+def _pool(size: int, stride: int) -> str:
     return f"max over {size}×{size}, stride {stride}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ def identify_arrays(file: Path) -> Identity:
     Raises InvalidRequest where it is none of them, OperationFailed where it is cut, damaged or hostile.
     """
     found = format_of(file)
+    named: Mapping[str, StoredArray]
     if found is None:
         outline = read_outline(file)
         named, names = _plain_names(outline.arrays)
@@ -53,7 +54,7 @@ def identify_arrays(file: Path) -> Identity:
     return of_named(file, title, match, named, names)
 
 
-def _of_caffe(named, order):
+def _of_caffe(named: Mapping[str, StoredArray], order: Sequence[str]) -> Match:
     match = match_shapes({name: stored.shape for name, stored in named.items()})
     layers = "".join(f" {kind}" for kind in order)
     for family, (first, second) in CAFFE_ORDERS.items():
@@ -62,7 +63,7 @@ def _of_caffe(named, order):
     return match
 
 
-def _of_shapes(named):
+def _of_shapes(named: Mapping[str, StoredArray]) -> Match:
     return match_shapes({name: stored.shape for name, stored in named.items()})
 
 
@@ -78,13 +79,13 @@ def _our_names(table: ArrayTable) -> tuple[Mapping[str, StoredArray], str]:
     }, found.naming.title
 
 
-def _in_order(stored, height_first):
+def _in_order(stored: StoredArray, height_first: bool) -> Callable[[], np.ndarray]:
     if not height_first or len(stored.shape) != 4:
         return stored.content
     return lambda: np.ascontiguousarray(stored.content().transpose(3, 2, 0, 1))
 
 
-def _plain_names(table):
+def _plain_names(table: Mapping[str, StoredArray]) -> tuple[dict[str, StoredArray], str]:
     """Arrays called conv1_weight or conv1.weight, or a caffemodel's, by our names."""
     named = {}
     for name, stored in table.items():
@@ -104,7 +105,7 @@ def of_named(file: Path, title: str, match: Match, named: Mapping[str, StoredArr
     return Identity(title, match.family, match.differences, classes, parameters, _kernels(file, named), names)
 
 
-def _kernels(file, named):
+def _kernels(file: Path, named: Mapping[str, StoredArray]) -> Verdict | None:
     stored = named["conv1_weight"]
     if len(stored.shape) != 4 or min(stored.shape) < 1 or min(stored.shape[2:]) < _SMALLEST_KERNEL:
         return None

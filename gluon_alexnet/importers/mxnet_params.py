@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -51,20 +52,20 @@ def read_params(file: Path) -> dict[str, StoredArray]:
     return dict(zip(names, arrays))
 
 
-def _damaged(file, why):
+def _damaged(file: Path, why: str) -> OperationFailed:
     return OperationFailed(f"{file} is no whole .params file of MXNet: {why}.")
 
 
 class _Source:
     """Reads on from where it is; nothing longer than the rest of the file is ever asked for."""
 
-    def __init__(self, file, stream, length):
+    def __init__(self, file: Path, stream: BinaryIO, length: int) -> None:
         self._file, self._stream, self._length = file, stream, length
 
-    def numbers(self, form):
+    def numbers(self, form: str) -> tuple[int, ...]:
         return struct.unpack(form, self._stream.read(struct.calcsize(form)))
 
-    def array(self):
+    def array(self) -> StoredArray:
         (magic,) = self.numbers("<I")
         if magic in (_V2, _V3) and self.numbers("<i") != (0,):
             raise _damaged(self._file, "an array is sparse")
@@ -84,7 +85,7 @@ class _Source:
         self._stream.seek(begin + size)
         return StoredArray(shape, _TYPES[kind], lambda: self._content(begin, shape))
 
-    def _content(self, begin, shape):
+    def _content(self, begin: int, shape: tuple[int, ...]) -> np.ndarray:
         with open(self._file, "rb") as stream:
             stream.seek(begin)
             read = stream.read(4 * elements(shape))
@@ -92,7 +93,7 @@ class _Source:
             raise _damaged(self._file, "it is cut")
         return np.frombuffer(read, "<f4").reshape(shape)
 
-    def name(self):
+    def name(self) -> str:
         (length,) = self.numbers("<Q")
         if length > _LONGEST_NAME:
             raise _damaged(self._file, f"a name announces {length:,} letters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def network_of(found: Found) -> schema.Network:
     return replace(network, fc6=replace(network.fc6, neurons=fc6), fc7=replace(network.fc7, neurons=fc7))
 
 
-def build(found: Found, weights: Mapping[str, np.ndarray], context):
+def build(found: Found, weights: Mapping[str, np.ndarray], context: Any) -> Any:
     """The classifier with these weights, or the convolutional part where there are no others, hybridized.
 
     weights: as :func:`gluon_alexnet.importers.one_weird_trick.read_weights` gives them. What the source does to an

@@ -129,14 +129,14 @@ def find(table: ArrayTable, kind: str | None = None) -> Found | None:
     return best
 
 
-def _prefix(table, naming):
+def _prefix(table: ArrayTable, naming: Naming) -> str | None:
     """What stands before the first layer's name: "", "module." or "state_dict.", say."""
     ending = naming.layers["conv1"] + naming.ends[0]
     prefixes = (name[: -len(ending)] for name in table if name.endswith(ending))
     return min((prefix for prefix in prefixes if not prefix or prefix[-1] in "._"), key=len, default=None)
 
 
-def _our_order(shape, naming):
+def _our_order(shape: tuple[int, ...], naming: Naming) -> tuple[int, ...]:
     return (shape[3], shape[2], shape[0], shape[1]) if naming.height_first and len(shape) == 4 else shape
 
 
@@ -151,7 +151,7 @@ def check(file: Path, table: ArrayTable, found: Found | None) -> Found:
             f"{file} has no layer that torchvision, Gluon's model zoo or lpips would call AlexNet's first; it begins "
             f"with {first}."
         )
-    shapes = {f"{layer}_weight": shape for layer, shape in CONVOLUTIONS.items()}
+    shapes: dict[str, tuple[int, ...]] = {f"{layer}_weight": shape for layer, shape in CONVOLUTIONS.items()}
     if any(name.startswith("fc") for name in found.arrays) or _is_more(table, found):
         shapes |= _fully_connected(found)
     for name, shape in shapes.items():
@@ -172,20 +172,21 @@ def check(file: Path, table: ArrayTable, found: Found | None) -> Found:
     return found
 
 
-def _is_more(table, found):
+def _is_more(table: ArrayTable, found: Found) -> bool:
     """Whether something of the classifier is there under a name of its own."""
     return any(name.startswith(found.prefix + root) for name in table for root in ("classifier.", "output.", "dense"))
 
 
-def _file_s_name(found, ours):
+def _file_s_name(found: Found, ours: str) -> str:
     layer, _, what = ours.partition("_")
     name = found.naming.layers.get(layer, layer)
     return f"{found.prefix}{name}{found.naming.ends[what == 'bias']}"
 
 
-def _fully_connected(found):
+def _fully_connected(found: Found) -> dict[str, tuple[int, ...]]:
     """Shapes of the weights: any widths, as long as each layer reads what the one below it has."""
-    inputs, shapes = FC6_INPUTS, {}
+    inputs = FC6_INPUTS
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer in FULLY_CONNECTED:
         has = found.arrays.get(f"{layer}_weight", ("", ()))[1]
         usual = 1000 if layer == "fc8" else USUAL_WIDTH

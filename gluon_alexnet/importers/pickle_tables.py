@@ -37,7 +37,7 @@ def named_leaves(table: Any, kind: type[Leaf], most: int) -> dict[str, Leaf]:
     return found
 
 
-def _joined(name, key):
+def _joined(name: str, key: Any) -> str:
     text = key.decode("latin-1") if isinstance(key, bytes) else str(key)
     return f"{name}.{printable(text)}" if name else printable(text)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors
 
 from ..errors import OperationFailed
@@ -37,7 +39,7 @@ def read_safetensors(file: Path) -> dict[str, StoredArray]:
     except safetensors.SafetensorError as error:
         raise OperationFailed(f"{file} is cut or damaged, or no .safetensors file: {printable(str(error))}.") from error
 
-    def content(name):
+    def content(name: str) -> np.ndarray:
         try:
             with _opened(file) as tensors:
                 return tensors.get_tensor(name)
@@ -50,5 +52,5 @@ def read_safetensors(file: Path) -> dict[str, StoredArray]:
     }
 
 
-def _opened(file):
+def _opened(file: Path) -> Any:
     return safetensors.safe_open(str(file), framework="numpy")

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -132,19 +132,19 @@ def read_torch_file(file: Path) -> dict[str, StoredArray]:
 class _Guarded:
     """A file whose list of contents must be short: zipfile reads it whole before anything can be asked."""
 
-    def __init__(self, stream):
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
-    def read(self, count=-1):
+    def read(self, count: int = -1) -> bytes:
         if count > MAX_ENTRIES_BYTES:
             raise zipfile.BadZipFile("a list of contents of megabytes")
         return self._stream.read(count)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-def _of_zip(file):
+def _of_zip(file: Path) -> dict[str, StoredArray]:
     with open(file, "rb") as stream, zipfile.ZipFile(_Guarded(stream)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         pickles: list[str | None] = [name for name in entries if name.endswith("/data.pkl")]
@@ -160,14 +160,14 @@ def _of_zip(file):
         raise PickledError("numbers in the order of another kind of processor")
     tensors = named_leaves(read_pickled(content, _KNOWN, _Storages())[0], _Tensor, MAX_ARRAYS)
 
-    def numbers(tensor):
+    def numbers(tensor: _Tensor) -> bytes:
         with zipfile.ZipFile(file) as archive:
             return _entry(archive, archive.getinfo(f"{folder}data/{tensor.storage.key}"))
 
     return {name: _stored(file, name, tensor, numbers) for name, tensor in tensors.items()}
 
 
-def _entry(archive, entry):
+def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """The bytes of an entry, once nothing can be larger than the file: PyTorch compresses nothing."""
     if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
         raise PickledError(f"{entry.filename[:100]!r} is compressed or encrypted, which torch.save does not do")
@@ -176,7 +176,7 @@ def _entry(archive, entry):
     return archive.read(entry)
 
 
-def _of_stream(file):
+def _of_stream(file: Path) -> dict[str, StoredArray]:
     with open(file, "rb") as stream:
         content = stream.read(MAX_PICKLE)
         parts, at, storages = [], 0, _Storages()
@@ -192,7 +192,7 @@ def _of_stream(file):
         tensors = named_leaves(described, _Tensor, MAX_ARRAYS)
         places = _places(file, stream, at, keys, storages.found)
 
-    def numbers(tensor):
+    def numbers(tensor: _Tensor) -> bytes:
         with open(file, "rb") as stream:
             stream.seek(places[tensor.storage.key])
             return stream.read(tensor.storage.count * tensor.storage.type.size)
@@ -200,11 +200,11 @@ def _of_stream(file):
     return {name: _stored(file, name, tensor, numbers) for name, tensor in tensors.items()}
 
 
-def _text(table, key):
+def _text(table: dict, key: str) -> Any:
     return table.get(key, table.get(key.encode()))
 
 
-def _places(file, stream, at, keys, storages):
+def _places(file: Path, stream: BinaryIO, at: int, keys: Any, storages: dict[str, _Storage]) -> dict[str, int]:
     """Where each storage's numbers begin: one after the other, each after its count."""
     if not isinstance(keys, list) or len(keys) > MAX_ARRAYS:
         raise PickledError("no list of storages")
@@ -219,8 +219,8 @@ def _places(file, stream, at, keys, storages):
     return places
 
 
-def _stored(file, name, tensor, numbers: Callable[[_Tensor], bytes]):
-    def content():
+def _stored(file: Path, name: str, tensor: _Tensor, numbers: Callable[[_Tensor], bytes]) -> StoredArray:
+    def content() -> np.ndarray:
         try:
             read = numbers(tensor)
         except (PickledError, *_DAMAGED) as error:
@@ -255,36 +255,36 @@ class _Storages:
         return storage
 
 
-def _name(value):
+def _name(value: Any) -> str:
     text = value.decode("latin-1") if isinstance(value, bytes) else value
     if not isinstance(text, str) or not 0 < len(text) <= 100:
         raise PickledError("a storage without a name")
     return text
 
 
-def _whole_tuple(value):
+def _whole_tuple(value: Any) -> tuple:
     if not isinstance(value, tuple):
         raise PickledError("a tensor without a shape")
     return value
 
 
-def _tensor(storage, offset, shape, strides, *_):
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     return _Tensor(storage, offset, shape, strides)
 
 
-def _parameter(tensor, *_):
+def _parameter(tensor: Any, *_: Any) -> _Tensor:
     if not isinstance(tensor, _Tensor):
         raise PickledError("a parameter that is no tensor")
     return tensor
 
 
-def _ordered_dict(*items):
+def _ordered_dict(*items: Any) -> _OrderedDict:
     if items:
         raise PickledError("an ordered dict made of a list")
     return _OrderedDict()
 
 
-def _size(sides=()):
+def _size(sides: Any = ()) -> tuple:
     return tuple(_whole_tuple(sides))
 
 

@@ -44,10 +44,10 @@ def line_chart(
     ceiling = step * math.ceil(top / step - 1e-9) or step
     first, last = min(xs), max(max(xs), min(xs) + 1)
 
-    def x(place):
+    def x(place: float) -> float:
         return LEFT + (place - first) / (last - first) * (WIDTH - LEFT - RIGHT)
 
-    def y(value):
+    def y(value: float) -> float:
         return HEIGHT - BOTTOM - value / ceiling * (HEIGHT - TOP - BOTTOM)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']

@@ -71,7 +71,7 @@ def facts(rows: Sequence[tuple[str, str]]) -> Raw:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], ours: Sequence[int] = ()) -> Raw:
     """A table whose first column is text and whose others are numbers; ours: rows that stand out."""
 
-    def cells(row, tag):
+    def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
             f"<{tag}{(' class=' + chr(34) + 'number' + chr(34)) if place else ''}>{escape(cell)}</{tag}>"
             for place, cell in enumerate(row)

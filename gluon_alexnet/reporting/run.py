@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..recipes.schema import Recipe
 from ..training.checkpoint import RunDescription, State
 
 
@@ -22,7 +23,7 @@ class ReportedRun:
     parameters: int
 
     @property
-    def recipe(self):
+    def recipe(self) -> Recipe:
         """Its numbers."""
         return self.description.recipe
 

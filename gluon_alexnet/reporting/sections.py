@@ -54,7 +54,7 @@ def what(run: ReportedRun, manifest: Any) -> page.Raw:
     return page.section("What was trained", page.facts(rows), *(notes if shared else []))
 
 
-def _columns(network):
+def _columns(network: Any) -> str:
     columns = getattr(network, "columns", 1)
     return f"{columns} columns" if columns > 1 else "one column"
 
@@ -169,11 +169,11 @@ def time_and_speed(run: ReportedRun) -> page.Raw:
     return page.section("Time and speed", page.facts(rows))
 
 
-def _last_time(events):
+def _last_time(events: list[dict]) -> str:
     return next((event["time"] for event in reversed(events) if event.get("event") == "epoch"), "not recorded")
 
 
-def _ilsvrc_year(manifest):
+def _ilsvrc_year(manifest: Any) -> int | None:
     """The challenge that a data set is of, by the wnid of its development kit's first class."""
     first = next((one.wnid for one in manifest.classes if one.devkit_id == 1), None)
     if first is None or len(manifest.classes) != 1000:
@@ -186,5 +186,5 @@ def views_said(count: int) -> str:
     return "ten views" if count == 10 else "the centre view"
 
 
-def _error(value):
+def _error(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"

@@ -53,7 +53,7 @@ def kernels(run: ReportedRun) -> page.Raw:
     return page.section("What layer 1 looks for", "As in Fig. 3, each kernel with its own scale; grey is 0.", *figures)
 
 
-def _sheet(tiles):
+def _sheet(tiles: np.ndarray) -> np.ndarray:
     count, height, width, _ = tiles.shape
     across = min(KERNELS_ACROSS, count)
     down = -(-count // across)

@@ -93,11 +93,11 @@ class Admitted:
         return b"".join(parts)
 
 
-def _too_large(limits):
+def _too_large(limits: Limits) -> Refused:
     return Refused(413, f"a body may have up to {limits.body_bytes} bytes", close=True)
 
 
-async def _receive(request):
+async def _receive(request: Request) -> tuple[bytes, bool]:
     """(the next part of a body, whether there is more). Raises ClientDisconnect."""
     message = await request.receive()
     if message["type"] != "http.request":
@@ -105,7 +105,7 @@ async def _receive(request):
     return message.get("body", b""), message.get("more_body", False)
 
 
-async def _discard(request, limits, more=True):
+async def _discard(request: Request, limits: Limits, more: bool = True) -> None:
     """Read on without keeping anything: who is still sending would not see an answer, but a reset connection."""
     left = 2 * limits.body_bytes
     while more and left > 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -41,7 +41,7 @@ def build(core: Core, version: str, hosts: Sequence[str] | None = None) -> Starl
     ]
 
     @contextlib.asynccontextmanager
-    async def lifespan(_):
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         core.close()
 

@@ -89,7 +89,7 @@ class Batcher:
             self._changed.notify()
         self._thread.join()
 
-    def _submit(self, task, count):
+    def _submit(self, task: _Task, count: int) -> Future:
         with self._changed:
             if self._closing or (self._waiting and self._waiting + count > self._waiting_views):
                 raise Busy(self._waiting * self._seconds_a_view)
@@ -99,7 +99,7 @@ class Batcher:
             self._changed.notify()
         return task.future
 
-    def _run(self):
+    def _run(self) -> None:
         while True:
             with self._changed:
                 while not self._tasks and not self._closing:
@@ -116,7 +116,7 @@ class Batcher:
             with self._changed:
                 self._waiting -= sum(map(_count, tasks))
 
-    def _gather(self):
+    def _gather(self) -> None:
         requests, seconds = self._last
         if requests < 2:
             return  # one client: nobody else is to be waited for
@@ -127,7 +127,7 @@ class Batcher:
             if self._arrived == arrived and not self._coming():
                 return
 
-    def _together(self):
+    def _together(self) -> list[_Task]:
         """The first task, and where it is a classification all others that fit into its pass."""
         first = self._tasks.popleft()
         if first.work:
@@ -143,13 +143,14 @@ class Batcher:
         self._tasks.extendleft(reversed(left))
         return tasks
 
-    def _pass(self, tasks):
+    def _pass(self, tasks: Sequence[_Task]) -> None:
         """Each task gets its probabilities as soon as the part with its last view is computed."""
         began = _clock()
-        views = [task.views for task in tasks]
+        views = [task.views for task in tasks if task.views is not None]
         joined = views[0] if len(views) == 1 else np.concatenate(views)
-        ends = np.cumsum([len(one) for one in views])
-        waiting = deque(zip(tasks, ends - [len(one) for one in views], ends))
+        counts = np.array([len(one) for one in views])
+        ends = np.cumsum(counts)
+        waiting = deque(zip(tasks, ends - counts, ends))
         outputs, done = [], 0
         try:
             for part in self._parts(len(joined)):
@@ -167,14 +168,14 @@ class Batcher:
         self._last = len(tasks), seconds
         self._seconds_a_view += 0.1 * (seconds / len(joined) - self._seconds_a_view)
 
-    def _classify_part(self, views):
+    def _classify_part(self, views: np.ndarray) -> np.ndarray:
         began = _clock()
         probabilities = self._classify(views)
         self._observe(len(views), _clock() - began)
         return probabilities
 
 
-def _settle(future, work):
+def _settle(future: Future, work: Callable[[], Any]) -> None:
     try:
         future.set_result(work())
     except Exception as error:

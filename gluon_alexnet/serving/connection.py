@@ -11,6 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,79 +24,87 @@ _ATTACH_FILTER = 26  # SO_ATTACH_FILTER, which Python has no name for
 _RETURN = 0x06  # BPF_RET | BPF_K
 
 
-def protocol(limits: Limits) -> type[H11Protocol]:
+class PatientProtocol(H11Protocol):
     """Uvicorn's HTTP/1.1, with a clock beside each connection.
 
     Uvicorn bounds only how long a connection may be idle between two requests. Here a request's head, its body and the
     taking of its answer are bounded, too: see :class:`Limits`.
     """
 
-    class PatientProtocol(H11Protocol):
-        _received = 0  # bytes of the present request
-        _since = 0.0  # when the present request, or the wait for it, began
-        _stuck: float | None = None  # since when there has been something that the client does not take
-        _closing = False
+    limits: ClassVar[Limits]
+    _received = 0  # bytes of the present request
+    _since = 0.0  # when the present request, or the wait for it, began
+    _stuck: float | None = None  # since when there has been something that the client does not take
+    _closing = False
 
-        def connection_made(self, transport):
-            super().connection_made(transport)
-            self._since = time.monotonic()
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self._since = time.monotonic()
+        self.loop.call_later(TICK, self._look)
+
+    def data_received(self, data: bytes) -> None:
+        if self._idle and self.timeout_keep_alive_task is not None:  # the first bytes after a finished request
+            self._since, self._received = time.monotonic(), 0
+        self._received += len(data)
+        super().data_received(data)
+        self._last_one()
+
+    def on_response_complete(self) -> None:
+        self._since, self._received = time.monotonic(), 0
+        super().on_response_complete()
+        self._last_one()
+
+    def _last_one(self) -> None:
+        if self._closing and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """No more requests after the present one, or after one that is on its way already."""
+        self._closing = True
+        if not self._idle:
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(self.limits.drain_seconds, self._close_if_idle)
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _close_if_idle(self) -> None:
+        if self._idle and not self.transport.is_closing():
+            self.transport.close()
+
+    def _look(self) -> None:
+        if self not in self.connections:
+            return
+        now = time.monotonic()
+        if self.transport.get_write_buffer_size() == 0:
+            self._stuck = None
+        elif self._stuck is None:
+            self._stuck = now
+        if self._too_slow(now):
+            self.transport.abort()
+        else:
             self.loop.call_later(TICK, self._look)
 
-        def data_received(self, data):
-            if self._idle and self.timeout_keep_alive_task is not None:  # the first bytes after a finished request
-                self._since, self._received = time.monotonic(), 0
-            self._received += len(data)
-            super().data_received(data)
-            self._last_one()
+    def _too_slow(self, now: float) -> bool:
+        if self._stuck is not None and now - self._stuck > self.limits.answer_seconds:
+            return True
+        if self._idle:
+            # Between two requests uvicorn's own timer runs; it stops at the next one's first byte.
+            return self.timeout_keep_alive_task is None and now - self._since > self.limits.head_seconds
+        allowed = self.limits.body_seconds + self._received / self.limits.body_bytes_a_second
+        return self.cycle.more_body and now - self._since > allowed
 
-        def on_response_complete(self):
-            self._since, self._received = time.monotonic(), 0
-            super().on_response_complete()
-            self._last_one()
 
-        def _last_one(self):
-            if self._closing and self.cycle is not None:
-                self.cycle.keep_alive = False
+def protocol(limits: Limits) -> type[PatientProtocol]:
+    """The protocol with these limits, as uvicorn takes it: a class, made anew for each connection."""
 
-        def shutdown(self):
-            """No more requests after the present one, or after one that is on its way already."""
-            self._closing = True
-            if not self._idle:
-                self.cycle.keep_alive = False
-            else:
-                self.loop.call_later(limits.drain_seconds, self._close_if_idle)
+    class LimitedProtocol(PatientProtocol):
+        pass
 
-        @property
-        def _idle(self):
-            return self.cycle is None or self.cycle.response_complete
-
-        def _close_if_idle(self):
-            if self._idle and not self.transport.is_closing():
-                self.transport.close()
-
-        def _look(self):
-            if self not in self.connections:
-                return
-            now = time.monotonic()
-            if self.transport.get_write_buffer_size() == 0:
-                self._stuck = None
-            elif self._stuck is None:
-                self._stuck = now
-            if self._too_slow(now):
-                self.transport.abort()
-            else:
-                self.loop.call_later(TICK, self._look)
-
-        def _too_slow(self, now):
-            if self._stuck is not None and now - self._stuck > limits.answer_seconds:
-                return True
-            if self._idle:
-                # Between two requests uvicorn's own timer runs; it stops at the next one's first byte.
-                return self.timeout_keep_alive_task is None and now - self._since > limits.head_seconds
-            allowed = limits.body_seconds + self._received / limits.body_bytes_a_second
-            return self.cycle.more_body and now - self._since > allowed
-
-    return PatientProtocol
+    LimitedProtocol.limits = limits
+    return LimitedProtocol
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -122,7 +131,7 @@ def is_loopback(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
-def _let_nobody_in(listener) -> None:
+def _let_nobody_in(listener: socket.socket) -> None:
     """Ignore whoever wants to connect; connections that the kernel has made already can still be accepted.
 
     A socket that is closed at once resets those, and with them requests that were sent whole. A packet filter (Linux,
@@ -160,7 +169,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._limits, self._on_started, self._on_ending = limits, started, ending
 
-    def run(self, sockets=None) -> None:
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until SIGTERM, SIGINT or, where it is not ignored (nohup), SIGHUP; a second SIGINT ends at once."""
         # Uvicorn raises the signal again once all is done, for whoever was there before it: here nobody.
         before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -180,13 +189,13 @@ class Server(uvicorn.Server):
         """Serve in a thread that is not the main one, which no signal reaches, until ``should_exit`` is set."""
         super().run(sockets)
 
-    async def startup(self, sockets=None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
         await super().startup(sockets)
         if self.started:
             self._on_started()
 
-    async def shutdown(self, sockets=None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say that no more requests are wanted, take those that come all the same for a moment, then finish."""
         self._on_ending()
         await asyncio.sleep(self._limits.drain_seconds)

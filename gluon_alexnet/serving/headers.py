@@ -55,7 +55,7 @@ class Headers:
             path = self._paths.get(scope.get("endpoint"), "other")
             self._core.metrics.answered(path, status, time.monotonic() - began)
 
-    def _known(self, scope):
+    def _known(self, scope: Scope) -> bool:
         """A page elsewhere whose name was made to point here must not read what is for this machine only."""
         if self._hosts is None:
             return True

@@ -110,7 +110,7 @@ def write_response(
     return head + raw, {"content-type": "application/octet-stream", LENGTH_HEADER: str(len(head))}
 
 
-def _header_length(header, body):
+def _header_length(header: str | None, body: bytes) -> int:
     if header is None:
         return len(body)
     if not header.isdecimal() or int(header) > len(body):
@@ -118,7 +118,7 @@ def _header_length(header, body):
     return int(header)
 
 
-def _only_input(inputs):
+def _only_input(inputs: Any) -> dict[str, Any]:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise ProtocolError(f"inputs must be one, {INPUT}")
     tensor = inputs[0]
@@ -130,7 +130,7 @@ def _only_input(inputs):
     return tensor
 
 
-def _images(tensor, binary, most) -> Union[list[bytes], np.ndarray]:
+def _images(tensor: Mapping[str, Any], binary: memoryview, most: int) -> Union[list[bytes], np.ndarray]:
     shape, kind = tensor["shape"], tensor.get("datatype")
     if kind not in ("BYTES", "UINT8"):
         raise ProtocolError(f"datatype must be BYTES (image files) or UINT8 (pixels), not {kind!r}")
@@ -152,7 +152,7 @@ def _images(tensor, binary, most) -> Union[list[bytes], np.ndarray]:
     return np.frombuffer(binary, np.uint8).reshape(shape)
 
 
-def _from_json(data, kind, shape):
+def _from_json(data: Any, kind: str, shape: Sequence[int]) -> list[bytes] | np.ndarray:
     if not isinstance(data, list):
         raise ProtocolError("the input has neither data nor binary_data_size")
     if kind == "BYTES":
@@ -173,7 +173,7 @@ def _from_json(data, kind, shape):
     return values.astype(np.uint8).reshape(shape)
 
 
-def _split_bytes(binary, count):
+def _split_bytes(binary: memoryview, count: int) -> list[bytes]:
     """The elements of a BYTES tensor, each after its length in four bytes."""
     elements, place = [], 0
     for _ in range(count):
@@ -190,18 +190,18 @@ def _split_bytes(binary, count):
     return elements
 
 
-def _bytes_tensor(elements):
+def _bytes_tensor(elements: Sequence[bytes]) -> bytes:
     return b"".join(struct.pack("<I", len(element)) + element for element in elements)
 
 
-def _elements(shape):
+def _elements(shape: Sequence[int]) -> int:
     product = 1
     for side in shape:
         product *= side
     return product
 
 
-def _object(value, what):
+def _object(value: Any, what: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -209,13 +209,13 @@ def _object(value, what):
     return value
 
 
-def _whole(value, what):
+def _whole(value: Any, what: str) -> int:
     if type(value) is not int or value < 0:
         raise ProtocolError(f"{what} must be a whole number, 0 or more")
     return value
 
 
-def _views(value):
+def _views(value: Any) -> int:
     if value not in (1, 10) or type(value) is bool:
         raise ProtocolError(f"views must be 1 or 10, not {value!r}")
     return int(value)

@@ -17,8 +17,10 @@ NAMED = 80  # characters of a wrong name that are repeated in the answer
 
 def routes(core: Core, version: str) -> list[Route]:
     """Health, metadata and inference. version: this program's."""
-    model = core.service.model
+    return [*_of_the_server(core, version), *_of_the_model(core)]
 
+
+def _of_the_server(core: Core, version: str) -> list[Route]:
     async def server(request: Request) -> Response:
         return JSONResponse({"name": SERVER_NAME, "version": version, "extensions": list(protocol.EXTENSIONS)})
 
@@ -27,6 +29,16 @@ def routes(core: Core, version: str) -> list[Route]:
 
     async def ready(request: Request) -> Response:
         return JSONResponse({"ready": core.ready}, 200 if core.ready else 503)
+
+    return [
+        Route("/v2", server),
+        Route("/v2/health/live", live),
+        Route("/v2/health/ready", ready),
+    ]
+
+
+def _of_the_model(core: Core) -> list[Route]:
+    model = core.service.model
 
     async def metadata(request: Request) -> Response:
         return _unknown(request) or JSONResponse(protocol.model_metadata(model.name, len(model.classes)))
@@ -52,7 +64,7 @@ def routes(core: Core, version: str) -> list[Route]:
         content, headers = protocol.write_response(wanted, model.name, probabilities, model.classes)
         return Response(content, headers=headers)
 
-    def _unknown(request):
+    def _unknown(request: Request) -> JSONResponse | None:
         name, number = request.path_params["name"], request.path_params.get("version", protocol.VERSION)
         if (name, number) == (model.name, protocol.VERSION):
             return None
@@ -60,11 +72,7 @@ def routes(core: Core, version: str) -> list[Route]:
         reason = f"there is no model {asked}; here is {model.name!r}, version {protocol.VERSION!r}"
         return JSONResponse({"error": reason}, 404)
 
-    found = [
-        Route("/v2", server),
-        Route("/v2/health/live", live),
-        Route("/v2/health/ready", ready),
-    ]
+    found = []
     for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         found += [
             Route(path, metadata),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class NetMicroscope:
         maps = [output.asnumpy()[0] for output in self._run(view[None], without)[1:]]
         return {name: one.reshape(len(one), *(one.shape[1:] or (1, 1))) for name, one in zip(self._hidden, maps)}
 
-    def _run(self, views, without):
+    def _run(self, views: np.ndarray, without: frozenset[str]) -> Any:
         if without not in self._nets:
             self._nets[without] = self._build(without)
         self._nets.move_to_end(without)
@@ -64,7 +65,7 @@ class NetMicroscope:
             self._nets.popitem(last=False)
         return self._nets[without](mx.nd.array(network_order(views), ctx=self._context))
 
-    def _build(self, without):
+    def _build(self, without: frozenset[str]) -> Any:
         """A block with the probabilities and every hidden layer's activations as outputs, sharing what is the same."""
         symbol = _without_normalization(self._symbol) if WITHOUT_NORMALIZATION in without else self._symbol
         internals = symbol.get_internals()
@@ -83,7 +84,7 @@ class NetMicroscope:
         block.hybridize()
         return block
 
-    def _silenced(self, name, columns):
+    def _silenced(self, name: str, columns: Sequence[int]) -> Any:
         """A parameter with zeros for these columns' kernels or neurons: ReLU and tanh make zeros of zeros."""
         values = self._parameters[name].data(self._context).copy()
         share = len(values) // self.columns
@@ -98,7 +99,7 @@ class NetMicroscope:
 _PARTS = ("weight", "bias")
 
 
-def _activation(layers, layer):
+def _activation(layers: Sequence[chain.Layer], layer: chain.Layer) -> chain.Layer:
     """The layer's own activation, which may come after normalisation and pooling, or the layer itself."""
     for above in layers[layers.index(layer) + 1 :]:
         if isinstance(above.kind, chain.Activation):
@@ -108,7 +109,7 @@ def _activation(layers, layer):
     return layer
 
 
-def _without_normalization(symbol):
+def _without_normalization(symbol: Any) -> Any:
     """The same graph with every normalisation dividing by 1."""
     graph = json.loads(symbol.tojson())
     nodes = graph["nodes"]

@@ -28,9 +28,9 @@ def assemble() -> tuple[bytes, str]:
     return document.encode(), policy
 
 
-def _read(name):
+def _read(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def _hash(text):
+def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import cv2
@@ -19,12 +20,17 @@ from .interfaces import GalleryImage, Microscope, column_switch
 
 MOST_NEIGHBOURS = 12
 GUESSES = 5
+Answer = Callable[[Request], Awaitable[Response]]
 ABSENT = "this server was started without what this needs; the page says what that is"
 
 
 def routes(core: Core) -> list[Route]:
     """The page, and what it shows: the net, its kernels, ten views, activations, near images."""
-    service = core.service
+    return [*_of_the_net(core), *_of_an_image(core)]
+
+
+def _of_the_net(core: Core) -> list[Route]:
+    """What needs no image: the page itself, what it says of the net, and the kernels of layer 1."""
     html, policy = page.assemble()
 
     async def index(request: Request) -> Response:
@@ -34,8 +40,19 @@ def routes(core: Core) -> list[Route]:
         return JSONResponse(description(core))
 
     async def kernels(request: Request) -> Response:
-        microscope = _present(service.microscope)
+        microscope = _present(core.service.microscope)
         return JSONResponse(_kernels(await core.computed(core.batcher.run, microscope.kernels), microscope.columns))
+
+    return [
+        Route("/", index),
+        Route("/model", model),
+        Route("/kernels", _answering(kernels)),
+    ]
+
+
+def _of_an_image(core: Core) -> list[Route]:
+    """What the net makes of an image that is sent, images that are near to it, and the data set's own to try."""
+    service = core.service
 
     async def look(request: Request, place: Admitted) -> Response:
         without = _without(request, service.microscope)
@@ -78,9 +95,6 @@ def routes(core: Core) -> list[Route]:
         return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
     return [
-        Route("/", index),
-        Route("/model", model),
-        Route("/kernels", _answering(kernels)),
         Route("/look", core.handler(look), methods=["POST"]),
         Route("/activations", core.handler(activations), methods=["POST"]),
         Route("/similar", core.handler(similar), methods=["POST"]),
@@ -111,7 +125,7 @@ def _present(microscope: Microscope | None) -> Microscope:
     return microscope
 
 
-def _answering(handle):
+def _answering(handle: Answer) -> Answer:
     async def handler(request: Request) -> Response:
         try:
             return await handle(request)
@@ -135,11 +149,12 @@ def _without(request: Request, microscope: Microscope | None) -> frozenset[str]:
     return wanted
 
 
-def _submit(core, without):
+def _submit(core: Core, without: frozenset[str]) -> Callable[[np.ndarray], Future] | None:
     """How views get to the net: together with everybody's, or to a net that lacks a part."""
     if not without:
         return None
-    return lambda views: core.batcher.run(lambda: core.service.microscope.classify(views, without))
+    microscope = _present(core.service.microscope)
+    return lambda views: core.batcher.run(lambda: microscope.classify(views, without))
 
 
 def _kernels(weights: np.ndarray, columns: int) -> dict[str, Any]:

@@ -6,9 +6,10 @@ The nets are those of BVLC/caffe, models/bvlc_alexnet and models/bvlc_reference_
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from google.protobuf import text_format
 
@@ -74,6 +75,9 @@ class FullyConnected:
     neurons: int
 
 
+Layer = Union[Convolution, Normalization, Pooling, FullyConnected]
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A net of the family.
@@ -84,14 +88,14 @@ class Architecture:
 
     family: str
     size: int
-    layers: tuple
+    layers: tuple[Layer, ...]
     shapes: dict[str, tuple[int, ...]]
     names: dict[str, str]
 
     @property
     def classes(self) -> int:
         """Outputs of the last layer."""
-        return self.layers[-1].neurons
+        return self.shapes["fc8_bias"][0]
 
 
 def read_architecture(prototxt: Path) -> Architecture:
@@ -125,7 +129,7 @@ def read_architecture(prototxt: Path) -> Architecture:
     return Architecture(family, size, tuple(described), _shapes(prototxt, described, size, names), names)
 
 
-def _parse_text(prototxt):
+def _parse_text(prototxt: Path) -> Any:
     if prototxt.stat().st_size > MAX_PROTOTXT:
         raise InvalidRequest(f"{prototxt} is too long for a prototxt; the caffemodel comes after it.")
     net = NetParameter()
@@ -136,7 +140,7 @@ def _parse_text(prototxt):
     return net
 
 
-def layer_type(layer) -> str:
+def layer_type(layer: Any) -> str:
     """A layer's type, by its later name; bytes that are no UTF-8 come as bytes."""
     if not isinstance(layer.type, int):
         return str(layer.type)
@@ -144,7 +148,7 @@ def layer_type(layer) -> str:
     return TYPES.get(name, name)
 
 
-def _input(prototxt, net, layers):
+def _input(prototxt: Path, net: Any, layers: list[Any]) -> tuple[int, str]:
     """(height and width of the input, its name); an Input layer is taken off the list."""
     if layers and layer_type(layers[0]) == "Input":
         first = layers.pop(0)
@@ -161,7 +165,7 @@ def _input(prototxt, net, layers):
     return shape[2], names[0]
 
 
-def _chain(prototxt, layers, below):
+def _chain(prototxt: Path, layers: list[Any], below: str) -> list[Any]:
     for layer in layers:
         if list(layer.bottom) != [below] or len(layer.top) != 1:
             raise InvalidRequest(
@@ -172,10 +176,10 @@ def _chain(prototxt, layers, below):
     return layers
 
 
-def _closest(types):
+def _closest(types: Sequence[str]) -> tuple[str, list[str]]:
     """(family, its layer types) of the family that has more layers in common from the first on."""
 
-    def expected(order):
+    def expected(order: Sequence[str]) -> list[str]:
         conv = ["Convolution", "ReLU"]
         return [
             *conv,
@@ -189,7 +193,7 @@ def _closest(types):
             "Softmax",
         ]
 
-    def common(family):
+    def common(family: str) -> int:
         pairs = list(zip(types, expected(ORDERS[family])))
         return next((place for place, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
 
@@ -197,7 +201,7 @@ def _closest(types):
     return family, expected(ORDERS[family])
 
 
-def _check_defaults(prototxt, layer):
+def _check_defaults(prototxt: Path, layer: Any) -> None:
     for parameter, defaults in _DEFAULTS.items():
         for field, value in defaults.items() if layer.HasField(parameter) else ():
             given = getattr(getattr(layer, parameter), field)
@@ -209,7 +213,7 @@ def _check_defaults(prototxt, layer):
                 )
 
 
-def _described(prototxt, layer):
+def _described(prototxt: Path, layer: Any) -> Layer:
     where = f"{prototxt}: layer {layer.name!r}"
     kind = layer_type(layer)
     if kind == "Convolution":
@@ -245,7 +249,7 @@ def _described(prototxt, layer):
     return FullyConnected(str(layer.name), layer.inner_product_param.num_output)
 
 
-def _square(where, numbers, what):
+def _square(where: str, numbers: Any, what: str) -> int:
     """Kernel size, stride or pad, the same in both directions, whichever way it is written."""
     field, default = {"kernel": ("kernel_size", None), "stride": ("stride", 1), "pad": ("pad", 0)}[what]
     repeated = getattr(numbers, field)
@@ -257,7 +261,7 @@ def _square(where, numbers, what):
     return value
 
 
-def _shapes(prototxt, layers, size, names):
+def _shapes(prototxt: Path, layers: Sequence[Layer], size: int, names: dict[str, str]) -> dict[str, tuple[int, ...]]:
     """Shape of each weight and bias, by our name; the sizes of the maps are followed through the net."""
     shapes: dict[str, tuple[int, ...]] = {}
     maps, inputs = 3, None
@@ -282,6 +286,6 @@ def _shapes(prototxt, layers, size, names):
     return shapes
 
 
-def times(shape) -> str:
+def times(shape: Sequence[int]) -> str:
     """A shape in words."""
     return "×".join(map(str, shape)) or "without a shape"

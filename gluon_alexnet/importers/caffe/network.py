@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,11 +19,11 @@ nn = mx.gluon.nn
 class Normalization(mx.gluon.HybridBlock):
     """Caffe's LRN across maps, over those of both groups; MXNet divides alpha by the window, too."""
 
-    def __init__(self, numbers: caffe.Normalization, **kwargs):
+    def __init__(self, numbers: caffe.Normalization, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._operator = {"nsize": numbers.n, "alpha": numbers.alpha, "beta": numbers.beta, "knorm": numbers.k}
 
-    def hybrid_forward(self, F, x):
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
         return F.LRN(x, **self._operator)
 
 
@@ -33,7 +34,7 @@ class CaffeClassifier(mx.gluon.HybridBlock):
     mean: float32, broadcast to (1, 3, S, S), RGB.
     """
 
-    def __init__(self, architecture: caffe.Architecture, mean: np.ndarray, **kwargs):
+    def __init__(self, architecture: caffe.Architecture, mean: np.ndarray, **kwargs: Any) -> None:
         super().__init__(prefix="", **kwargs)
         with self.name_scope():
             self.mean = self.params.get("mean", shape=mean.shape, grad_req="null", init=mx.init.Constant(0))
@@ -65,11 +66,13 @@ class CaffeClassifier(mx.gluon.HybridBlock):
                     activation = None if last else "relu"
                     self.layers.add(nn.Dense(layer.neurons, activation, in_units=inputs, prefix=f"{name}_"))
 
-    def hybrid_forward(self, F, x, mean):
+    def hybrid_forward(self, F: Any, x: Any, mean: Any) -> Any:
         return F.softmax(self.layers(F.broadcast_sub(x, mean)))
 
 
-def build_classifier(architecture: caffe.Architecture, weights: dict, mean: np.ndarray, context) -> CaffeClassifier:
+def build_classifier(
+    architecture: caffe.Architecture, weights: dict, mean: np.ndarray, context: Any
+) -> CaffeClassifier:
     """The net with these weights (those of :func:`.weights.read_weights`), hybridized, on a context.
 
     mean: float32 (3,), or (3, height, width) of which the centre is taken, RGB. conv1's kernels read RGB from here on.

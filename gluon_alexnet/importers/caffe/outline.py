@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -48,13 +49,13 @@ def read_outline(caffemodel: Path) -> Outline:
     return Outline(arrays, tuple(order))
 
 
-def _stored(file, blob, sides):
+def _stored(file: Path, blob: Any, sides: int) -> StoredArray:
     shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
     while len(shape) > sides and shape[0] == 1:
         shape = shape[1:]  # the older form has four sides always
     content = b"".join(blob.data)
 
-    def numbers():
+    def numbers() -> np.ndarray:
         if min(shape, default=0) < 1 or 4 * elements(shape) != len(content):
             raise OperationFailed(
                 f"{file}: an array of {len(content):,} bytes is said to be {times(shape)}; it is damaged."

@@ -7,6 +7,8 @@ nothing of the size that a file claims is ever allocated.
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -144,7 +146,7 @@ TYPES = {
 }
 
 
-def _messages():
+def _messages() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="alexnet_caffe.proto", package="caffe", syntax="proto2")
     for name, values in _ENUMERATIONS.items():
         enumeration = file.enum_type.add(name=name)

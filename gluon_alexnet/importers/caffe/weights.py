@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -70,20 +71,20 @@ def read_mean(binaryproto: Path) -> np.ndarray:
     return _array(binaryproto, "the mean image", blob, claimed)[0, ::-1].copy()
 
 
-def _parse(message, file):
+def _parse(message: Any, file: Path) -> Any:
     try:
         return message.FromString(file.read_bytes())
     except DecodeError as error:
         raise OperationFailed(f"{file} is cut or no file of Caffe's: it cannot be decoded.") from error
 
 
-def _claimed(blob):
+def _claimed(blob: Any) -> tuple[int, ...]:
     if blob.HasField("shape"):
         return tuple(blob.shape.dim)
     return (blob.num, blob.channels, blob.height, blob.width)
 
 
-def _array(file, what, blob, shape):
+def _array(file: Path, what: str, blob: Any, shape: tuple[int, ...]) -> np.ndarray:
     claimed = _claimed(blob)
     # The older form has four numbers always: 1×1×1×96 for 96 biases.
     expected = shape if blob.HasField("shape") else (1,) * (4 - len(shape)) + tuple(shape)

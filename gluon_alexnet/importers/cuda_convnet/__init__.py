@@ -58,7 +58,7 @@ def read(layers: Path, params: Path | None, input_size: int = 224) -> ConvNet:
 class _Reader:
     """Goes through the sections in their order, in which each comes after those it reads."""
 
-    def __init__(self, file: Path, params: Path, sections: dict[str, Section], numbers: Mapping[str, Section]):
+    def __init__(self, file: Path, params: Path, sections: dict[str, Section], numbers: Mapping[str, Section]) -> None:
         self._file, self._params, self._sections, self._numbers = file, params, sections, numbers
         self._kinds: dict[str, str] = {}
         self._layers: dict[str, graphs.Layer] = {}
@@ -130,7 +130,7 @@ class _Reader:
                 section.skip("quantF", "quantB")
                 section.finish()
 
-    def _inputs(self, section):
+    def _inputs(self, section: Section) -> tuple[str, ...]:
         inputs = section.texts("inputs")
         for name in inputs:
             if name in self._kinds:
@@ -145,7 +145,7 @@ class _Reader:
                 raise section.refuse(f"it reads {name[:80]!r}, and there is no such layer")
         return inputs
 
-    def _reaches(self, start, goal):
+    def _reaches(self, start: str, goal: str) -> bool:
         """Whether a layer reads another one, directly or through others; a layer reaches itself."""
         seen, waiting = set(), [start]
         while waiting:
@@ -157,19 +157,19 @@ class _Reader:
                 waiting.extend(part.strip() for part in self._sections[name].text("inputs", "").split(","))
         return False
 
-    def _read_data(self, section):
+    def _read_data(self, section: Section) -> None:
         number = section.integer("dataIdx")
         if number > 1 or number in self._data:
             raise section.refuse(f"dataIdx must be 0 for the images and 1 for the labels, each once, not {number}")
         self._data[number] = section.name
         section.finish()
 
-    def _read_softmax(self, section, kind, inputs):
+    def _read_softmax(self, section: Section, kind: str, inputs: tuple[str, ...]) -> None:
         if len(inputs) != 1 or inputs[0] not in self._layers:
             raise section.refuse("softmax reads 1 layer")
         self._softmax[section.name] = inputs[0]
 
-    def _read_difference(self, section, kind, inputs):
+    def _read_difference(self, section: Section, kind: str, inputs: tuple[str, ...]) -> None:
         """A sum of the labels, one number a class, and a layer: what the cost of squares reads."""
         labels = self._data[1]
         other = [name for name in inputs if name != labels]
@@ -180,7 +180,7 @@ class _Reader:
         section.finish()
         self._of_labels[section.name] = (other[0], coefficients[labels], coefficients[other[0]])
 
-    def _read_cost(self, section, kind, inputs):
+    def _read_cost(self, section: Section, kind: str, inputs: tuple[str, ...]) -> None:
         if self._cost is not None:
             raise section.refuse("a net with two costs is not supported")
         numbers = self.needed_numbers(section.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import InvalidRequest as InvalidRequest
@@ -16,7 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
 class Section:
     """One section. Keys are not case-sensitive, as in the 2012 code."""
 
-    def __init__(self, file: Path, name: str):
+    def __init__(self, file: Path, name: str) -> None:
         self.file, self.name = file, name
         self._items: dict[str, str] = {}
         self._taken: set[str] = set()
@@ -86,7 +87,7 @@ class Section:
         if unknown:
             raise self.refuse(f"there is no key {', '.join(unknown)} for a layer of this type")
 
-    def _split(self, key, count, default):
+    def _split(self, key: str, count: int, default: str | None) -> tuple[str, ...]:
         values = tuple(part.strip() for part in self.text(key, default).split(","))
         if key.lower() not in self._items:
             return values * count
@@ -94,7 +95,9 @@ class Section:
             raise self.refuse(f"{key} must have {count} value{'s' * (count > 1)}, one an input, not {len(values)}")
         return values
 
-    def _numbers(self, key, count, default, least, kind, words):
+    def _numbers(
+        self, key: str, count: int, default: float | None, least: float | None, kind: Callable[[str], float], words: str
+    ) -> list[float]:
         found = []
         for value in self._split(key, count, None if default is None else str(default)):
             try:
@@ -115,10 +118,12 @@ class NoSection(Section):
     def __contains__(self, key: str) -> bool:
         return True
 
-    def _split(self, key, count, default):
+    def _split(self, key: str, count: int, default: str | None) -> tuple[str, ...]:
         return ("0",) * count
 
-    def _numbers(self, key, count, default, least, kind, words):
+    def _numbers(
+        self, key: str, count: int, default: float | None, least: float | None, kind: Callable[[str], float], words: str
+    ) -> list[float]:
         return [0 if default is None else default] * count
 
     def text(self, key: str, default: str | None = None) -> str:
@@ -158,7 +163,7 @@ def read_sections(file: Path, again: bool = False) -> dict[str, Section]:
     return sections
 
 
-def _text(file):
+def _text(file: Path) -> str:
     try:
         size = file.stat().st_size
         if size > LARGEST_FILE:
@@ -170,7 +175,7 @@ def _text(file):
         raise InvalidRequest(f"{file} is no layer file: it is not text.") from error
 
 
-def _is_zero(value):
+def _is_zero(value: str) -> bool:
     try:
         return float(value) == 0
     except ValueError:

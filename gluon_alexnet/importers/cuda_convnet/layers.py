@@ -41,7 +41,7 @@ def known(kind: str) -> bool:
     return kind in _READERS
 
 
-def _filters(section, common):
+def _filters(section: Section, common: Common) -> tuple[int, tuple[graphs.Filters, ...]]:
     count = len(common["inputs"])
     each = {
         "channels": section.integers("channels", count, least=1),
@@ -49,8 +49,8 @@ def _filters(section, common):
         "stride": section.integers("stride", count, 1, least=1),
         "padding": section.integers("padding", count, 0),
         "groups": section.integers("groups", count, 1, least=1),
-        "weight_std": section.numbers("initW", count),
     }
+    stds = section.numbers("initW", count)
     maps = [a * b for a, b in zip(section.integers("filters", count, least=1), each["groups"])]
     if len(set(maps)) > 1:
         raise section.refuse(f"its inputs give different numbers of maps, {', '.join(map(str, maps))}")
@@ -70,11 +70,12 @@ def _filters(section, common):
                 f"{groups} of {chosen[place]} channels among {channels}"
             )
         numbers = {name: values[place] for name, values in each.items()}
-        filters.append(graphs.Filters(**numbers, sparse_channels=chosen[place] if sparse[place] else None))
+        drawn = chosen[place] if sparse[place] else None
+        filters.append(graphs.Filters(**numbers, sparse_channels=drawn, weight_std=stds[place]))
     return maps[0], tuple(filters)
 
 
-def _convolution(section, numbers, common):
+def _convolution(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     maps, filters = _filters(section, common)
     bias = section.number("initB", 0.0, least=None)
     return graphs.Convolution(
@@ -82,14 +83,14 @@ def _convolution(section, numbers, common):
     )
 
 
-def _local(section, numbers, common):
+def _local(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     maps, filters = _filters(section, common)
     if any(each.groups > 1 for each in filters):
         raise section.refuse("a local layer in groups is not supported")
     return graphs.Local(**common, maps=maps, filters=filters, bias=section.number("initB", 0.0, least=None))
 
 
-def _fully_connected(section, numbers, common):
+def _fully_connected(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     section.refuse_keys({"weightSource": "each layer has weights of its own"})
     return graphs.FullyConnected(
         **common,
@@ -99,7 +100,7 @@ def _fully_connected(section, numbers, common):
     )
 
 
-def _pooling(section, numbers, common):
+def _pooling(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     pool = section.text("pool")
     if pool == "rand":  # the only 2012 net with it takes the maximum in its parameter file
         if numbers is None or not _flag(numbers, "doMax", False):
@@ -122,7 +123,7 @@ def _pooling(section, numbers, common):
     return layer
 
 
-def _cross_map(section, numbers, common):
+def _cross_map(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     size = section.integer("size", least=2)
     if size % 2 == 0:
         raise section.refuse(f"size must be odd, not {size}: MXNet sums over as many maps on either side")
@@ -138,8 +139,8 @@ def _cross_map(section, numbers, common):
     )
 
 
-def _same_map(cls) -> Callable:
-    def read(section, numbers, common):
+def _same_map(cls: type[graphs.MapNormalization]) -> Callable:
+    def read(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
         section.refuse_keys({"blocked": "it is for sums over maps"})
         # Older files have both numbers in the layer's section, and call the window sizeX.
         numbers = section if "scale" in section else _needed(section, numbers)
@@ -154,7 +155,7 @@ def _same_map(cls) -> Callable:
     return read
 
 
-def _blur(section, numbers, common):
+def _blur(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     size = section.integer("filterSize", least=3)
     if size not in (3, 5, 7, 9):
         raise section.refuse(f"filterSize must be 3, 5, 7 or 9, not {size}")
@@ -162,38 +163,38 @@ def _blur(section, numbers, common):
     return graphs.Blur(**common, channels=section.integer("channels", least=1), size=size, std=std)
 
 
-def _nailbed(section, numbers, common):
+def _nailbed(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     stride = section.integer("stride", least=1)
     return graphs.Nailbed(**common, channels=section.integer("channels", least=1), stride=stride)
 
 
-def _reflection(section, numbers, common):
+def _reflection(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     return graphs.Reflection(**common, channels=section.integer("channels", least=1))
 
 
-def _concatenation(section, numbers, common):
+def _concatenation(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     return graphs.Concatenation(**common)
 
 
-def _sum(section, numbers, common):
+def _sum(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     coefficients = section.numbers("coeffs", len(common["inputs"]), 1.0, least=None)
     return graphs.Sum(**common, coefficients=coefficients)
 
 
-def _maximum(section, numbers, common):
+def _maximum(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     if len(common["inputs"]) < 2:
         raise section.refuse("eltmax needs 2 inputs or more")
     return graphs.Maximum(**common)
 
 
-def _dropout(section, numbers, common):
+def _dropout(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     keep = section.number("keep")
     if not 0 < keep <= 1:
         raise section.refuse(f"keep must be above 0 and up to 1, not {keep:g}")
     return graphs.Dropout(**common, keep=keep, enabled=_flag(_needed(section, numbers), "enable", None))
 
 
-def _neurons(section, numbers, common):
+def _neurons(section: Section, numbers: Section | None, common: Common) -> graphs.Layer:
     return graphs.Neurons(**common)
 
 
@@ -230,13 +231,13 @@ def read_common(section: Section, name: str, inputs: tuple[str, ...], device_bel
     return {"name": name, "inputs": inputs, "device": device, "neuron": neuron}
 
 
-def _needed(section, numbers):
+def _needed(section: Section, numbers: Section | None) -> Section:
     if numbers is None:
         raise section.refuse("the parameter file has no section of this name: it belongs to another net")
     return numbers
 
 
-def _flag(section, key, default):
+def _flag(section: Section, key: str, default: bool | None) -> bool:
     if key not in section:
         section.skip(key)
         if default is None:

@@ -61,7 +61,7 @@ def read_updates(layer: graphs.Layer, section: Section) -> list[Update]:
     return updates
 
 
-def _schedule(section, key):
+def _schedule(section: Section, key: str) -> Schedule:
     text = section.text(key, "default")
     found = re.fullmatch(r"(\w+)\s*(?:\[([^\[\]]*)\])?", text)
     if text == "default":
