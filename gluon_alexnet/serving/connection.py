@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -181,7 +181,7 @@ class Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _hang_up(self, *_):
+    def _hang_up(self, *_: Any) -> None:
         """The terminal is gone, and with it those to whom a second SIGINT would be left."""
         self.should_exit = True
 
