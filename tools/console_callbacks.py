@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import signal
+import time
 from contextlib import contextmanager
-
-import click
 
 from gluon_alexnet.training.callbacks import TrainingCallback
 
-from .progress import progress
+from .progress import close_bar, duration, open_bar, progress, say
+
+RUN_BAR = "{desc}: {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
 
 
 class ConsoleCallback(TrainingCallback):
-    """Prints what happens to standard error: a bar per epoch, and a line where something changes."""
+    """Prints what happens to standard error: bars of the run and of its epoch, and a line where something changes."""
 
     def begin(self, start, state):
-        self._images = start.images
+        self._images, self._epochs = start.images, start.learning["epochs"]
         others = f", with {start.workers} workers" if start.workers > 1 else ""
         devices = ", ".join(start.devices)
         self.message(f"{start.run}: {start.images} images, {start.classes} classes, on {devices}{others}")
+        self._done = self._first = state.epoch * start.images + state.position
+        self._began, self._rate = time.monotonic(), None
+        # Its speed is the mean since the beginning: validations are in it.
+        self._run = open_bar(self._epochs * start.images, "run", self._done, " images", RUN_BAR, 0, leave=False)
+        self._show(state)
+
+    def end(self):
+        close_bar(getattr(self, "_run", None))
+        self._run = None
 
     def message(self, sentence):
-        click.echo(sentence, err=True)
+        say(sentence)
 
     def rate_changed(self, state, rates, by):
         others = ", ".join(f"{layer} {weights:g}/{biases:g}" for layer, (weights, biases) in rates.layers.items())
@@ -42,11 +52,40 @@ class ConsoleCallback(TrainingCallback):
 
     @contextmanager
     def epoch(self, state):
-        with progress(self._images, "images", f"epoch {state.epoch + 1}", initial=state.position) as bar:
-            yield lambda count, loss, rate: bar.update(count, loss=f"{loss:.4f}", rate=f"{rate:g}")
+        label = f"epoch {state.epoch + 1}/{self._epochs}"
+        with progress(self._images, "images", label, initial=state.position) as bar:
+
+            def advance(count, loss, rate):
+                self._done += count
+                self._rate = rate
+                if self._run is None:  # the lines of a log say all in one
+                    bar.update(count, loss=f"{loss:.4f}", rate=f"{rate:g}", **self._last(state), run=self._left())
+                    return
+                self._show(state)
+                self._run.update(count)
+                bar.update(count, loss=f"{loss:.3f}")
+
+            yield advance
+        self._show(state, "validating")
 
     def epoch_done(self, state):
-        self.message(_line(state.epochs[-1]))
+        self.message(_line(state.epochs[-1], self._epochs))
+
+    def _show(self, state, doing=None):
+        """What the run's bar says beside its time."""
+        if self._run is not None:
+            rate = None if self._rate is None else f"rate {self._rate:g}"
+            error = [f"last {name} {value}" for name, value in self._last(state).items()]
+            self._run.set_postfix_str(", ".join(word for word in (rate, *error, doing) if word), refresh=bool(doing))
+
+    @staticmethod
+    def _last(state):
+        return {"error": f"{state.epochs[-1]['validation_top1']:.2f} %"} if state.epochs else {}
+
+    def _left(self):
+        done = self._done - self._first
+        left = self._epochs * self._images - self._done
+        return f"{duration(left * (time.monotonic() - self._began) / done)} left" if done else "?"
 
 
 class TensorBoardWriter(TrainingCallback):
@@ -104,7 +143,7 @@ class StopOnSignal(TrainingCallback):
                 raise SystemExit(128 + number)
             self.received.append(number)
             if self._announce:
-                click.echo("Saving a checkpoint and stopping; once more stops at once.", err=True)
+                say("Saving a checkpoint and stopping; once more stops at once.")
 
         previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -114,11 +153,10 @@ class StopOnSignal(TrainingCallback):
                 signal.signal(number, handler)
 
 
-def _line(epoch):
+def _line(epoch, epochs):
     speed = f", {epoch['images'] / epoch['seconds']:.1f} images/s" if epoch["seconds"] else ""
     skipped = f", {epoch['skipped']} damaged images skipped" if epoch.get("skipped") else ""
     return (
-        f"epoch {epoch['epoch']}: training loss {epoch['training_loss']:.4f}, validation error "
-        f"{epoch['validation_top1']:.2f} % (top-5 {epoch['validation_top5']:.2f} %, {epoch['validation_images']} "
-        f"images), learning rate {epoch['learning_rate']:g}{speed}{skipped}"
+        f"epoch {epoch['epoch']}/{epochs}: loss {epoch['training_loss']:.3f}, error {epoch['validation_top1']:.2f} % "
+        f"(top-5 {epoch['validation_top5']:.2f} %), rate {epoch['learning_rate']:g}{speed}{skipped}"
     )

@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import keyword
+import logging
 import sys
 
 import click
@@ -11,6 +12,8 @@ from gluon_alexnet.backend import mxnet_sentence
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError
 from gluon_alexnet.version import __version__
+
+from .progress import SayWarnings
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
 # heavy at its top, so that `--help` stays quick.
@@ -55,6 +58,9 @@ class CommandLine(click.Group):
             raise
 
     def invoke(self, ctx):
+        listener, library = SayWarnings(), logging.getLogger("gluon_alexnet")
+        library.addHandler(listener)
+        ctx.call_on_close(lambda: library.removeHandler(listener))
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

@@ -82,6 +82,7 @@ def train(
         state.position, state.skipped, state.loss_sum, state.seconds = 0, 0, 0.0, 0.0
         callback.epoch_done(state)
         callback.save(state, best)
+    _say_how_it_ended(learning, state, callback, trainer.classes)
     return True
 
 
@@ -180,6 +181,18 @@ def _take(asked: RateRequest, learning: Learning, state: State) -> None:
         return
     rate = {"bias_rate" if asked.biases else "weight_rate": asked.rate}
     state.changes.append(Change(state.epoch, state.position, asked.layers, **rate))
+
+
+def _say_how_it_ended(learning: Learning, state: State, callback: TrainingCallback, classes: int) -> None:
+    """Why before its time, and what to do where nothing was learned."""
+    early = lr_schedule.why_early(learning, state.errors)
+    if early is not None:
+        callback.message(early)
+    if lr_schedule.guesses(state.errors[-1], classes):
+        callback.message(
+            f"The net still guesses: {state.step:,} updates are too few for one that begins from noise (the paper's "
+            "has some 900,000). Give it more epochs or images, or begin with a net that has learned: --init-from."
+        )
 
 
 def _say_what_changes(learning: Learning, state: State, callback: TrainingCallback) -> None:

@@ -96,7 +96,7 @@ def load_image(name: str) -> LoadedImage:
 
     shown = os.fsencode(name).decode("utf-8", "replace")
     try:
-        return LoadedImage(name, shorter_side_256(decode(Source(name, UNLABELLED, name).read())), None)
+        return LoadedImage(name, shorter_side_256(decode(Source(name, UNLABELLED, name).read(), shown)), None)
     except ImageError as error:
         return LoadedImage(name, None, f"{shown} is no image this program reads: {error}.")
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte

@@ -19,7 +19,7 @@ from ..model import build
 from ..recipes import variants as recipe_variants
 from ..recipes.presets import RECIPES
 from ..recipes.schema import Recipe
-from ..training import checkpoint, finetune, loop, run_log
+from ..training import checkpoint, finetune, loop, lr_schedule, run_log
 from ..training.callbacks import (
     CallbackList,
     CheckpointWriter,
@@ -190,6 +190,9 @@ class _Session:
             obstacle = build.normalization_obstacle(recipe.network, self.plan.contexts)
             if obstacle not in (None, build.NONE) and self.plan.contexts[0].device_type == "cpu":
                 everyone.message(f"Training takes MXNet's own, slower response normalisation: {obstacle}.")
+            few = lr_schedule.few_updates(recipe.learning, self.seen.data.images)
+            if few and new and self.description.initialized_from is None:
+                everyone.message(few)
             mean = backend.mx.nd.array(self.seen.data.mean)
             writer = CheckpointWriter(
                 run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 
@@ -19,6 +20,9 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")
 # A longer strip is cut before it is scaled: only its middle is kept, and scaled whole it could take gigabytes.
 MAX_ASPECT = 16
 
+_LOG = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())  # silent, unless the program that uses this listens
+_EXIF_BEFORE = 2**16  # bytes of a JPEG among which EXIF's name begins
 _GZIP = b"\x1f\x8b"
 _END_OF_IMAGE = b"\xff\xd9"
 _UPRIGHT = {
@@ -36,11 +40,12 @@ class ImageError(ValueError):
     """The bytes are no image that can be used; the message is the reason."""
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, name: str = "") -> np.ndarray:
     """Decode an image file: JPEG, PNG, BMP, WebP, TIFF, GIF's first frame; gzipped too, as one in ILSVRC-2010.
 
     Returns uint8 (H, W, 3) RGB, upright as EXIF says; grey is repeated, alpha dropped, 16 bits cut to the upper 8,
-    CMYK converted. Raises :class:`ImageError` for what is truncated, unknown or absurdly large.
+    CMYK converted. A JPEG that is damaged within is taken as far as it can be read; where `name` says what to call it,
+    this is logged. Raises :class:`ImageError` for what is truncated, unknown or absurdly large.
     """
     if not data:
         raise ImageError("empty file")
@@ -51,14 +56,33 @@ def decode(data: bytes) -> np.ndarray:
         height, width, components = frame
         _check_size(height, width)
         # OpenCV before 4.11 fills what a cut JPEG lacks with grey and is a grey level off in CMYK: Pillow takes those.
-        if components != 4 and data.rstrip(b"\0\r\n").endswith(_END_OF_IMAGE):
-            try:
-                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            except cv2.error:
-                image = None
-            if image is not None:
-                return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        whole = components != 4 and data.rstrip(b"\0\r\n").endswith(_END_OF_IMAGE)
+        if whole and (image := _decode_jpeg(data, name)) is not None:
+            return image
     return _decode_with_pillow(data)
+
+
+def _decode_jpeg(data: bytes, name: str) -> np.ndarray | None:
+    """RGB pixels, upright, by libjpeg-turbo; None where Pillow has to look at it."""
+    try:
+        image = simplejpeg.decode_jpeg(data, strict=True)
+    except ValueError as damage:
+        # OpenCV lets libjpeg print such words to standard error, where nobody knows which file they are about.
+        try:
+            image = simplejpeg.decode_jpeg(data, strict=False)
+        except ValueError:
+            return None
+        if name:
+            _LOG.warning("%s: %s; what can be read of it is taken.", name, str(damage).strip().rstrip("."))
+    if b"Exif\0\0" in data[:_EXIF_BEFORE]:
+        try:
+            with Image.open(io.BytesIO(data)) as header:
+                turn = _UPRIGHT.get(header.getexif().get(0x0112, 1))
+        except Exception:  # damaged EXIF says nothing about an image that is otherwise whole
+            turn = None
+        if turn is not None:
+            image = np.array(Image.fromarray(image).transpose(turn))
+    return image
 
 
 def shorter_side_256(image: np.ndarray) -> np.ndarray:

@@ -93,7 +93,7 @@ def _in_order(
 def _image(source: Source, encoding: str, sums: SumsPool | None) -> tuple[bytes | None, str | None]:
     """(image as recorded, None), or (None, reason) when the image is unusable."""
     try:
-        image = decode(source.read())
+        image = decode(source.read(), source.key)
         recorded = encode(shorter_side_256(image), encoding)
         if sums is not None:
             sums.add(packed_pixels(recorded, encoding), (image.shape[0], image.shape[1]))

@@ -215,3 +215,18 @@ def test_a_long_strip_takes_little_memory(monkeypatch):
     strip[:, 29_000:31_000] = 90
     assert (shorter_side_256(strip) == 90).all()
     assert areas == [256 * 256 * 16]
+
+
+def test_a_jpeg_that_is_damaged_within_is_named_and_libjpeg_prints_nothing(capfd, caplog):
+    """OpenCV reads the same pixels, and lets libjpeg print words that name no file."""
+    whole = file_bytes(photo(8, 200, 200), "JPEG", quality=95)
+    middle = len(whole) // 2
+    damaged = whole[:middle] + whole[middle + 200 :]
+    expected = cv2.cvtColor(cv2.imdecode(np.frombuffer(damaged, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert "Corrupt JPEG data" in capfd.readouterr().err  # OpenCV's: so it is still what this is about
+    assert (decode(damaged, "holidays/a.jpg") == expected).all()
+    assert capfd.readouterr() == ("", "")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("holidays/a.jpg: Corrupt JPEG data")
+    decode(whole, "b.jpg")
+    assert len(caplog.records) == 1

@@ -104,3 +104,27 @@ def test_rates_of_layers():
 def test_a_loss_at_chance_after_two_thousand_updates_is_a_stalled_start(step, loss, stalled):
     assert math.log(1000) == pytest.approx(6.908, abs=1e-3)
     assert lr_schedule.stalled(Learning(), step, loss, 1000) is stalled
+
+
+def test_why_a_training_ends_before_its_epochs():
+    learning = Learning(epochs=90, patience=2, rate_drops=3)
+    errors = [50.0, 40.0, *[40.0] * 8]
+    assert lr_schedule.finished(learning, errors) and not lr_schedule.finished(learning, errors[:-1])
+    said = lr_schedule.why_early(learning, errors)
+    assert "no new minimum for 2 epochs, after 3 drops of the learning rate: training ends after 10 of 90" in said
+    assert lr_schedule.why_early(Learning(epochs=10), errors) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "classes", "expected"),
+    [(90.0, 10, True), (86.0, 10, True), (84.0, 10, False), (50.0, 2, True), (39.0, 2, False), (99.9, 1000, True),
+     (99.0, 1000, False)],
+)  # fmt: skip
+def test_an_error_like_that_of_guessing(error, classes, expected):
+    assert lr_schedule.guesses(error, classes) == expected
+
+
+def test_too_few_updates_are_said_before_they_are_made():
+    assert "12 epochs of 450 images are 48 updates" in lr_schedule.few_updates(Learning(epochs=12), 450)
+    assert "--init-from" in lr_schedule.few_updates(Learning(epochs=12), 450)
+    assert lr_schedule.few_updates(Learning(epochs=90), 450) is None

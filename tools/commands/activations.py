@@ -59,7 +59,7 @@ def _write(activations, model, images, context, layers, before_activation, views
     from gluon_alexnet.errors import OperationFailed
     from gluon_alexnet.workflows.image_files import ImageFiles
 
-    from ..progress import progress
+    from ..progress import progress, say
 
     began = time.monotonic()
     with ExitStack() as opened:
@@ -72,7 +72,7 @@ def _write(activations, model, images, context, layers, before_activation, views
         else:
             bar = opened.enter_context(progress(None, "images", "activations"))
             files = ImageFiles(images)
-            source = activations.FileImages(files, bar.update, lambda sentence: click.echo(sentence, err=True))
+            source = activations.FileImages(files, bar.update, say)
         try:
             written = activations.write_activations(
                 model, source, output, layers, context, before_activation=before_activation, views=views

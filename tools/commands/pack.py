@@ -11,6 +11,7 @@ from gluon_alexnet.recordio.dataset.manifest import ENCODINGS
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
 from ..options import report_shared
+from ..progress import say
 
 
 class Part(click.ParamType):
@@ -77,7 +78,7 @@ def command(year, source, train, val, test, split_half, allow_missing, data, das
         source=source,
         half_as_val=split_half,
         allow_missing=allow_missing,
-        report=lambda sentence: click.echo(sentence, err=True),
+        report=say,
         progress=_progress,
         cluster=dask,
         **options,

@@ -45,7 +45,7 @@ def command(model, images, devices, views, as_json, figure):
     from gluon_alexnet.workflows.load import load
     from gluon_alexnet.workflows.predictions_figure import draw_predictions
 
-    from ..progress import progress
+    from ..progress import progress, say
 
     if figure is not None and not figure.parent.is_dir():
         raise click.UsageError(f"{figure.parent} is no folder, so the figure cannot be written there.")
@@ -58,7 +58,7 @@ def command(model, images, devices, views, as_json, figure):
         for prediction in net.predictions(iter(files), int(views)):
             if prediction.problem:
                 failed += 1
-                click.echo(prediction.problem, err=True)
+                say(prediction.problem)
             else:
                 done += 1
                 if figure is not None and len(shown) < FIGURE_IMAGES:

@@ -45,7 +45,7 @@ def command(run, files, devices, data, split, features, bits, count, output):
     """
     from gluon_alexnet.workflows import similar
 
-    from ..progress import advancing
+    from ..progress import advancing, say
 
     try:
         found = similar.find_similar(
@@ -57,7 +57,7 @@ def command(run, files, devices, data, split, features, bits, count, output):
             bits=bits,
             features=features,
             device=names_of(devices),
-            reports=similar.Reports(lambda sentence: click.echo(sentence, err=True), advancing),
+            reports=similar.Reports(say, advancing),
         )
     except similar.Stopped as stopped:
         click.echo(f"Stopped after {stopped.images} of {stopped.of} images; the same command goes on.", err=True)

@@ -21,6 +21,7 @@ from ..options import (
     on_damaged,
     report_damaged,
 )
+from ..progress import say
 
 
 @click.command("train")
@@ -107,7 +108,7 @@ def command(
 
     from ..console_callbacks import ConsoleCallback, StopOnSignal, TensorBoardWriter
 
-    job = join_job(kvstore, lambda sentence: click.echo(sentence, err=True))
+    job = join_job(kvstore, say)
     if job is not None and job.role != "worker":
         return
     if init_from is None and (layers or match_classes or weights_only):
@@ -153,12 +154,11 @@ def _say_how_it_ended(result):
         click.echo(
             f"{result.run}: {len(result.epochs)} epochs, validation error {error:.2f} %; curves in {result.curves}"
         )
-        click.echo(f"All of it on one page: alexnet-tools report {click.format_filename(result.run)}", err=True)
+        say(f"All of it on one page: alexnet-tools report {click.format_filename(result.run)}")
         return
-    click.echo(
+    say(
         f"Stopped in epoch {len(result.epochs) + 1} after {result.position} of {result.images} images; continue with: "
-        f"alexnet-tools train --resume --run {result.run}",
-        err=True,
+        f"alexnet-tools train --resume --run {click.format_filename(result.run)}"
     )
 
 
