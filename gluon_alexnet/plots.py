@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .atomic_files import written
 from .errors import InvalidRequest
 
 KERNELS_PER_ROW = 16  # as in Fig. 3
@@ -34,12 +35,10 @@ def save(figure: Any, file: Path, dpi: int = 120) -> None:
     """
     check_format(file)
     pyplot = headless_pyplot()
-    draft = file.with_name(f".{file.name}.draft")
     try:
-        figure.savefig(draft, dpi=dpi, format=file.suffix[1:].lower())
-        draft.replace(file)
+        with written(file) as draft:
+            figure.savefig(draft, dpi=dpi, format=file.suffix[1:].lower())
     finally:
-        draft.unlink(missing_ok=True)
         pyplot.close(figure)
 
 

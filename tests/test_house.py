@@ -50,10 +50,12 @@ def room_of(module):
 
 
 def is_neutral(name):
-    """Whether a module stands on nothing of ours and nothing heavy, beside the rooms: both sides may stand on it."""
+    """Whether a module, beside the rooms, stands on nothing heavy and on such modules alone: both sides may use it."""
     if room_of(name) != name.rpartition(".")[2] or SOURCES[name].name == "__init__.py":
         return False
-    needed = {module.split(".")[0] for module in imported(name, SOURCES[name])}
+    needs = set(imported(name, SOURCES[name]))
+    others = {module for module in needs if module == name or module not in SOURCES or not is_neutral(module)}
+    needed = {module.split(".")[0] for module in others}
     return (
         needed <= {*sys.stdlib_module_names, "numpy"}
         if hasattr(sys, "stdlib_module_names")

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from gluon_alexnet.atomic_files import check_folder, place_of
+from gluon_alexnet.errors import InvalidRequest
+
 LAYERS_OF = {"conv": (1, 6), "fc": (6, 8)}  # numbers of the first and the last layer of a kind
 
 
@@ -80,6 +83,52 @@ class LayerFactors(click.ParamType):
         return factors
 
 
+class OutputFile(click.ParamType):
+    """A file that the command writes. Whether it can be written there is found out before any work."""
+
+    name = "FILE"
+
+    def convert(self, value, param, ctx):
+        try:
+            self.check(Path(value))
+        except InvalidRequest as error:
+            self.fail(str(error), param, ctx)
+        return Path(value)
+
+    def check(self, file):
+        place_of(file)
+
+
+class DrawingFile(OutputFile):
+    """A file that a drawing is written to: its ending says the format."""
+
+    def check(self, file):
+        from gluon_alexnet.plots import check_format
+
+        check_format(file)
+        super().check(file)
+
+
+class OutputFolder(OutputFile):
+    """A folder that the command makes, or goes on with."""
+
+    name = "FOLDER"
+
+    def check(self, folder):
+        check_folder(folder)
+
+
+class OutputNames(OutputFile):
+    """OUT of OUT.json, OUT-symbol.json and the other files of an export."""
+
+    name = "OUT"
+
+    def check(self, path):
+        check_folder(path.parent)
+        if not path.name or path.is_dir():
+            raise InvalidRequest(f"{path} is a folder; OUT is the beginning of the files' names, such as {path}/net.")
+
+
 def devices(command):
     """--gpus and --cpus, given to the command as one argument ``devices``: (kind, numbers) or None."""
 
@@ -94,15 +143,6 @@ def devices(command):
     for name, text in (("--cpus", "CPU contexts, e.g. 0,1: two columns without a GPU."), ("--gpus", "GPUs, e.g. 0,1.")):
         command = click.option(name, type=NumberList(), expose_value=False, callback=choose, help=text)(command)
     return command
-
-
-def drawing(_ctx, _param, value):
-    """A callback for an option that names a drawing's file: its ending says the format, and is checked at once."""
-    if value is not None:
-        from gluon_alexnet.plots import check_format
-
-        check_format(Path(value))
-    return value
 
 
 DAMAGED_SHOWN = 10  # records named at the end of a command

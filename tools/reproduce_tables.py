@@ -8,7 +8,7 @@ import click
 
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
-from .options import devices, names_of
+from .options import OutputFolder, devices, names_of
 
 
 class NamedFolder(click.ParamType):
@@ -43,7 +43,7 @@ def _table(table, command):
         click.option("--batch-size", type=click.IntRange(1), help="Images in an update.  [default: 128]"),
         click.option(
             "--out",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=OutputFolder(),
             help=f"Runs and results.  [default: reproduced/{table}]",
         ),
         devices,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .options import report_shared
+from .options import OutputFile, report_shared
 
 PRECISIONS = ("float32", "float16")
 
@@ -39,7 +39,7 @@ def results_options(command):
 
     the command gets them as :class:`ReportOptions`'s fields.
     """
-    file = click.Path(path_type=Path, dir_okay=False)
+    file = OutputFile()
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
         click.option(

@@ -13,7 +13,6 @@ FILE is an uncompressed .npz that ``numpy.load`` opens without pickle; rows are 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import tempfile
@@ -28,7 +27,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from .. import safe_json
-from ..atomic_files import sync
+from ..atomic_files import place_of, written
 from ..errors import InvalidRequest, OperationFailed
 
 FORMAT = "alexnet-predictions"
@@ -84,9 +83,7 @@ class PredictionsWriter:
         self._labels: list[np.ndarray] = []
 
     def __enter__(self) -> PredictionsWriter:
-        folder = self._file.parent
-        if not folder.is_dir():
-            raise InvalidRequest(f"{folder} is no folder, so {self._file.name} cannot be written there.")
+        folder = place_of(self._file).parent
         # The number of rows is known at the end, when it has to be written first: rows wait in files without a name.
         self._rows = [tempfile.TemporaryFile(dir=folder) for _ in self._description.views]  # noqa: SIM115
         return self
@@ -99,14 +96,11 @@ class PredictionsWriter:
             file.write(np.ascontiguousarray(values, self._type).tobytes())
 
     def __exit__(self, *failure: object) -> None:
-        draft = self._file.with_name(f".{self._file.name}.draft")
         try:
             if failure[0] is None:
-                self._write(draft)
-                sync(draft)
-                os.replace(draft, self._file)
+                with written(self._file) as draft:
+                    self._write(draft)
         finally:
-            draft.unlink(missing_ok=True)
             for file in self._rows:
                 file.close()
 

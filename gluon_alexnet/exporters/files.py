@@ -9,8 +9,10 @@ OUT.md                             the model card: the same in words, for people
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import safe_json
-from ..atomic_files import sha256, sync
+from ..atomic_files import place_of, sha256, sync, written
 from ..errors import InvalidRequest, OperationFailed
 
 FORMAT = "alexnet-export"
@@ -34,7 +36,7 @@ ENDS = {
 DESCRIPTION, CARD = ".json", ".md"
 NEEDED = ("symbol", "parameters")  # of every export; the others are written where they are asked for
 SPACE_NEEDED = 2**20  # bytes; a disk with fewer is full
-OTHERS_WORK = ("module", "tensors", "card")  # such names may be files that have nothing to do with an export
+OTHERS_WORK = ("onnx", "module", "tensors", "card")  # such names may be files that have nothing to do with an export
 
 # float32 sums in another order differ at most this much, as a share of the largest probability: between two ways to
 # run a net in MXNet, and between MXNet and another program.
@@ -47,11 +49,38 @@ def file_of(path: Path, role: str) -> Path:
     return path.with_name(path.name + {**ENDS, "description": DESCRIPTION, "card": CARD}[role])
 
 
-class Publication:
-    """Context manager: exports are written beside their place, then ``publish`` names them; else they are removed."""
+def check_names(path: Path, overwrite: bool) -> None:
+    """Raise InvalidRequest where an export to OUT would replace what it must not.
 
-    def __init__(self) -> None:
+    That is what no rename may replace (a device, a folder), an export that is there already unless ``overwrite``, and
+    always an OUT.onnx, OUT.py, OUT.safetensors or OUT.md that is no file of an earlier export, or was changed since.
+    """
+    older = _roles(path)
+    for role in OTHERS_WORK:
+        file = file_of(path, role)
+        if file.is_file() and not (role in older and older[role] in (None, sha256(file))):
+            raise InvalidRequest(
+                f"{file} is there and was not written by an export; move it away, or give another OUT."
+            )
+    for role in (*NEEDED, "description"):
+        file = file_of(path, role)
+        if file.is_file() and not overwrite:
+            raise InvalidRequest(f"{file} is there already; add --overwrite to replace that net, or give another OUT.")
+    for role in _ROLES:
+        if os.path.lexists(file_of(path, role)):
+            place_of(file_of(path, role))
+
+
+class Publication:
+    """Context manager: exports are written beside their place, then ``publish`` names them; else they are removed.
+
+    overwrite: whether an export that is there already is replaced.
+    """
+
+    def __init__(self, overwrite: bool = False) -> None:
+        self._overwrite = overwrite
         self._drafts: list[tuple[Path, Path]] = []  # (name beside OUT, OUT)
+        self._held: list[int] = []  # the folders of the drafts, locked: who finds one that is not may remove it
 
     def __enter__(self) -> Publication:
         return self
@@ -60,26 +89,24 @@ class Publication:
         full = [path for draft, path in self._drafts if error is not None and _full(draft.parent)]
         for draft, _ in self._drafts:
             shutil.rmtree(draft.parent, ignore_errors=True)
+        for descriptor in self._held:
+            os.close(descriptor)
         if full and not isinstance(error, (InvalidRequest, OperationFailed)):
             # Each library that writes a file says it in its own way.
             raise OperationFailed(f"{full[0]}: no space is left on the device; nothing was written.")
 
     def draft(self, path: Path) -> Path:
-        """A name beside OUT under which its files can be written.
+        """A name beside OUT under which its files can be written. Raises InvalidRequest as :func:`check_names` does.
 
-        Raises InvalidRequest where OUT.py, OUT.safetensors or OUT.md is there and is no file of an earlier export, or
-        was changed since: it would be lost.
+        What an export to OUT that was killed left beside it is removed.
         """
-        older = _roles(path)
-        for role in OTHERS_WORK:
-            file = file_of(path, role)
-            if file.exists() and not (role in older and older[role] in (None, sha256(file))):
-                raise InvalidRequest(
-                    f"{file} is there and was not written by an export; move it away, or give another OUT."
-                )
+        check_names(path, self._overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent)) / path.name
         self._drafts.append((draft, path))
+        self._held.append(os.open(draft.parent, os.O_RDONLY))
+        fcntl.flock(self._held[-1], fcntl.LOCK_EX)
         return draft
 
     def verify(
@@ -146,9 +173,13 @@ class Publication:
             for role in _ROLES:
                 source, target = file_of(draft, role), file_of(path, role)
                 if source.exists():
+                    if target.is_symlink():  # what it means is replaced, perhaps on another file system
+                        with written(target) as beside:
+                            shutil.copyfile(source, beside)
+                        continue
                     sync(source)
                     os.replace(source, target)
-                elif role in older or role == "onnx":
+                elif role in older:
                     target.unlink(missing_ok=True)
 
 
@@ -161,6 +192,22 @@ def _full(folder: Path) -> bool:
 
 
 _ROLES = (*ENDS, "card", "description")  # in the order in which they get their names
+
+
+def _remove_left(path: Path) -> None:
+    """Remove the hidden folders of exports to OUT that were killed: nobody holds their locks."""
+    ours = re.compile(rf"\.{re.escape(path.name)}(-int8|-bf16)?-[a-z0-9_]{{8}}")  # as tempfile names them
+    for folder in path.parent.iterdir():
+        if not ours.fullmatch(folder.name) or not folder.is_dir():
+            continue
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass  # an export that is at work
+        finally:
+            os.close(descriptor)
 
 
 def _roles(path: Path) -> dict[str, str | None]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .. import safe_json
-from ..atomic_files import sha256, sync, write_text
+from ..atomic_files import sha256, write_text, written
 from ..backend import mx
 from ..errors import InvalidRequest, OperationFailed
 from . import config
@@ -124,9 +123,10 @@ def learn(
     packed = np.concatenate([encode(vectors) for _, vectors in features.blocks()])
     kept = _kept(features, packed, sample)
     file, codes_file, weights_file = _files(features.folder, bits)
-    drafts = [path.with_name(f".{path.name}.draft") for path in (codes_file, weights_file)]
-    packed.tofile(drafts[0])
-    mx.nd.save(str(drafts[1]), values)
+    with written(codes_file) as draft:
+        packed.tofile(draft)
+    with written(weights_file) as draft:
+        mx.nd.save(str(draft), values)
     header = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -136,11 +136,8 @@ def learn(
         "seed": seed,
         "judged": len(sample),
         "kept": kept,
-        "sha256": {"codes": sha256(drafts[0]), "parameters": sha256(drafts[1])},
+        "sha256": {"codes": sha256(codes_file), "parameters": sha256(weights_file)},
     }
-    for draft, path in zip(drafts, (codes_file, weights_file)):
-        sync(draft)
-        os.replace(draft, path)
     write_text(file, json.dumps(header, indent=1) + "\n")  # last: it names the digests of the others
     return Codes(features, bits)
 

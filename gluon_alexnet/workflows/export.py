@@ -74,22 +74,27 @@ def export(
     checks: Checks = Checks(),
     card: CardText = CardText(),
     progress: ImageProgress = silent,
+    overwrite: bool = False,
 ) -> list[Written]:
     """Write a run, a checkpoint or another exported net as OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md.
 
     formats: adds OUT.onnx, OUT.py with OUT.safetensors, OUT-int8-…, OUT-bf16-…. context: MXNet's device to verify on.
-    progress(total, what): around each comparison; gives a function of the number of images done. What was written is
-    read back and its probabilities compared on real images before anything gets its name. Raises InvalidRequest for
-    what cannot be exported so, OperationFailed where a file gives other probabilities or a net in fewer bits has too
-    many errors; then nothing is left under the final names.
+    progress(total, what): around each comparison; gives a function of the number of images done. overwrite: replace an
+    export to OUT that is there. What was written is read back and its probabilities compared on real images before
+    anything gets its name. Raises InvalidRequest for what cannot be exported so, OperationFailed where a file gives
+    other probabilities or a net in fewer bits has too many errors; then nothing is left under the final names.
     """
-    from ..exporters.files import Publication
+    from ..exporters.files import Publication, check_names
 
     _check(formats)
-    source = open_source(run, out, context)
+    if run.resolve() == out.resolve():
+        raise InvalidRequest(f"{run} would be replaced by what is made of it; give another OUT.")
+    for form in ("", *(f"-{form}" for form in ("int8", "bf16") if getattr(formats, form))):
+        check_names(out.with_name(f"{out.name}{form}"), overwrite)
+    source = open_source(run, context)
     check_finite(source.classifier, run)
     job = _Job(source, out, context, formats, checks, card, progress)
-    with Publication() as publication:
+    with Publication(overwrite) as publication:
         written = [job.float32(publication)]
         if formats.int8:
             written.append(job.int8(publication))
@@ -252,14 +257,15 @@ def export_model(
     device: Any = None,
     checks: Checks = Checks(),
     card: CardText = CardText(),
+    overwrite: bool = False,
 ) -> list[Written]:
     """``gluon_alexnet.export``: write a net as OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md, a model card.
 
     model: a model of ``load``, or the path of a run, a checkpoint or another exported net. onnx, plain, pytorch, int8,
-    bf16: the further forms, as :class:`Formats` says. device: "cpu(0)", "gpu(0)" to verify on. Returns one
-    :class:`Written` per net: the pair, and those in fewer bits. What was written is read back and compared before it
-    gets its name. Raises as :func:`export` does.
+    bf16: the further forms, as :class:`Formats` says. device: "cpu(0)", "gpu(0)" to verify on. overwrite: replace an
+    export that is there. Returns one :class:`Written` per net: the pair, and those in fewer bits. What was written is
+    read back and compared before it gets its name. Raises as :func:`export` does.
     """
     path = Path(getattr(model, "path", model))
     formats = Formats(onnx, plain, pytorch, int8, bf16)
-    return export(path, Path(out), open_device(device, "An export"), formats, checks, card)
+    return export(path, Path(out), open_device(device, "An export"), formats, checks, card, overwrite=overwrite)

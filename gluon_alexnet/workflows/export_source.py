@@ -24,19 +24,14 @@ class Source:
     origin: Any  # a model_card.Origin
 
 
-def open_source(run: Path, out: Path, context: Any) -> Source:
+def open_source(run: Path, context: Any) -> Source:
     """What ``run`` names: a run, a checkpoint, or another export, on one device.
 
-    Raises InvalidRequest for what is none of them, is to be replaced by OUT, or has fewer bits; OperationFailed for
-    damaged files.
+    Raises InvalidRequest for what is none of them or has fewer bits; OperationFailed for damaged files.
     """
     from ..exporters import symbol
 
-    if not symbol.is_export(run):
-        return _open_run(run, context)
-    if run.resolve() == out.resolve():
-        raise InvalidRequest(f"{run} would be replaced by what is made of it; give another OUT.")
-    return _open_export(run, context)
+    return _open_export(run, context) if symbol.is_export(run) else _open_run(run, context)
 
 
 def _open_run(run, context):

@@ -60,6 +60,7 @@ def import_weights(
     classes: Path | str | None = None,
     images: Path | str | None = None,
     command: str | None = None,
+    overwrite: bool = False,
 ) -> ImportedNet:
     """Write another program's AlexNet as an exported net: OUT-symbol.json, OUT-0000.params, OUT.json, OUT.md.
 
@@ -67,6 +68,7 @@ def import_weights(
     caffemodel. kind: one of KINDS; None recognises it by the content. device: a context such as "gpu(0)"; None is
     cpu(0). mean: Caffe's mean image, a binaryproto. classes: a text file, a line a class with wnid and name. images: a
     folder of images to compare with; None takes noise. command: that made it, for the model card.
+    overwrite: replace an export to OUT that is there.
 
     The net takes RGB grey levels (N, 3, S, S) and gives probabilities, or pool5 where only conv1 to conv5 are there.
     Nothing is written unless another program's computation gives the same outputs to 1e-4 of the largest.
@@ -75,10 +77,11 @@ def import_weights(
     OperationFailed where one is cut, damaged or hostile, or where the outputs differ.
     """
     from ..exporters import symbol
-    from ..exporters.files import TOLERANCE_OF_OTHERS, Publication
+    from ..exporters.files import TOLERANCE_OF_OTHERS, Publication, check_names
     from ..model.classifier import classify_with, count_parameters
 
     out = Path(out)
+    check_names(out, overwrite)
     given = [Path(files)] if isinstance(files, (str, Path)) else [Path(file) for file in files]
     mean_file, class_file, folder = (None if one is None else Path(one) for one in (mean, classes, images))
     for file in (*given, mean_file, class_file):
@@ -97,7 +100,7 @@ def import_weights(
     outputs, size = draft.facts["classes"], draft.facts["size"]
     named = _classes(class_file, outputs)
     compared, source = _images(folder, size)
-    with Publication() as publication:
+    with Publication(overwrite) as publication:
         pair = publication.draft(out)
         differences = symbol.write_pair(publication, pair, draft.classifier, compared, context)
         expected = classify_with(draft.classifier, context)(compared)

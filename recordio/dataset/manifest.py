@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from gluon_alexnet import safe_json
+from gluon_alexnet.atomic_files import write_bytes
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 
 SCHEMA_VERSION = 1
@@ -123,17 +124,7 @@ class Manifest:
 def write_manifest(folder: PathLike, manifest: Manifest) -> None:
     """Write `dataset.json` beside its place, flush it to the disk and rename it."""
     text = json.dumps(asdict(manifest), indent=1, ensure_ascii=True) + "\n"
-    write_file(Path(folder) / MANIFEST, text.encode("ascii"))
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a whole file so that it is never found half-written under its own name."""
-    beside = path.with_name(path.name + ".partial")
-    with open(beside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    write_bytes(Path(folder) / MANIFEST, text.encode("ascii"))
 
 
 def read_manifest(folder: PathLike) -> Manifest:

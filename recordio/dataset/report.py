@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from gluon_alexnet.atomic_files import written
+
 from .manifest import SIZE, Manifest, Split
 from .statistics import SIZE_EDGES, Statistics
 
@@ -50,8 +52,11 @@ def draw(manifest: Manifest, statistics: Statistics, file: Path) -> None:
     _draw_axes(places[0, 1], statistics)
     _draw_classes(places[1, 0], manifest)
     _draw_sizes(figure, places[1, 1], statistics)
-    figure.savefig(file, dpi=110)
-    pyplot.close(figure)
+    try:
+        with written(file) as draft:
+            figure.savefig(draft, dpi=110, format="png")
+    finally:
+        pyplot.close(figure)
 
 
 def _draw_mean(place: Any, statistics: Statistics) -> None:

@@ -17,7 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .manifest import SIZE, STATISTICS, DatasetError, PathLike, read_manifest, write_file
+from gluon_alexnet.atomic_files import write_bytes
+
+from .manifest import SIZE, STATISTICS, DatasetError, PathLike, read_manifest
 
 _SHAPE = (SIZE, SIZE, 3)
 _PIXELS = SIZE * SIZE
@@ -141,7 +143,7 @@ def write_statistics(folder: PathLike, statistics: Statistics) -> str:
     """Write `statistics.npz` and return its SHA-256 (hex)."""
     buffer = io.BytesIO()
     np.savez(buffer, **vars(statistics))
-    write_file(Path(folder) / STATISTICS, buffer.getvalue())
+    write_bytes(Path(folder) / STATISTICS, buffer.getvalue())
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gluon_alexnet.atomic_files import write_bytes
+
 from ..dataset.duplicates import find_duplicates
 from ..dataset.keys import escape
 from ..dataset.manifest import (
@@ -16,7 +18,6 @@ from ..dataset.manifest import (
     PathLike,
     Split,
     read_manifest,
-    write_file,
     write_manifest,
 )
 from ..dataset.statistics import Sums, write_statistics
@@ -63,7 +64,7 @@ def publish(plan: Plan, staging: StagingArea) -> tuple[dict[str, int], int]:
         splits = _with_shared(splits, digests)
         statistics_sha256 = write_statistics(staging.folder, sums.statistics())
         lines = ["split\tkey\treason\n", *("\t".join(map(escape, row)) + "\n" for row in rejected)]
-        write_file(staging.folder / REJECTED, "".join(lines).encode("utf-8", "surrogateescape"))
+        write_bytes(staging.folder / REJECTED, "".join(lines).encode("utf-8", "surrogateescape"))
         manifest = Manifest(
             plan.classes, tuple(splits), plan.seed, statistics_sha256, plan.sha256, encoding=plan.encoding
         )

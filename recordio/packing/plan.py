@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gluon_alexnet import safe_json
+from gluon_alexnet.atomic_files import write_bytes
 
 from ..dataset.manifest import (
     FILTERS,
@@ -21,7 +22,6 @@ from ..dataset.manifest import (
     DatasetError,
     SourceError,
     shard_stem,
-    write_file,
 )
 from ..sources.class_folders import Source
 
@@ -104,7 +104,7 @@ def make_plan(
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as JSON, never half-written under its name."""
-    write_file(path, (json.dumps(asdict(plan), indent=1) + "\n").encode("ascii"))
+    write_bytes(path, (json.dumps(asdict(plan), indent=1) + "\n").encode("ascii"))
 
 
 def read_plan(path: Path) -> Plan:

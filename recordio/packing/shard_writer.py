@@ -10,7 +10,6 @@ import io
 import json
 import os
 import zipfile
-import zlib
 from array import array
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -19,11 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from gluon_alexnet import safe_json
+from gluon_alexnet.atomic_files import write_bytes
 
 from ..dataset.duplicates import image_digest
 from ..dataset.framing import frame, pack_image
-from ..dataset.keys import escape
-from ..dataset.manifest import UNLABELLED, DatasetError, Shard, write_file
+from ..dataset.keys import crc32, escape
+from ..dataset.manifest import UNLABELLED, DatasetError, Shard
 from ..dataset.statistics import Sums
 from ..sources.class_folders import Source
 
@@ -74,7 +74,7 @@ class ShardWriter:
         """Append one image; its id is its place in this shard, so that shards can be packed apart and joined."""
         record = frame(pack_image(source.label, self._images, self._number, image))
         # The checksum tells which record is damaged where the shard's digest only tells that one is.
-        key = f"{escape(source.key)}\t{zlib.crc32(record):08x}\n".encode("utf-8", "surrogateescape")
+        key = f"{escape(source.key)}\t{crc32(record):08x}\n".encode("utf-8", "surrogateescape")
         for file, digest, data in zip(
             self._files, self._digests, (record, b"%d\t%d\n" % (self._images, self._bytes), key)
         ):
@@ -110,7 +110,7 @@ def write_receipt(path: Path, packed: PackedShard) -> None:
         arrays.update({name: np.asarray(getattr(packed.sums, name)) for name in _SUMS})
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    write_file(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def read_receipt(path: Path) -> PackedShard:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gluon_alexnet import safe_json
+from gluon_alexnet.atomic_files import write_bytes
 
 from ..dataset.manifest import (
     MANIFEST,
@@ -20,7 +21,6 @@ from ..dataset.manifest import (
     PathLike,
     SourceError,
     read_manifest,
-    write_file,
 )
 from .plan import PART, PLAN, Plan, read_plan, write_plan
 from .shard_writer import PackedShard, is_whole, read_receipt
@@ -30,7 +30,7 @@ FOLDER = "packing.partial"
 JOURNAL = "publish.json"  # from when it is there, the new files replace the old ones, whatever happens
 _NAMED = (MANIFEST, STATISTICS, REJECTED, PLAN, PART, JOURNAL)
 _OURS = re.compile(
-    rf"(\w+-\d{{5,}}-of-\d{{5,}}\.(rec|idx|keys|receipt)|{'|'.join(map(re.escape, _NAMED))})(\.partial)?"
+    rf"\.?(\w+-\d{{5,}}-of-\d{{5,}}\.(rec|idx|keys|receipt)|{'|'.join(map(re.escape, _NAMED))})(\.partial|\.draft)?"
 )
 
 
@@ -102,7 +102,7 @@ class StagingArea:
     def publish(self, names: list[str]) -> None:
         """Move finished files to their place, the last of `names` last; the files of what was there before go."""
         journal = json.dumps({"new": names, "old": self._old})
-        write_file(self.folder / JOURNAL, journal.encode("ascii"))
+        write_bytes(self.folder / JOURNAL, journal.encode("ascii"))
         self._replay()
 
     def _replay(self) -> None:

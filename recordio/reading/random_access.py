@@ -14,7 +14,7 @@ import numpy as np
 
 from ..dataset.framing import RecordError, unframe, unpack_image
 from ..dataset.images import ImageError, packed_pixels
-from ..dataset.keys import read_keys
+from ..dataset.keys import crc32, read_checksums, read_keys
 from ..dataset.manifest import UNLABELLED, DatasetError, Manifest, PathLike, Shard, Split
 
 _BLOCK = 2**20  # bytes hashed at a time: an index of 15 million lines is not held in memory
@@ -38,7 +38,8 @@ class RecordStore:
         self._unlabelled = split.unlabelled
         self._shards = split.shards
         self._firsts = [0, *itertools.accumulate(shard.images for shard in split.shards)]
-        self._offsets: list[np.ndarray | None] = [None] * len(split.shards)
+        # Of each shard that was read from: where its records begin, and their checksums.
+        self._indexes: list[tuple[np.ndarray, np.ndarray] | None] = [None] * len(split.shards)
         self._keys: tuple[int, list[str]] = (-1, [])
         self._lock = threading.Lock()
         self._descriptors: list[int] = []
@@ -63,11 +64,12 @@ class RecordStore:
     def read(self, number: int, scratch: np.ndarray | None = None) -> tuple[np.ndarray, int]:
         """(uint8 (256, 256, 3) RGB, label) of the image with this number.
 
-        An image that has to be decoded goes into `scratch`, of its shape, where that is given. Raises
-        :class:`DamagedRecord` that names the shard, position and key; :class:`DatasetError` when an index is damaged.
+        The record's checksum is compared with the one that was packed. An image that has to be decoded goes into
+        `scratch`, of its shape, where that is given. Raises :class:`DamagedRecord` that names the shard, position and
+        key; :class:`DatasetError` when an index or the checksums are damaged.
         """
         shard, position = self._locate(number)
-        begin, end = self._place(shard, position)
+        begin, end, checksum = self._place(shard, position)
         try:
             record = os.pread(self._descriptors[shard], end - begin, begin)
             label, header_position, header_shard, image = unpack_image(unframe(memoryview(record)))
@@ -75,6 +77,8 @@ class RecordStore:
                 raise RecordError(f"the record is number {header_position} of shard {header_shard}")
             if label >= self._classes or (label == UNLABELLED and not self._unlabelled):
                 raise RecordError(f"label {label} is beyond the {self._classes} classes")
+            if crc32(record) != checksum:  # a JPEG with flipped bits decodes as a rule, to another image
+                raise RecordError("its checksum differs, so its bytes are not those that were packed")
             return packed_pixels(image, self._encoding, scratch), label
         except (RecordError, ImageError, OSError) as error:
             raise DamagedRecord(self._damaged(number, shard, position, error)) from error
@@ -85,15 +89,16 @@ class RecordStore:
         shard = bisect.bisect_right(self._firsts, number) - 1
         return shard, number - self._firsts[shard]
 
-    def _place(self, shard: int, position: int) -> tuple[int, int]:
-        """(begin, end) of a record in its shard's file."""
-        offsets = self._offsets[shard]
-        if offsets is None:
+    def _place(self, shard: int, position: int) -> tuple[int, int, int]:
+        """(begin, end, CRC-32) of a record in its shard's file."""
+        index = self._indexes[shard]
+        if index is None:
             with self._lock:
-                offsets = self._offsets[shard]
-                if offsets is None:
-                    offsets = self._offsets[shard] = self._read_index(self._shards[shard])
-        return int(offsets[position]), int(offsets[position + 1])
+                index = self._indexes[shard]
+                if index is None:
+                    index = self._indexes[shard] = self._read_index(self._shards[shard])
+        offsets, checksums = index
+        return int(offsets[position]), int(offsets[position + 1]), int(checksums[position])
 
     def _damaged(self, number: int, shard: int, position: int, error: Exception) -> str:
         try:
@@ -129,11 +134,12 @@ class RecordStore:
         if digest.hexdigest() != shard.index_sha256:
             raise DatasetError(_foreign(path))
 
-    def _read_index(self, shard: Shard) -> np.ndarray:
-        """Offsets of a shard's records and, last, its size: int64 (images + 1,)."""
+    def _read_index(self, shard: Shard) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets of a shard's records and, last, its size, int64 (images + 1,); their CRC-32, uint32 (images,)."""
         content = self._read_checked(shard.file(".idx"), shard.index_sha256)
         pairs = np.fromstring(content.decode("ascii"), np.int64, sep=" ").reshape(-1, 2)
-        return np.append(pairs[:, 1], shard.bytes)
+        checksums = read_checksums(self._read_checked(shard.file(".keys"), shard.keys_sha256))
+        return np.append(pairs[:, 1], shard.bytes), checksums
 
     def _read_checked(self, name: str, sha256: str) -> bytes:
         path = self._folder / name

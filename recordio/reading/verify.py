@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zlib
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,7 @@ import numpy as np
 from ..dataset.duplicates import find_duplicates, image_digest
 from ..dataset.framing import RecordError, unframe, unpack_image
 from ..dataset.images import ImageError, packed_pixels
-from ..dataset.keys import read_keys
+from ..dataset.keys import crc32, read_keys
 from ..dataset.manifest import (
     MANIFEST,
     REJECTED,
@@ -178,7 +177,7 @@ class _Check:
             if label >= len(self._manifest.classes) or (label == UNLABELLED and not self._split.unlabelled):
                 raise RecordError(f"label {label} is not one of the {len(self._manifest.classes)} classes")
             pixels = packed_pixels(image, self._manifest.encoding)
-            if self._checksums is not None and zlib.crc32(record) != self._checksums[position]:
+            if self._checksums is not None and crc32(record) != self._checksums[position]:
                 raise RecordError("its checksum differs")
             return _Checked(None, label, pixels, image_digest(image))
         except (RecordError, ImageError) as error:

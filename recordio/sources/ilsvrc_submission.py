@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset.manifest import ClassInfo, DatasetError, SourceError, write_file
+from gluon_alexnet.atomic_files import write_bytes
+
+from ..dataset.manifest import ClassInfo, DatasetError, SourceError
 
 GUESSES = 5
 
@@ -49,7 +51,7 @@ class Submission:
         if len(lacking):
             raise DatasetError(f"{path}: {len(lacking)} images have no guesses, the first is number {lacking[0] + 1}")
         text = "".join(" ".join(map(str, row)) + "\n" for row in self._guesses.tolist())
-        write_file(path, text.encode("ascii"))
+        write_bytes(path, text.encode("ascii"))
 
 
 def _lines(keys: Iterable[str]) -> np.ndarray:

@@ -331,7 +331,7 @@ def test_foreign_dataset_json_is_not_overwritten(tmp_path, trees):
 def test_file_in_the_place_of_the_folder(tmp_path, trees):
     (tmp_path / "out").write_text("mine")
     code, _, err = run("--train", trees[0], "--val", trees[1], "--data", tmp_path / "out")
-    assert (code, err) == (2, f"Error: {tmp_path / 'out'}: a file, not a folder; name another place for the data set\n")
+    assert code == 2 and f"{tmp_path / 'out'} cannot be a folder: {tmp_path / 'out'} is a file" in err
 
 
 def test_two_packs_into_one_folder(tmp_path, trees):

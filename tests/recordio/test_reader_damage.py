@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import shutil
 import threading
+import zlib
 
+import cv2
 import numpy as np
 import pytest
 from helpers.images import packed
 
+from gluon_alexnet.recordio.dataset.keys import read_checksums
 from gluon_alexnet.recordio.dataset.manifest import DatasetError, read_manifest
 from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
 
@@ -74,9 +78,8 @@ def _other_size(record):
         (_longer, r"the record says \d+ bytes, and \d+ are there"),
         (_other_label, "label 3 is beyond the 3 classes"),
         (_other_id, "the record is number 2 of shard 1"),
-        (_no_jpeg, "the image cannot be decoded"),
-        (_cut_jpeg, "the image cannot be decoded"),
-        (_other_size, "the image has 256x248 pixels instead of 256x256"),
+        (_no_jpeg, "its checksum differs"),
+        (_cut_jpeg, "its checksum differs"),
     ],
 )
 def test_damaged_record_is_named(copy, spoil, reason):
@@ -85,7 +88,9 @@ def test_damaged_record_is_named(copy, spoil, reason):
     with Reader(copy, "train", threads=2) as reader:
         place = reader.split.shards[0].images + 3
         key = reader.key(place)
-        with pytest.raises(DatasetError, match=rf"{shard.name}: record 3 \({key}\): {reason}; pack the data set again"):
+        with pytest.raises(
+            DatasetError, match=rf"{shard.name}: record 3 \({key}\): {reason}.*; pack the data set again"
+        ):
             list(reader.batches(4))
         assert not reader_threads()
         others = [number for number in range(len(reader)) if number != place]
@@ -158,13 +163,72 @@ def test_index_of_another_data_set(copy, tmp_path):
         Reader(copy, "train")
 
 
-def test_damaged_names_do_not_hide_a_damaged_record(copy):
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_no_jpeg, "the image cannot be decoded"),
+        (_cut_jpeg, "the image cannot be decoded"),
+        (_other_size, "the image has 256x248 pixels instead of 256x256"),
+    ],
+)
+def test_record_that_was_packed_like_that(copy, spoil, reason):
+    """Its checksum is right, and it still is no image of ours."""
+    shard = read_manifest(copy).split("train").shards[1]
+    spoil_record(copy, shard, 3, spoil)
+    agree(copy, shard)
+    with Reader(copy, "train") as reader, pytest.raises(DatasetError, match=f"record 3 .*: {reason}"):
+        list(reader.batches(4))
+
+
+def agree(folder, shard):
+    """Write a shard's checksums, as Python's own zlib computes them, and the digest of their file anew."""
+    content, keys = (folder / shard.name).read_bytes(), folder / shard.file(".keys")
+    begins = [int(line.split()[1]) for line in (folder / shard.file(".idx")).read_text().splitlines()]
+    names = [line.split("\t")[0] for line in keys.read_text().splitlines()]
+    records = [content[begin:end] for begin, end in zip(begins, [*begins[1:], len(content)])]
+    keys.write_text("".join(f"{name}\t{zlib.crc32(record):08x}\n" for name, record in zip(names, records)))
+    manifest = folder / "dataset.json"
+    digest = hashlib.sha256(keys.read_bytes()).hexdigest()
+    manifest.write_text(manifest.read_text().replace(shard.keys_sha256, digest))
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_one_flipped_bit_of_a_pixel_is_noticed(tmp_path, encoding):
+    """Most such JPEGs decode, to another image: only the record's own checksum tells."""
+    folder = packed(tmp_path, images=8, shards=1, encoding=encoding)
+    (shard,) = read_manifest(folder).split("train").shards
+    lines = (folder / shard.file(".idx")).read_text().splitlines()
+    begins = [*(int(line.split()[1]) for line in lines), shard.bytes]
+    content, random = (folder / shard.name).read_bytes(), np.random.default_rng(5)
+    decoded = 0
+    for number in random.choice(len(lines), 5, replace=False).tolist():
+        begin, end = begins[number], begins[number + 1]
+        flipped = bytearray(content)
+        flipped[int(random.integers((begin + end) // 2, end - 4))] ^= 1 << int(random.integers(8))
+        image = bytes(flipped[begin + 32 : end])
+        decoded += encoding == "raw" or cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) is not None
+        (folder / shard.name).write_bytes(flipped)
+        sentence = rf"record {number} \(.*\): its checksum differs"
+        with Reader(folder, "train") as reader, pytest.raises(DatasetError, match=sentence):
+            list(reader.batches(4))
+        with Reader(folder, "train", on_damaged="skip") as reader:
+            assert sum(len(batch.ids) for batch in reader.batches(4)) == 23 and list(reader.damaged) == [number]
+    assert decoded == 5
+
+
+def test_checksums_that_are_no_numbers():
+    assert read_checksums(b"a\t0000000f\nb b\tffffffff\n").tolist() == [15, 2**32 - 1]
+    assert read_checksums(b"").tolist() == []
+    for content in (b"a\t0000000g\n", b"00f\n", b"a\t0000000f", b"\n\n"):
+        with pytest.raises(ValueError, match="checksum"):
+            read_checksums(content)
+
+
+def test_without_the_checksums_nothing_is_read(copy):
     shard = read_manifest(copy).split("train").shards[0]
     (copy / shard.file(".keys")).write_bytes(b"one\n")
-    with open(copy / shard.name, "r+b") as file:
-        file.write(bytes(8))
-    with Reader(copy, "train") as reader:
-        with pytest.raises(DatasetError, match=f"{shard.name}: record 0: the record does not begin"):
+    with Reader(copy, "train", on_damaged="skip") as reader:
+        with pytest.raises(DatasetError, match=r"\.keys: not the file that was packed.*copy it again"):
             list(reader.batches(4))
         with pytest.raises(DatasetError, match=r"\.keys: not the file that was packed"):
             reader.key(0)

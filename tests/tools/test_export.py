@@ -1,7 +1,9 @@
 """`export`: every form in one call, all files or none, and nobody else's file is lost."""
 
+import fcntl
 import hashlib
 import json
+import os
 import sys
 
 import numpy as np
@@ -72,11 +74,15 @@ def test_an_export_can_be_exported_again(place, tmp_path):
 
 def test_a_newer_export_takes_away_what_it_does_not_write(place, tmp_path):
     export(place, tmp_path / "net", "--onnx", "--pytorch")
-    export(place, tmp_path / "net")
+    before = images.contents(tmp_path)
+    said = export(place, tmp_path / "net", code=2)
+    assert "is there already; add --overwrite to replace that net" in said
+    assert images.contents(tmp_path) == before
+    export(place, tmp_path / "net", "--overwrite")
     assert names(tmp_path) == FLOAT32
 
 
-@pytest.mark.parametrize("end", [".py", ".safetensors", ".md"])
+@pytest.mark.parametrize("end", [".py", ".safetensors", ".md", ".onnx"])
 def test_a_file_of_the_user_s_is_not_replaced(place, tmp_path, end):
     (tmp_path / f"net{end}").write_text("mine")
     said = export(place, tmp_path / "net", "--pytorch", code=2)
@@ -88,8 +94,35 @@ def test_a_module_that_was_changed_is_not_replaced(place, tmp_path):
     export(place, tmp_path / "net", "--pytorch")
     module = tmp_path / "net.py"
     module.write_text(module.read_text() + "# my own line\n")
-    assert "net.py is there and was not written by an export" in export(place, tmp_path / "net", code=2)
+    assert "net.py is there and was not written by an export" in export(place, tmp_path / "net", "--overwrite", code=2)
     assert module.read_text().endswith("# my own line\n")
+
+
+def test_what_killed_exports_left_is_removed_and_what_another_one_holds_stays(place, tmp_path):
+    for left in (".net-abcd1234", ".net-int8-abcd1234"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / "net-0000.params").write_bytes(b"cut")
+    others = [".net-abcd1234-backup", ".other-abcd1234", ".net-zzzzzzzz"]
+    for other in others:
+        (tmp_path / other).mkdir()
+    at_work = os.open(tmp_path / ".net-zzzzzzzz", os.O_RDONLY)
+    fcntl.flock(at_work, fcntl.LOCK_EX)
+    export(place, tmp_path / "net")
+    os.close(at_work)
+    assert names(tmp_path) == sorted([*others, *FLOAT32])
+
+
+def test_an_export_follows_links_and_replaces_nothing_else(place, tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in FLOAT32:
+        (tmp_path / "there" / name).write_bytes(b"old")
+        (tmp_path / name).symlink_to(tmp_path / "there" / name)
+    (tmp_path / "net.md").unlink()
+    export(place, tmp_path / "net", "--overwrite")
+    assert (tmp_path / "net.json").is_symlink() and json.loads((tmp_path / "there" / "net.json").read_text())
+    os.mkfifo(tmp_path / "two-symbol.json")
+    assert "two-symbol.json is a FIFO" in export(place, tmp_path / "two", code=2)
+    assert (tmp_path / "two-symbol.json").is_fifo()
 
 
 def test_a_python_without_pytorch_is_told(place, tmp_path):

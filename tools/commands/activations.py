@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_context
+from ..options import OutputFolder, devices, open_context
 
 
 @click.command("activations")
@@ -20,7 +20,7 @@ from ..options import devices, open_context
 @click.option(
     "--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="The centre, or ten views."
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to make.")
+@click.option("--output", type=OutputFolder(), help="Folder to make.")
 @click.option("--data", type=click.Path(path_type=Path), help="Packed data set, instead of IMAGES.")
 @click.option("--split", default="val", show_default=True, help="Split of --data.")
 @click.option("--list", "listing", is_flag=True, help="Print the layers' names and shapes, and stop.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, open_context
+from ..options import OutputNames, devices, open_context
 from ..progress import image_progress
 
 PATH = click.Path(path_type=Path)
@@ -16,7 +16,7 @@ PATH = click.Path(path_type=Path)
 
 @click.command("export")
 @click.argument("run", type=PATH)
-@click.argument("out", type=PATH)
+@click.argument("out", type=OutputNames())
 @devices
 @click.option("--data", type=PATH, help="Images to verify with.  [default: the run's data set]")
 @click.option("--onnx", is_flag=True, help="Write OUT.onnx, too, and run it in onnxruntime and OpenCV.")
@@ -46,8 +46,9 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--license", help="Licence that the model card names.  [default: Apache-2.0; of imported weights: theirs]"
 )
+@click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
 @click.pass_context
-def command(ctx, run, out, devices, **options):
+def command(ctx, run, out, devices, overwrite, **options):
     """Write a run as files that others load: MXNet, ONNX, PyTorch, int8, bf16.
 
     \b
@@ -79,7 +80,7 @@ def command(ctx, run, out, devices, **options):
     )
     words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
     card = CardText(words, options["license"])
-    written = export(run, out, open_context(devices), formats, checks, card, image_progress)
+    written = export(run, out, open_context(devices), formats, checks, card, image_progress, overwrite)
     for net in written:
         for line in _lines(net):
             click.echo(line)

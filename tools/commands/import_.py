@@ -9,21 +9,22 @@ import click
 
 from gluon_alexnet.importers import KINDS
 
-from ..options import devices, open_context
+from ..options import OutputNames, devices, open_context
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command("import")
 @click.argument("files", type=FILE, nargs=-1, required=True)
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OutputNames())
 @devices
 @click.option("--kind", type=click.Choice(KINDS), help="Whose files they are.  [default: what their content says]")
 @click.option("--mean", type=FILE, help="Caffe's mean image, a binaryproto.  [default: ILSVRC-2012's mean of a colour]")
 @click.option("--classes", type=FILE, help="A class a line: wnid and name.  [default: ILSVRC-2012's, or numbers]")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of images to verify with.  [default: noise]")
+@click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
 @click.pass_context
-def command(ctx, files, out, devices, kind, mean, classes, images):
+def command(ctx, files, out, devices, kind, mean, classes, images, overwrite):
     """Write another program's AlexNet as an exported net.
 
     \b
@@ -41,7 +42,15 @@ def command(ctx, files, out, devices, kind, mean, classes, images):
     context = open_context(devices)
     words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
     found = import_weights(
-        files, out, kind=kind, device=context, mean=mean, classes=classes, images=images, command=words
+        files,
+        out,
+        kind=kind,
+        device=context,
+        mean=mean,
+        classes=classes,
+        images=images,
+        command=words,
+        overwrite=overwrite,
     )
     known = f", BVLC's {found.published_as}" if found.published_as else ""
     outputs = f"{found.classes} classes" if found.classes else "no classifier: a net to fine-tune from"

@@ -8,12 +8,12 @@ import click
 
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
-from ..options import report_shared
+from ..options import OutputFolder, report_shared
 
 
 @click.command("merge")
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), default=DATA_DEFAULT, show_default=True, help="New data set.")
+@click.option("--data", type=OutputFolder(), default=DATA_DEFAULT, show_default=True, help="New data set.")
 @click.option("--overwrite", is_flag=True, help="Replace the data set that is there.")
 def command(parts, data, overwrite):
     """Join the PARTS that `pack --part` made into one data set.

@@ -10,7 +10,7 @@ import click
 from gluon_alexnet.recordio.dataset.manifest import ENCODINGS
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
-from ..options import report_shared
+from ..options import OutputFolder, report_shared
 from ..progress import say
 
 
@@ -34,7 +34,12 @@ class Part(click.ParamType):
 @click.option("--test", metavar="DIR", help="Test images, the same classes.")
 @click.option("--split-half", metavar="SEED", type=click.IntRange(0, 2**63 - 1), help="Half of --train becomes val.")
 @click.option("--allow-missing", is_flag=True, help="Pack what is there of an incomplete download.")
-@click.option("--data", metavar="OUT", help=f"The data set's new folder.  [default: {DATA_DEFAULT}, or of the year]")
+@click.option(
+    "--data",
+    type=OutputFolder(),
+    metavar="OUT",
+    help=f"The data set's new folder.  [default: {DATA_DEFAULT}, or of the year]",
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Shuffle seed.")
 @click.option("--workers", type=click.IntRange(1), help="Threads; default: one per core.")
 @click.option("--shards", type=click.IntRange(1, 99_999), help="Shards per split; default: one for 32,768 images.")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from ..options import NumberList, devices, drawing, names_of, open_context
+from ..options import DrawingFile, NumberList, devices, names_of, open_context
 
 MODEL = click.Path(path_type=Path)
 MOST_SALIENT = 16  # images that one drawing can hold
 OUTPUT = {
-    "type": click.Path(path_type=Path, dir_okay=False),
-    "callback": drawing,
+    "type": DrawingFile(),
     "help": "File to write, .png or .svg.",
 }
 

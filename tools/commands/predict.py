@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, drawing, names_of
+from ..options import DrawingFile, devices, names_of
 
 FIGURE_IMAGES = 40
 
@@ -25,8 +25,7 @@ FIGURE_IMAGES = 40
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object an image.")
 @click.option(
     "--figure",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=drawing,
+    type=DrawingFile(),
     help="Draw the images as in Fig. 4, too: .png or .svg.",
 )
 def command(model, images, devices, views, as_json, figure):
@@ -47,8 +46,6 @@ def command(model, images, devices, views, as_json, figure):
 
     from ..progress import progress, say
 
-    if figure is not None and not figure.parent.is_dir():
-        raise click.UsageError(f"{figure.parent} is no folder, so the figure cannot be written there.")
     net = load(model, names_of(devices))
     files, shown, done, failed = ImageFiles(images), [], 0, 0
     began = time.monotonic()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, names_of
+from ..options import OutputFile, devices, names_of
 
 
 @click.command("report")
@@ -19,7 +19,7 @@ from ..options import devices, names_of
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     default="report.html",
     show_default=True,
     help="HTML file to write.",

@@ -12,7 +12,7 @@ from gluon_alexnet.experiments.config import FIGURE_ONE, NORMALIZATION_TEST
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
-from ..options import devices, names_of, open_contexts
+from ..options import OutputFolder, devices, names_of, open_contexts
 from ..reproduce_tables import table_1, table_2
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -61,7 +61,9 @@ def _on_cifar(name):
             show_default=True,
             help="CIFAR-10, binary or python version: archive or unpacked folder.",
         ),
-        click.option("--out", type=FOLDER, default=Path("reproduced", name), show_default=True, help="Results."),
+        click.option(
+            "--out", type=OutputFolder(), default=Path("reproduced", name), show_default=True, help="Results."
+        ),
         click.option("--images", type=POSITIVE, help="Use the first training images only.  [default: all]"),
         click.option("--seeds", type=POSITIVE, help=f"Trainings of each kind.  [default: {FIGURE_ONE.seeds}]"),
         devices,
@@ -160,7 +162,9 @@ def lrn(source, out, devices, views, **changes):
 )
 @click.option("--epochs", type=POSITIVE, help="Passes over the training images.  [default: the recipe's]")
 @click.option("--batch-size", type=POSITIVE, help="Images in an update.  [default: the recipe's]")
-@click.option("--out", type=FOLDER, default=Path("reproduced/ablations"), show_default=True, help="Runs and results.")
+@click.option(
+    "--out", type=OutputFolder(), default=Path("reproduced/ablations"), show_default=True, help="Runs and results."
+)
 @devices
 def ablations(data, recipe, variants, epochs, batch_size, out, devices):
     """Train the full net and its variants, and compare them.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, drawing, names_of
+from ..options import DrawingFile, OutputFolder, devices, names_of
 
 MOST_NEIGHBOURS = 12
 
@@ -17,19 +17,16 @@ MOST_NEIGHBOURS = 12
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help="Data set to search.  [default: the run's]")
 @click.option("--split", default="train", show_default=True, help="Split to search.")
-@click.option(
-    "--features", type=click.Path(path_type=Path), help="Folder of the vectors.  [default: RUN/features/SPLIT-…]"
-)
+@click.option("--features", type=OutputFolder(), help="Folder of the vectors.  [default: RUN/features/SPLIT-…]")
 @click.option("--codes", "bits", type=int, metavar="BITS", help="Search by binary codes of so many bits, too.")
 @click.option(
     "--count", type=click.IntRange(1, MOST_NEIGHBOURS), default=6, show_default=True, help="Neighbours of each image."
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=DrawingFile(),
     default="similar.png",
     show_default=True,
-    callback=drawing,
     help="File to write, .png or .svg.",
 )
 def command(run, files, devices, data, split, features, bits, count, output):

@@ -15,6 +15,7 @@ from ..options import (
     LayerFactors,
     Layers,
     NumberList,
+    OutputFolder,
     devices,
     kvstore,
     names_of,
@@ -37,7 +38,7 @@ from ..progress import say
 )
 @click.option("--input-size", type=click.IntRange(min=1), help="Pixels a side that such a net reads.  [default: 224]")
 @click.option("--variant", "variant_names", multiple=True, help="A change to the recipe; may be given more than once.")
-@click.option("--run", "run", type=click.Path(path_type=Path), help=f"Run folder.  [default: {RUNS}/<date>-<recipe>]")
+@click.option("--run", "run", type=OutputFolder(), help=f"Run folder.  [default: {RUNS}/<date>-<recipe>]")
 @click.option("--resume", is_flag=True, help="Continue the run of --run, or the newest one.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images in an update.")
