@@ -10,7 +10,6 @@ import numpy as np
 from ..data.augmentation import TrainingAugmentation, central_patch, network_order
 from ..evaluation.ensemble import evaluate
 from ..evaluation.metrics import Score
-from ..model import lrn_cpu
 from .config import CIFAR_NORMALIZATION, Descent, FigureOne, FourLayers, LocalLayers, NormalizationTest
 from .models import FourLayerNet, LocalNet, decays
 from .trials import Data, SmallTrainer, Trial, TrialContext, TrialPlan, run_trial
@@ -113,8 +112,7 @@ def normalization_trial(
     Returns the training, and the test error for each number of views; none where it diverged.
     """
     net = LocalLayers(normalization=CIFAR_NORMALIZATION if normalized else None)
-    on_cpu = place.context.device_type == "cpu"  # type: ignore[attr-defined]
-    fast = normalized and on_cpu and lrn_cpu.obstacle(CIFAR_NORMALIZATION) is None
+    fast = place.context.device_type == "cpu"  # type: ignore[attr-defined]
     trainer = SmallTrainer(LocalNet(net, fast), numbers.descent, place.context, decays(net))
     size, images, batch_size = net.input_size, len(data.train), numbers.descent.batch_size
     mean = central_patch(data.mean(), size)

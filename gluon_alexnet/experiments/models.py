@@ -121,7 +121,9 @@ def _convolution(name: str, layer: numbers.Convolution, maps_below: int) -> Any:
 
 
 def _normalization(net: Any, layer: Any, fast: bool) -> Any:
-    return ResponseNormalization(net.normalization, 1, layer.maps, fast) if net.normalization else None
+    return (
+        ResponseNormalization(net.normalization, 1, layer.maps, fast, pooled_next=True) if net.normalization else None
+    )
 
 
 def _output(inputs: int, deviation: float) -> Any:

@@ -42,17 +42,19 @@ class LowerLayers(mx.gluon.HybridBlock):
         x = self.conv1(x)  # 96×55×55
         if self._network.relu_before_normalization:
             x = _activation(F, x, self._network)
-        if self.norm1 is not None:
-            x = self.norm1(x)
-        x = self.pool1(x)  # 96×27×27
+        x = self._normalized_and_pooled(x, [self.norm1], self.pool1)  # 96×27×27
         if not self._network.relu_before_normalization:
             x = _activation(F, x, self._network)
         x = _activation(F, self.conv2(x), self._network)  # 256×27×27
-        if self.norm2 is not None:
-            x = self.norm2(x)
-        if self.map_norm2 is not None:
-            x = self.map_norm2(x)
-        return self.pool2(x)  # 256×13×13
+        return self._normalized_and_pooled(x, [self.norm2, self.map_norm2], self.pool2)  # 256×13×13
+
+    def _normalized_and_pooled(self, x: Any, normalizations: list[Any], pooling: Any) -> Any:
+        if self._network.pool_before_normalization:
+            x = pooling(x)
+        for normalization in normalizations:
+            if normalization is not None:
+                x = normalization(x)
+        return x if self._network.pool_before_normalization else pooling(x)
 
 
 class UpperLayers(mx.gluon.HybridBlock):
@@ -155,7 +157,7 @@ class AlexNet(mx.gluon.HybridBlock):
 
     network: its numbers; ``network.columns == 2`` is the paper's net, with convolutions in two groups.
     classes: outputs of layer 8. Input: (N, 3, 224, 224), RGB grey levels with the mean subtracted.
-    Output: (N, classes), before the softmax. fast: response normalisation for training on a CPU.
+    Output: (N, classes), before the softmax. fast: for training on a CPU, whose gradient is right there only with it.
     """
 
     def __init__(self, network: schema.Network, classes: int, fast: bool = False, **kwargs: Any) -> None:
@@ -232,7 +234,9 @@ def _normalization(
 ) -> ResponseNormalization | None:
     if network.normalization is None:
         return None
-    return ResponseNormalization(network.normalization, columns, layer.kernels * columns // network.columns, fast)
+    maps = layer.kernels * columns // network.columns
+    pooled_next = not network.pool_before_normalization
+    return ResponseNormalization(network.normalization, columns, maps, fast, pooled_next)
 
 
 def _activation(F: Any, x: Any, network: schema.Network) -> Any:

@@ -16,13 +16,11 @@ from ..recipes.layer_graph import LayerGraph
 from ..recipes.schema import Net
 from . import alexnet, column_parallel, graph_shapes, layer_graph, lrn_cpu
 
-NONE = "there is none"  # why a net without response normalisation does not take MXNet's own
-
 
 def build(network: Net, classes: int, fast: bool = False) -> Any:
     """The whole net on one device. Input: (N, 3, size, size), mean subtracted. Output: (N, classes), no softmax.
 
-    fast: response normalisation for training on a CPU.
+    fast: for training on a CPU, where the gradient of response normalisation is right with it only.
     """
     if isinstance(network, LayerGraph):
         return layer_graph.GraphNet(network, fast)
@@ -105,10 +103,13 @@ def output_layers(network: Net) -> list[str]:
     return layer_graph.output_layers(network) if isinstance(network, LayerGraph) else ["fc8"]
 
 
+def trained_on_cpu(contexts: Sequence) -> bool:
+    """Whether nets on these contexts are to be built for training on a CPU."""
+    return all(context.device_type == "cpu" for context in contexts)
+
+
 def normalization_obstacle(network: Net, contexts: Sequence) -> str | None:
-    """Why training on these contexts takes MXNet's own response normalisation, in words; None where it does not."""
-    if any(context.device_type != "cpu" for context in contexts):
-        return "MXNet's own is fast on a GPU"
-    if isinstance(network, LayerGraph):
-        return None  # each of its layers chooses
-    return NONE if network.normalization is None else lrn_cpu.obstacle(network.normalization)
+    """Why training on these contexts takes a slower response normalisation, in words; None where it does not."""
+    if not trained_on_cpu(contexts) or isinstance(network, LayerGraph) or network.normalization is None:
+        return None  # MXNet's own is fast on a GPU; each layer of a graph chooses
+    return lrn_cpu.obstacle(network.normalization)

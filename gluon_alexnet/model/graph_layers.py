@@ -14,9 +14,9 @@ from typing import Any
 from ..backend import mx
 from ..recipes import layer_graph as graphs
 from ..recipes import schema
-from . import lrn_cpu
-from .graph_operators import LOWEST, copied, mean, neuron, padded
+from .graph_operators import LOWEST, mean, neuron, padded
 from .graph_shapes import Shape, as_image, connections_name, convolved, overrun, weight_names
+from .layers import trained_on_cpu
 
 
 class GraphLayer(mx.gluon.HybridBlock):
@@ -162,24 +162,12 @@ class _CrossMapNormalization(GraphLayer):
 
     def __init__(self, *args: Any, fast: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._by_numba = fast and lrn_cpu.obstacle(normalization_numbers(self._layer)) is None
-        self._composed = fast and not self._by_numba
+        self._fast = fast
 
     def compute(self, F: Any, inputs: Sequence[Any], parameters: dict[str, Any]) -> Any:
-        # MXNet 1.9.1 hybridized on a CPU gives its own LRN a wrong gradient, 18 % off, between a pooling and a
-        # convolution: there it only runs what is not trained.
         layer, x = self._layer, self.image(F, inputs[0], 0, self._layer.channels)
-        if self._by_numba:
-            # The copies have MXNet's own layout: of oneDNN's, the operator gets a copy that is freed too early.
-            alpha = layer.scale / layer.size
-            return copied(F, F.Custom(copied(F, x), op_type=lrn_cpu.NAME, k=layer.minimum, alpha=alpha), name="fwd")
-        if self._composed:
-            squares = F.reshape(F.square(x), shape=(0, 1, layer.channels, -1))
-            window = {"kernel": (layer.size, 1), "pad": (layer.size // 2, 0), "stride": (1, 1)}
-            means = F.Pooling(squares, pool_type="avg", count_include_pad=True, **window)
-            return F.elemwise_div(
-                x, F.reshape_like((layer.minimum + layer.scale * means) ** layer.power, x), name="fwd"
-            )
+        if self._fast:
+            return trained_on_cpu(F, x, normalization_numbers(layer), 1, layer.channels, name="fwd")
         return F.LRN(x, alpha=layer.scale, beta=layer.power, knorm=layer.minimum, nsize=layer.size, name="fwd")
 
 

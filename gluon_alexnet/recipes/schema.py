@@ -16,8 +16,9 @@ from .graph_updates import Update
 from .layer_graph import LayerGraph
 from .timetable import Change
 
-# Of a run, whose recipe.json holds a recipe: 1 had no layer rates, 2 had the names below, 3 had no timetable.
-FORMAT_VERSION = 4
+# Of a run, whose recipe.json holds a recipe: 1 had no layer rates, 2 had the names below, 3 had no timetable, 4 had
+# no pooling before normalisation and no jitter.
+FORMAT_VERSION = 5
 OLD_NAMES = {
     "border": "padding",
     "weight_deviation": "weight_std",
@@ -77,6 +78,7 @@ class ResponseNormalization:
     alpha: float = 1e-4
     beta: float = 0.75
     alpha_divided_by_n: bool = False  # True in the 2012 code; the paper prints alpha undivided
+    both_columns: bool = False  # the sum runs over the maps of every column, as in Caffe; or of its own only
 
     def __post_init__(self) -> None:
         require(self.n > 0 and self.n % 2 == 1, "n must be odd and positive", self)
@@ -130,6 +132,7 @@ class Network:
     activation: str = "relu"  # or "tanh" (Sec. 3.1)
     normalization: Optional[ResponseNormalization] = ResponseNormalization()  # after layers 1 and 2
     relu_before_normalization: bool = True  # in layer 1; the 2012 code has conv, LRN, pool, ReLU there
+    pool_before_normalization: bool = False  # in layers 1 and 2, as in CaffeNet
     map_normalization: Optional[MapNormalization] = None  # in layer 2, after LRN
     normalization5: bool = False  # response normalisation after layer 5, too, then pooling, then ReLU: net #149
     pooling: Pooling = Pooling()  # after layers 1, 2 and 5
@@ -172,11 +175,20 @@ class Augmentation:
     colour_std: float = 0.1  # standard deviation of alpha, the factors of the colour shift
     colour_divisor: float = 1.0  # what a shifted image is divided by: 1.1 in the 2012 code
     shared_crops: int = 1  # neighbours in the pack that share a crop and a mirror: 32 in the 2012 code
+    # What other nets do instead of the colour shift; the paper's does none of the three. Each number is drawn evenly.
+    brightness: float = 0.0  # up to so many grey levels are added to the whole crop, or taken away
+    contrast: tuple[float, float] = (1.0, 1.0)  # least and largest factor of the distances from each colour's mean
+    saturation: tuple[float, float] = (1.0, 1.0)  # least and largest factor of a pixel's saturation
 
     def __post_init__(self) -> None:
         require(self.colour_std >= 0, "colour_std must not be negative", self)
         require(self.colour_divisor > 0, "colour_divisor must be positive", self)
         require(self.shared_crops > 0, "shared_crops must be positive", self)
+        require(0 <= self.brightness < float("inf"), "brightness must be 0 or more grey levels", self)
+        for name in ("contrast", "saturation"):
+            ends = getattr(self, name)
+            correct = len(ends) == 2 and 0 <= ends[0] <= ends[1] < float("inf")
+            require(correct, f"{name} must be two factors, 0 or more, the smaller first", self)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Trainer:
         self.classes = classes
         self._network = network
         build.check_classes(network, classes)
-        fast = build.normalization_obstacle(network, contexts) is None
+        fast = build.trained_on_cpu(contexts)
         each = 1 if count == 1 else network.columns
         groups = [contexts[start : start + each] for start in range(0, count, each)]
         self._replicas = [Replica(recipe, classes, group, fast) for group in groups]

@@ -188,8 +188,8 @@ class _Session:
         with run_log.Log(run, self.state.log_bytes) as log:
             checkpoint.write_description(run, self.description)
             obstacle = build.normalization_obstacle(recipe.network, self.plan.contexts)
-            if obstacle not in (None, build.NONE) and self.plan.contexts[0].device_type == "cpu":
-                everyone.message(f"Training takes MXNet's own, slower response normalisation: {obstacle}.")
+            if obstacle is not None:
+                everyone.message(f"Training takes the slower response normalisation: {obstacle}.")
             few = lr_schedule.few_updates(recipe.learning, self.seen.data.images)
             if few and new and self.description.initialized_from is None:
                 everyone.message(few)
