@@ -58,7 +58,7 @@ class Fc7:
         return self.activations(crop_views(images, self.size, 1)[:, 0])
 
 
-def graph_of_classifier(classifier: Classifier, network: schema.Network) -> Graph:
+def graph_of_classifier(classifier: Classifier, network: schema.Net) -> Graph:
     """The graph of a run's net."""
     values = {name: parameter.data() for name, parameter in classifier.collect_params().items()}
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(network), sort_keys=True).encode())
@@ -117,7 +117,7 @@ def open_layers(graph: Graph, names: Sequence[str], before_activation: bool, con
     return Layers(compute, graph.size, {name: outputs[name][0] for name in names}, graph.digest)
 
 
-def of_classifier(classifier: Classifier, network: schema.Network, context: Any) -> Fc7:
+def of_classifier(classifier: Classifier, network: schema.Net, context: Any) -> Fc7:
     """Fc7 of a run's net. Raises OperationFailed where a parameter is not a finite number."""
     return _fc7(graph_of_classifier(classifier, network), context)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.recordio.sources.ilsvrc_submission import GUESSES, Submission
@@ -183,7 +185,7 @@ class _Counts:
         rows = len(names) + 1 if len(names) > 1 else 1
         self._counters = [[ErrorCounter(views, classes) for views in description.views] for _ in range(rows)]
 
-    def add(self, labels, each, mean) -> None:
+    def add(self, labels: np.ndarray, each: Sequence[Sequence[np.ndarray]], mean: Sequence[np.ndarray]) -> None:
         """Count N images: labels, (N, classes) of each net and of the mean, by views."""
         if self._labelled:
             for counters, by_views in zip(self._counters, [*each, mean] if len(each) > 1 else [mean]):
@@ -191,7 +193,9 @@ class _Counts:
                     counter.add(probabilities, labels)
         self._images += len(labels)
 
-    def evaluation(self, parameters, images, damaged, shared, began) -> Evaluation:
+    def evaluation(
+        self, parameters: Sequence[int], images: int, damaged: list[str], shared: int | None, began: float
+    ) -> Evaluation:
         """Everything, once all ``images`` images of the split were added or skipped."""
         if self._images + len(damaged) != images:
             raise OperationFailed(
@@ -205,7 +209,7 @@ class _Counts:
         )
 
     @property
-    def _mean_name(self):
+    def _mean_name(self) -> str:
         weights = [net.weight for net in self._description.nets]
         equal = len(set(weights)) == 1
         return f"mean of {len(weights)}" + ("" if equal else f" ({':'.join(f'{weight:g}' for weight in weights)})")
@@ -241,7 +245,7 @@ class _Outputs:
         if kind is None and self._submission is not None:
             self._submission.write(self._files.submission)
 
-    def add(self, ids, keys, labels, mean) -> None:
+    def add(self, ids: Iterable[int], keys: Sequence[str], labels: np.ndarray, mean: Sequence[np.ndarray]) -> None:
         """N images: places in the split, keys, labels, and the mean's (N, classes) by views."""
         if self._writer:
             self._writer.add(keys, labels, mean)
@@ -249,12 +253,12 @@ class _Outputs:
             self._submission.add(ids, best_classes(mean[0], GUESSES))
 
 
-def _check_views(views):
+def _check_views(views: Sequence[int]) -> None:
     if not views or len(set(views)) != len(views) or not set(views) <= {1, 10}:
         raise InvalidRequest(f"There are 10 views or 1, not {', '.join(map(str, views)) or 'none'}.")
 
 
-def _weights(weights, count, what):
+def _weights(weights: Sequence[float] | None, count: int, what: str) -> list[float]:
     weights = list(weights) if weights else [1.0] * count
     if len(weights) != count:
         raise InvalidRequest(f"--weights has {len(weights)} numbers for {count} {what}.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from .devices import open_device
 from .export_source import Source, check_finite, open_source
 from .progress import ImageProgress, silent
 from .run_data import data_of_run
+
+if TYPE_CHECKING:
+    from ..exporters.files import Publication
 
 IMAGES_COMPARED = 8
 BATCH_TIMED = 32
@@ -132,7 +135,7 @@ class _Job:
     card: CardText
     progress: Callable
 
-    def float32(self, publication) -> Written:
+    def float32(self, publication: Publication) -> Written:
         from ..data.augmentation import crop_views
         from ..exporters import symbol
         from ..model.classifier import classify_with
@@ -164,7 +167,7 @@ class _Job:
         self._describe(publication, draft, {**self.source.facts, **more})
         return Written(self.out, publication.files(draft), len(views), differences, remarks)
 
-    def int8(self, publication) -> Written:
+    def int8(self, publication: Publication) -> Written:
         from ..data.augmentation import crop_views
         from ..exporters import int8
 
@@ -175,7 +178,7 @@ class _Job:
             publication, "int8", lambda net: int8.quantize(net, views), views, {"calibration": used}, remarks
         )
 
-    def bf16(self, publication) -> Written:
+    def bf16(self, publication: Publication) -> Written:
         from ..data.augmentation import crop_views
         from ..exporters import bf16
         from .sample_images import of_data
@@ -187,7 +190,7 @@ class _Job:
     def data(self) -> Path:
         return self.checks.data or data_of_run(self.source.model)
 
-    def _calibration(self):
+    def _calibration(self) -> tuple[np.ndarray, str, list[str]]:
         """(uint8 (N, 256, 256, 3), where they are from, remarks): the user's own folder, or the training images."""
         from .sample_images import of_data, of_folder
 
@@ -198,7 +201,15 @@ class _Job:
         remarks = [f"{own}: {len(left_out)} files are no images, {left_out[0]} the first."] if left_out else []
         return images, str(own), remarks
 
-    def _reduced(self, publication, form, convert, views, facts, remarks) -> Written:
+    def _reduced(
+        self,
+        publication: Publication,
+        form: str,
+        convert: Callable,
+        views: np.ndarray,
+        facts: dict[str, Any],
+        remarks: list[str],
+    ) -> Written:
         from gluon_alexnet.recordio.reading.reader import Reader
 
         from ..exporters import reduced_precision
@@ -220,7 +231,7 @@ class _Job:
         on = f"{self.data} (val)"
         return Written(out, publication.files(draft), images, differences, remarks, found, on, used)
 
-    def _describe(self, publication, draft, content):
+    def _describe(self, publication: Publication, draft: Path, content: dict[str, Any]) -> None:
         """OUT.json and OUT.md of a draft."""
         from ..exporters import model_card
         from ..model.classifier import count_parameters

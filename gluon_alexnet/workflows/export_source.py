@@ -34,7 +34,7 @@ def open_source(run: Path, context: Any) -> Source:
     return _open_export(run, context) if symbol.is_export(run) else _open_run(run, context)
 
 
-def _open_run(run, context):
+def _open_run(run: Path, context: Any) -> Source:
     from ..exporters.model_card import Origin
     from ..recipes import differences
     from ..training import checkpoint
@@ -81,7 +81,7 @@ def _started(log: Path) -> dict:
     return found
 
 
-def _open_export(path, context):
+def _open_export(path: Path, context: Any) -> Source:
     from ..exporters import symbol
     from ..exporters.model_card import Origin
 

@@ -68,7 +68,7 @@ class DataGallery:
         self._train.close()
         self._tried.close()
 
-    def _image(self, reader, number, distance):
+    def _image(self, reader: Reader, number: int, distance: float) -> GalleryImage:
         image, label = reader.read(number)
         name = reader.manifest.classes[label].name if label >= 0 else None
         return GalleryImage(image, name, distance)

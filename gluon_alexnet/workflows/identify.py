@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest
 from ..importers import identify as of_files
 from ..importers.arrays import StoredArray
 from ..importers.identify import Identity
+
+if TYPE_CHECKING:
+    from ..importers.families import Match
 
 
 def identify(path: Path | str) -> Identity:
@@ -32,7 +37,7 @@ def identify(path: Path | str) -> Identity:
     return of_files.identify_arrays(path)
 
 
-def _export_of(path):
+def _export_of(path: Path) -> Path | None:
     """OUT, where a path is OUT or one of the files of an export; None for another file."""
     if not path.is_file():
         return path
@@ -41,7 +46,7 @@ def _export_of(path):
     return None if end is None else path.with_name(path.name[: -len(end)])
 
 
-def _of_run(path):
+def _of_run(path: Path) -> Identity:
     from ..importers.families import Match, lines_of_network, match
     from ..recipes.layer_graph import LayerGraph
     from ..training import checkpoint
@@ -59,7 +64,7 @@ def _of_run(path):
     return _with(path, f"a run of the recipe {name}", found, arrays)
 
 
-def _of_export(path):
+def _of_export(path: Path) -> Identity:
     from ..backend import mx
     from ..exporters import symbol
     from ..exporters.files import file_of
@@ -79,14 +84,14 @@ def _of_export(path):
     return _with(path, f"an exported net of {_source(source)}", found, arrays)
 
 
-def _source(provenance):
+def _source(provenance: Mapping) -> str:
     for key in ("run", "file", "caffemodel"):
         if provenance.get(key):
             return str(provenance[key])
     return "unknown origin"
 
 
-def _of_prototxt(path):
+def _of_prototxt(path: Path) -> Identity:
     from ..importers.arrays import elements
     from ..importers.caffe.architecture import read_architecture
 
@@ -95,6 +100,6 @@ def _of_prototxt(path):
     return Identity("a prototxt", architecture.family, (), architecture.classes, parameters, None, "Caffe")
 
 
-def _with(path, title, found, arrays):
+def _with(path: Path, title: str, found: Match, arrays: Mapping[str, StoredArray]) -> Identity:
     identity = of_files.of_named(path, title, found, arrays)
     return replace(identity, names="this program")

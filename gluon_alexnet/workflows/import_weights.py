@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from ..errors import InvalidRequest
 from ..importers import KINDS
 from ..importers.trained import Verdict, judge_kernels
 from .devices import open_device
+
+if TYPE_CHECKING:
+    from ..exporters.files import Publication
 
 IMAGES_COMPARED = 8
 
@@ -128,7 +131,9 @@ def import_weights(
     )
 
 
-def _describe(publication, pair, size, described, parameters, command):
+def _describe(
+    publication: Publication, pair: Path, size: int, described: dict[str, Any], parameters: int, command: str | None
+) -> None:
     """OUT.json and OUT.md of a draft."""
     from ..backend import mx
     from ..exporters import model_card
@@ -155,7 +160,7 @@ def _describe(publication, pair, size, described, parameters, command):
     publication.add_card(pair, model_card.render(card))
 
 
-def _kind_of(files):
+def _kind_of(files: Sequence[Path]) -> str:
     """The kind that the content of the files says. Raises InvalidRequest where it is none."""
     from ..importers import one_weird_trick
     from ..importers.caffe.files import is_text
@@ -177,7 +182,7 @@ def _kind_of(files):
     return one_weird_trick.check(files[0], table, found).naming.kind
 
 
-def _of_caffe(files, mean, context):
+def _of_caffe(files: Sequence[Path], mean: Path | None, context: Any) -> _Draft:
     from ..importers.caffe import network, weights
     from ..importers.caffe.architecture import read_architecture
     from ..importers.caffe.files import PUBLISHED, in_order, sha1
@@ -205,13 +210,13 @@ def _of_caffe(files, mean, context):
         "published_as": PUBLISHED.get(digest),
     }
 
-    def judged(images):
+    def judged(images: np.ndarray) -> np.ndarray:
         return network.by_opencv(prototxt, caffemodel, classifier.mean.data().asnumpy(), images)
 
     return _Draft(classifier, "OpenCV", judged, values["conv1_weight"], facts, provenance)
 
 
-def _of_table(files, kind, context):
+def _of_table(files: Sequence[Path], kind: str, context: Any) -> _Draft:
     from ..atomic_files import sha256
     from ..importers import network, one_weird_trick
     from ..importers.files import read_table
@@ -242,13 +247,13 @@ def _of_table(files, kind, context):
         "published_as": None,
     }
 
-    def judged(images):
+    def judged(images: np.ndarray) -> np.ndarray:
         return network.by_model_zoo(weights, images)
 
     return _Draft(classifier, "Gluon's model zoo", judged, weights["conv1_weight"], facts, provenance)
 
 
-def _classes(file, count):
+def _classes(file: Path | None, count: int) -> list[dict[str, str]]:
     """The classes in the order of the net's outputs: of the file, of ILSVRC-2012 where there are 1000, or numbers."""
     if file is None:
         if count != 1000:
@@ -266,7 +271,7 @@ def _classes(file, count):
     return [{"wnid": wnid, "name": name[0].strip() if name else wnid} for wnid, *name in lines]
 
 
-def _images(folder, size):
+def _images(folder: Path | None, size: int) -> tuple[np.ndarray, str]:
     """(uint8 (N, size, size, 3), what they are) to compare with."""
     if folder is None:
         noise = np.random.default_rng(0).integers(0, 256, (IMAGES_COMPARED, size, size, 3), dtype=np.uint8)

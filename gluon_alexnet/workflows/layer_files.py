@@ -64,15 +64,15 @@ def check_memory(recipe: Recipe, contexts: Sequence[Any], available: int | None 
         return
     batch_size = recipe.learning.batch_size
     needed = graph_shapes.training_bytes(recipe.network, batch_size)
-    available = _available() if available is None else available
-    if needed > available:
+    free = _available() if available is None else available
+    if needed > free:
         raise InvalidRequest(
             f"Training {recipe.network.source} in batches of {batch_size} needs {needed / 2**30:.1f} GiB of memory at "
-            f"least, and {available / 2**30:.1f} GiB are free: take a smaller batch size or another net."
+            f"least, and {free / 2**30:.1f} GiB are free: take a smaller batch size or another net."
         )
 
 
-def _available():
+def _available() -> float:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         found = next(line for line in lines if line.startswith("MemAvailable:"))

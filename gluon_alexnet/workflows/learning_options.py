@@ -55,7 +55,7 @@ def changed(recipe: Recipe, options: LearningOptions) -> Recipe:
     return replace(recipe, learning=learning)
 
 
-def _drops(learning: Learning, steps):
+def _drops(learning: Learning, steps: Sequence[int]) -> Sequence[tuple[int, float]]:
     from ..training.lr_schedule import stepped_rates
 
     if any(step < 1 for step in steps) or any(a >= b for a, b in pairwise(steps)):
@@ -63,9 +63,9 @@ def _drops(learning: Learning, steps):
     return stepped_rates(learning.learning_rate, learning.rate_divisor, steps, learning.epochs) if steps else ()
 
 
-def _with_timetable(learning, recipe, given):
-    graph = isinstance(recipe.network, LayerGraph)
-    known = [layer.name for layer in recipe.network.layers] if graph else timetable.LAYERS
+def _with_timetable(learning: Learning, recipe: Recipe, given: Path | str | Sequence[Change]) -> Learning:
+    network = recipe.network
+    known = [layer.name for layer in network.layers] if isinstance(network, LayerGraph) else timetable.LAYERS
     if isinstance(given, (str, Path)):
         try:
             text = Path(given).read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def _with_timetable(learning, recipe, given):
     return replace(learning, timetable=tuple(given), drops_on_plateau=False)
 
 
-def _of_graph(learning, options):
+def _of_graph(learning: Learning, options: LearningOptions) -> Learning:
     """A net of layer files gives each parameter a rate; its largest of weights is what a learning rate means."""
     if options.layer_factors is not None or options.plateau is not None:
         raise InvalidRequest(
@@ -97,7 +97,7 @@ def _of_graph(learning, options):
     return learning
 
 
-def _graph_steps(learning, steps):
+def _graph_steps(learning: Learning, steps: Sequence[int]) -> list[Change]:
     rates: dict[str, set[float]] = {}
     for update in learning.updates:
         if not update.parameter.endswith("_bias"):

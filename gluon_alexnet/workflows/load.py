@@ -110,7 +110,7 @@ class Model:
         if isinstance(top, bool) or not isinstance(top, int) or top < 1:
             raise InvalidRequest(f"top is a whole number of classes, 1 or more, not {top!r}.")
         for batch in _batches(images, IMAGES_PER_PASS[views]):
-            readable = [image for image in batch if image.pixels is not None]
+            readable = [image.pixels for image in batch if image.pixels is not None]
             rows = iter(self._rows(readable, views))
             for image in batch:
                 if image.pixels is None:
@@ -145,7 +145,7 @@ class Model:
         net = activations.open_layers(self._graph, names, before_activation, self._context)
         found = {name: [np.zeros((0, *shape), np.float32)] for name, shape in net.shapes.items()}
         for batch in _batches(images, IMAGES_PER_PASS[1]):
-            pixels = np.stack([image.pixels for image in _readable(batch)])
+            pixels = np.stack(_readable(batch))
             for name, values in net.compute(crop_views(pixels, net.size, 1)[:, 0]).items():
                 found[name].append(values)
         return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -161,11 +161,10 @@ class Model:
     def _graph(self) -> Any:
         return open_graph(self.path, self._context)
 
-    def _rows(self, images, views):
+    def _rows(self, images: Sequence[np.ndarray], views: int) -> np.ndarray:
         if not images:
             return np.zeros((0, len(self.classes)), np.float32)
-        pixels = np.stack([image.pixels for image in images])
-        (rows,) = view_probabilities(self._net.classify, pixels, self._net.size, [views])
+        (rows,) = view_probabilities(self._net.classify, np.stack(images), self._net.size, [views])
         if not np.isfinite(rows).all():
             raise OperationFailed(f"{self.source}: an output is not a number; these weights are of no use.")
         return rows
@@ -214,7 +213,7 @@ def as_models(given: Sequence[Any], device: Any) -> list[Any]:
     return models
 
 
-def open_run(path: Path, context: Any):
+def open_run(path: Path, context: Any) -> tuple[Any, checkpoint.RunDescription, checkpoint.State]:
     """(classifier on the context, description of the run, state) of a run or checkpoint folder."""
     description, state, parameters, _ = checkpoint.load_run(path)
     return build_classifier(description.recipe.network, parameters, context), description, state
@@ -231,16 +230,17 @@ def open_graph(model: Path, context: Any) -> Any:
     return activations.graph_of_classifier(classifier, description.recipe.network)
 
 
-def _check_views(views):
+def _check_views(views: int) -> None:
     if views not in IMAGES_PER_PASS:
         raise InvalidRequest(f"There are 10 views or 1, not {views}.")
 
 
-def _readable(batch):
+def _readable(batch: list[LoadedImage]) -> list[np.ndarray]:
+    """The pixels of each. Raises OperationFailed at the first that has none."""
     for image in batch:
-        if image.pixels is None:
+        if image.problem is not None:
             raise OperationFailed(image.problem)
-    return batch
+    return [image.pixels for image in batch if image.pixels is not None]
 
 
 def _batches(images: Any, size: int) -> Iterator[list[LoadedImage]]:
@@ -265,7 +265,7 @@ def _is_pil(given: Any) -> bool:
     return not isinstance(given, np.ndarray) and hasattr(given, "save") and hasattr(given, "mode")
 
 
-def _decoded(given, number):
+def _decoded(given: Any, number: int) -> LoadedImage:
     """The pixels of bytes, an array or a PIL image."""
     from gluon_alexnet.recordio.dataset.images import ImageError, decode, shorter_side_256
 

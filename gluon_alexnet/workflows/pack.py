@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from .progress import silent
 MISSING_SHOWN = 10  # classes named when val or test has no image of them
 
 PathName = Optional["str | os.PathLike[str]"]
+Progress = Callable[[str, str], AbstractContextManager[Callable[..., None]]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def pack(
     half_as_val: int | None = None,
     allow_missing: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
-    progress: Callable[[str, str], AbstractContextManager[Callable[..., None]]] = silent,
+    progress: Progress = silent,
     **options: Any,
 ) -> PackReport:
     """Make a data set of 256×256 images and their statistics: the mean image and the colours' axes (Sec. 2, 4.1).
@@ -70,10 +71,11 @@ def pack(
     how = PackOptions(**options)
     _check(ilsvrc, source, (train, val, test), half_as_val)
     out = Path(out) if out is not None else folder_of_year(ilsvrc) if ilsvrc else DATA_DEFAULT
-    if ilsvrc:
+    given = {name: place for name, place in (("train", train), ("val", val), ("test", test)) if place is not None}
+    if ilsvrc and source:
         splits, classes, ignored = _challenge(ilsvrc, source, allow_missing, report, progress)
     else:
-        splits, classes, ignored = _folders((train, val, test), half_as_val, allow_missing, report, progress)
+        splits, classes, ignored = _folders(given, half_as_val, allow_missing, report, progress)
     with progress("images", "pack") as update:
         done = pack_sources(splits, classes, out, how, update)
     whole = how.part == (1, 1)
@@ -90,7 +92,7 @@ def pack(
     )
 
 
-def _check(year, source, folders, half_as_val):
+def _check(year: int | None, source: PathName, folders: Sequence[PathName], half_as_val: int | None) -> None:
     train, val, _ = folders
     if year and not source:
         raise InvalidRequest("--ilsvrc needs --source DIR, the folder with the downloaded files.")
@@ -104,7 +106,9 @@ def _check(year, source, folders, half_as_val):
         raise InvalidRequest("Give --val DIR, or --split-half SEED to take half of --train for it.")
 
 
-def _challenge(year, source, allow_missing, report, progress):
+def _challenge(
+    year: int, source: str | os.PathLike[str], allow_missing: bool, report: Callable[[str], None], progress: Progress
+) -> tuple[Any, list[ClassInfo], int]:
     with progress("classes", "scan") as update:
         found = find_ilsvrc(year, os.fspath(source), allow_missing, update)
     for sentence in (*found.notes, *found.missing):
@@ -112,26 +116,31 @@ def _challenge(year, source, allow_missing, report, progress):
     return found.splits, found.classes, found.ignored
 
 
-def _folders(places, half_as_val, allow_missing, report, progress):
+def _folders(
+    places: Mapping[str, str | os.PathLike[str]],
+    half_as_val: int | None,
+    allow_missing: bool,
+    report: Callable[[str], None],
+    progress: Progress,
+) -> tuple[Any, list[ClassInfo], int]:
     folders = {}
     with progress("classes", "scan") as update:
-        folders["train"] = class_folder(os.fspath(places[0]), allow_empty=allow_missing, progress=update)
+        folders["train"] = class_folder(os.fspath(places["train"]), allow_empty=allow_missing, progress=update)
     wnids = folders["train"].wnids
-    for name, place in zip(("val", "test"), places[1:]):
-        if place is not None:
-            folders[name] = class_folder(os.fspath(place), wnids)
-            missing = folders[name].missing
-            if missing:
-                more = f" and {len(missing) - MISSING_SHOWN} more" if len(missing) > MISSING_SHOWN else ""
-                shown = ", ".join(missing[:MISSING_SHOWN])
-                report(f"{place}: no images of {len(missing)} classes: {shown}{more}")
+    for name in [one for one in ("val", "test") if one in places]:
+        folders[name] = class_folder(os.fspath(places[name]), wnids)
+        missing = folders[name].missing
+        if missing:
+            more = f" and {len(missing) - MISSING_SHOWN} more" if len(missing) > MISSING_SHOWN else ""
+            shown = ", ".join(missing[:MISSING_SHOWN])
+            report(f"{places[name]}: no images of {len(missing)} classes: {shown}{more}")
     splits = {name: folder.images for name, folder in folders.items()}
     if half_as_val is not None:
         splits["train"], splits["val"] = split_half(splits["train"], half_as_val)
     return splits, _named(wnids), sum(folder.ignored for folder in folders.values())
 
 
-def _named(wnids):
+def _named(wnids: Sequence[str]) -> list[ClassInfo]:
     """Readable names, where all classes are ones of ILSVRC-2012."""
     if not all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids):
         return [ClassInfo(wnid, wnid) for wnid in wnids]

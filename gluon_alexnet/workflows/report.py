@@ -76,7 +76,7 @@ def report(
     return counted.scores
 
 
-def _open(path, context) -> ReportedRun:
+def _open(path: Path, context: Any) -> ReportedRun:
     classifier, description, state = open_run(path, context)
     found = checkpoint.find_checkpoint(path)
     folder = checkpoint.run_of(found)

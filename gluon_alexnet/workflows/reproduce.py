@@ -80,7 +80,14 @@ def train_and_measure(
     return Ablations(results, images)
 
 
-def _measured(run: Path, data: Path, recipe: Recipe, devices: Devices, callbacks, progress) -> dict[str, Any] | None:
+def _measured(
+    run: Path,
+    data: Path,
+    recipe: Recipe,
+    devices: Devices,
+    callbacks: Sequence[TrainingCallback],
+    progress: ImageProgress,
+) -> dict[str, Any] | None:
     """Errors of the run, trained now as far as it is not; None where a callback stopped it."""
     done = run / "eval.json"
     if done.exists():

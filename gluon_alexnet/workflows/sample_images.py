@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidRequest
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def of_data(folder: Path, split: str, count: int):
+    from gluon_alexnet.recordio.reading.reader import Batch, Reader
+
+
+def of_data(folder: Path, split: str, count: int) -> np.ndarray:
     """Up to ``count`` images, uint8 (N, 256, 256, 3), from all over a split of a data set."""
     import numpy as np
 
@@ -17,7 +24,7 @@ def of_data(folder: Path, split: str, count: int):
         return np.concatenate([batch.images.copy() for batch in batches_of(reader, count, count)])
 
 
-def batches_of(reader, count: int, batch_size: int):
+def batches_of(reader: Reader, count: int, batch_size: int) -> Iterator[Batch]:
     """Batches of up to ``count`` images from all over a split."""
     import numpy as np
 
@@ -25,7 +32,7 @@ def batches_of(reader, count: int, batch_size: int):
     return reader.batches(batch_size, order=places)
 
 
-def of_folder(folder: Path, count: int):
+def of_folder(folder: Path, count: int) -> tuple[np.ndarray, list[Path]]:
     """Up to ``count`` images, uint8 (N, 256, 256, 3), from all over a folder and those below, and the files left out.
 
     Raises InvalidRequest where there is none.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from .load import open_run
 from .run_data import check_model
 
 PathLike = Union[str, "os.PathLike[str]"]
+Made = TypeVar("Made")
 
 
 class LoadedModel:
@@ -48,7 +49,7 @@ class LoadedModel:
 
 
 def open_service(
-    path: Path, context, data: Path | None = None, features: Path | None = None, limits: Limits | None = None
+    path: Path, context: Any, data: Path | None = None, features: Path | None = None, limits: Limits | None = None
 ) -> Service:
     """What ``path``, a run, a checkpoint or an exported net, needs to be served.
 
@@ -68,31 +69,31 @@ def open_service(
     return Service(model, _or_none(NetMicroscope, block, model.input_size, context), gallery, limits or Limits())
 
 
-def _open_run(path, context):
+def _open_run(path: Path, context: Any) -> tuple[LoadedModel, Any]:
     classifier, run, state = open_run(path, context)
     folder = checkpoint.run_of(checkpoint.find_checkpoint(path))
     opened = Model(classify_with(classifier, context), run.recipe.network.input_size, run.classes, str(path))
     return LoadedModel(opened, folder.name, _run_facts(run, state, count_parameters(classifier))), classifier
 
 
-def _open_export(path, context):
+def _open_export(path: Path, context: Any) -> tuple[LoadedModel, Any]:
     opened = symbol.load_export(path, context)
     block = symbol.load_pair(path, context)
     classified = dataclasses.replace(opened, classify=classify_with(block, context))
     return LoadedModel(classified, path.name, _export_facts(symbol.read_export(path, context))), block
 
 
-def _fc7(path, block, context):
+def _fc7(path: Path, block: Any, context: Any) -> activations.Fc7:
     if symbol.is_export(path):
         return activations.of_export(path, context)
     return activations.of_classifier(block, _description(path).recipe.network, context)
 
 
-def _description(path):
+def _description(path: Path) -> checkpoint.RunDescription:
     return checkpoint.read_description(checkpoint.run_of(checkpoint.find_checkpoint(path)))
 
 
-def _or_none(make, *arguments):
+def _or_none(make: Callable[..., Made], *arguments: Any) -> Made | None:
     """What some nets have not: an int8 net has no inside that could be shown."""
     try:
         return make(*arguments)
@@ -160,7 +161,7 @@ def serve(
         server.run([listener])
 
 
-def _run_facts(run, state, parameters):
+def _run_facts(run: checkpoint.RunDescription, state: checkpoint.State, parameters: int) -> dict[str, str]:
     recipe, last = run.recipe, state.epochs[-1] if state.epochs else {}
     named = " ".join([f"recipe {recipe.name}", *(f"--variant {name}" for name in recipe.variants)])
     learned = f"has learned for {state.epoch} epochs from {last['images']:,} images" if last else "has just begun"
@@ -177,7 +178,7 @@ def _run_facts(run, state, parameters):
     return {"sentence": sentence + ".", "details": details}
 
 
-def _export_facts(description):
+def _export_facts(description: Mapping) -> dict[str, str]:
     origin, error = description["provenance"], description.get("validation_error") or {}
     sentence = f"This one, an exported net, knows {_classes(description['classes'])}"
     if error.get("top1") is not None:
@@ -188,7 +189,7 @@ def _export_facts(description):
     return {"sentence": sentence + ".", "details": "; ".join(details)}
 
 
-def _classes(classes):
+def _classes(classes: Sequence[Mapping[str, str]]) -> str:
     names = [info["name"].split(",")[0] for info in classes]
     if len(names) > 12:
         return f"{len(names):,} classes"

@@ -147,7 +147,7 @@ def draw(found: SimilarImages, bits: int | None, output: Path) -> None:
     draw_similar(rows, output)
 
 
-def _read(files):
+def _read(files: Sequence[Path]) -> np.ndarray:
     """uint8 (N, 256, 256, 3)."""
     images = [load_image(os.fspath(file)) for file in files]
     for image in images:
@@ -156,7 +156,7 @@ def _read(files):
     return np.stack([image.pixels for image in images if image.pixels is not None])
 
 
-def _open_fc7(path, context):
+def _open_fc7(path: Path, context: Any) -> tuple[activations.Fc7, Path]:
     """The net up to fc7, and the folder below which its vectors are kept."""
     if symbol.is_export(path):
         return activations.of_export(path, context), path.with_name(f"{path.name}-features")
@@ -166,7 +166,9 @@ def _open_fc7(path, context):
     return activations.of_classifier(classifier, description.recipe.network, context), run / "features"
 
 
-def _vectors(folder, place, fc7, reader, reports):
+def _vectors(
+    folder: Path | None, place: Path, fc7: activations.Fc7, reader: Reader, reports: Reports
+) -> store.Features:
     """The vectors of the split, computed now where they are not there."""
     contents = store.Contents(fc7.digest, reader.manifest.digest, reader.split.name, len(reader), fc7.width)
     folder = folder or place / contents.name
@@ -176,7 +178,7 @@ def _vectors(folder, place, fc7, reader, reports):
     done = 0
     with reports.progress(len(reader), "images", "fc7") as advance:
 
-        def report(images):
+        def report(images: int) -> None:
             nonlocal done
             done += images
             advance(images)
@@ -189,13 +191,15 @@ def _vectors(folder, place, fc7, reader, reports):
             raise Stopped(done, len(reader)) from None
 
 
-def _neighbour(reader, number, distance, framed=False):
+def _neighbour(reader: Reader, number: int, distance: str, framed: bool = False) -> Found:
     image, label = reader.read(number)
     name = reader.manifest.classes[label].name if label >= 0 else None
     return Found(reader.key(number), Neighbour(image, name, distance, framed))
 
 
-def _by_code(vectors, bits, queries, true, reader, reports):
+def _by_code(
+    vectors: store.Features, bits: int, queries: np.ndarray, true: np.ndarray, reader: Reader, reports: Reports
+) -> tuple[list[list[Found]], CodeQuality]:
     """The nearest of each image by code, and what the codes are worth."""
     if binary_codes.exist(vectors, bits):
         made = binary_codes.Codes(vectors, bits)

@@ -239,17 +239,17 @@ class StopOnly(TrainingCallback):
     def __init__(self, other: TrainingCallback) -> None:
         self._other = other
 
-    def stop(self):
+    def stop(self) -> bool:
         return self._other.stop()
 
 
-def _named(name):
+def _named(name: str) -> Recipe:
     if name not in RECIPES:
         raise InvalidRequest(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 
-def _begun(data, recipe, run, devices):
+def _begun(data: str | os.PathLike[str] | None, recipe: Recipe, run: Path | None, devices: Devices) -> _Plan:
     run = run or RUNS / "-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants])
     if (run / "recipe.json").exists():
         raise InvalidRequest(f"{run} holds a run already; continue it with --resume or name another folder.")
@@ -272,7 +272,9 @@ def _begun(data, recipe, run, devices):
     return _Plan(run, description, contexts, folder, manifest)
 
 
-def _resumed(data, run, devices, learning):
+def _resumed(
+    data: str | os.PathLike[str] | None, run: Path | None, devices: Devices, learning: dict[str, Any]
+) -> _Plan:
     run = run or checkpoint.newest_run(RUNS)
     description = checkpoint.read_description(run)
     description = dataclasses.replace(description, recipe=with_learning(description.recipe, learning))
@@ -288,7 +290,13 @@ def _resumed(data, run, devices, learning):
     return _Plan(run, description, contexts, folder, manifest)
 
 
-def _initialized(trainer, description, seed, init, callback):
+def _initialized(
+    trainer: Trainer,
+    description: checkpoint.RunDescription,
+    seed: int,
+    init: InitFrom | None,
+    callback: TrainingCallback,
+) -> checkpoint.RunDescription:
     """Give the trainer its first parameters; the run's description with where they are from."""
     classes = description.classes
     if init is None:
@@ -307,7 +315,7 @@ def _initialized(trainer, description, seed, init, callback):
     return dataclasses.replace(description, initialized_from=finetune.to_dict(taken))
 
 
-def _curves(run, state):
+def _curves(run: Path, state: checkpoint.State) -> Path | None:
     if not state.epochs:
         return None
     curves = run / "curves.png"

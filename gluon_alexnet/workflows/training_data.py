@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from gluon_alexnet.recordio.dataset.statistics import read_statistics
-from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
+from gluon_alexnet.recordio.reading.reader import Batch, Reader, epoch_order
 
 from .. import backend
 from ..data.augmentation import TrainingAugmentation, input_mean
@@ -38,7 +39,7 @@ class TrainingData:
         self.readers = tuple(Reader(folder, split, threads, on_damaged) for split in ("train", "val"))
         self.data = loop.Data(len(self.readers[0]), self._epoch, self._validation, mean)
 
-    def _epoch(self, number, position):
+    def _epoch(self, number: int, position: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         train, size, batch_size = self.readers[0], self._size, self._batch_size
         order = np.arange(len(train)) if self._same_batches else epoch_order(len(train), self._seed, number)
         parts = [
@@ -53,7 +54,7 @@ class TrainingData:
             crops, labels, ids = next(read)
             yield crops, labels, len(part) - len(ids)
 
-    def _validation(self):
+    def _validation(self) -> Iterator[Batch]:
         validation = self.readers[1]
         batches = validation.batches(self._batch_size, self._workers.part(np.arange(len(validation))))
         return (batch for batch in batches if len(batch.ids))
