@@ -1,6 +1,7 @@
 # make demo   pack, train, evaluate, export and predict on handwritten digits
 # make docs   the pages, in docs/_build/html, with the notebook's outputs
 # make test   all checks; make test-slow adds the proofs that take minutes, make test-browser tries the page in Chromium
+# make test-gpu    the full net on GPUs beside the CPU, and the tests of several devices on them
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 # The CUDA build of MXNet where the NVIDIA driver is, the CPU build elsewhere.
 EXTRA ?= $(shell $(PYTHON) -c "import ctypes; ctypes.CDLL('libcuda.so.1')" 2>/dev/null && echo cu112 || echo cpu)
 
-.PHONY: demo docs test test-slow test-browser bench clean
+.PHONY: demo docs test test-slow test-browser test-gpu bench clean
 
 $(VENV)/made: setup.py pyproject.toml
 	@$(PYTHON) -c "import sys; ok = (3, 10) <= sys.version_info[:2] <= (3, 12); \
@@ -48,6 +49,12 @@ test-browser: $(VENV)/made
 	test -z "$$absent" || { echo "$$absent missing; on Debian: apt-get install chromium chromium-driver"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[browser]"
 	$(BIN)/pytest -q tests/browser
+
+# make test-gpu GPUS=0,1 on a machine with GPUs; CPUS=0,1 tries the same check on two CPU contexts.
+GPUS ?= $(if $(CPUS),,0,1)
+test-gpu: $(VENV)/made
+	$(BIN)/alexnet-tools doctor --check $(if $(CPUS),--cpus $(CPUS),--gpus $(GPUS))
+	TEST_GPUS=$(GPUS) $(BIN)/pytest -q tests/model/test_column_parallel.py tests/training/test_replicas.py
 
 bench: $(VENV)/made .venv-bench/made
 	$(BIN)/python benchmarks/training.py --peer .venv-bench/bin/python

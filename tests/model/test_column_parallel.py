@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers import devices
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.model.alexnet import initial_parameters
@@ -12,7 +13,7 @@ from gluon_alexnet.recipes import presets
 from gluon_alexnet.training.lr_schedule import LearningRates
 from gluon_alexnet.training.trainer import Trainer
 
-CONTEXTS = [mx.cpu(0), mx.cpu(1)]
+CONTEXTS = devices.contexts(2)
 
 
 def no_dropout(one):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from helpers.devices import contexts
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
@@ -12,10 +13,6 @@ from gluon_alexnet.training.trainer import Trainer
 
 CLASSES = 7
 FLAT = LearningRates(0.01, 0.01)
-
-
-def contexts(count):
-    return [mx.cpu(index) for index in range(count)]
 
 
 def batches(rng, size, counts):
