@@ -73,7 +73,7 @@ class AlexNet(nn.Module):
         if numbers is None:
             return x
         n, maps, height, width = x.shape
-        columns = self.network["columns"]
+        columns = 1 if numbers.get("both_columns") else self.network["columns"]
         x = x.reshape(n * columns, maps // columns, height, width)  # the sum stays in its column
         # PyTorch, too, divides alpha by the window.
         alpha = numbers["alpha"] if numbers["alpha_divided_by_n"] else numbers["alpha"] * numbers["n"]

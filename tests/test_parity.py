@@ -82,7 +82,7 @@ def compare(one, rng, folder, contexts, tolerance):
         np.testing.assert_allclose(ours[name], value, rtol=0, atol=tolerance * largest, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["paper", "as-run", "one-weird-trick"])
+@pytest.mark.parametrize("name", ["paper", "printed", "as-run", "one-weird-trick"])
 def test_the_full_net_is_pytorch_s(name, rng, tmp_path):
     compare(without_dropout(presets.RECIPES[name]), rng, tmp_path, [mx.cpu(0)], tolerance=2e-5)
 

@@ -29,6 +29,21 @@ def central_patch(mean_image: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(patch.transpose(2, 0, 1), dtype=np.float32)
 
 
+def mean_planes(mean_image: np.ndarray) -> np.ndarray:
+    """The whole mean image (256, 256, 3) as float32 (3, 256, 256)."""
+    return np.ascontiguousarray(mean_image.transpose(2, 0, 1), dtype=np.float32)
+
+
+def view_means(mean_image: np.ndarray, size: int, count: int) -> np.ndarray:
+    """What a view of :func:`crop_views` has too much where its own pixels' mean is to be subtracted, not the centre's.
+
+    mean_image: float32 (3, 256, 256). Returns float32 (count, size, size, 3): its patch under each view, mirrored
+    where the view is, minus its centre.
+    """
+    own = crop_views(mean_image.transpose(1, 2, 0)[None], size, count)[0]
+    return own - crop_views(mean_image.transpose(1, 2, 0)[None], size, 1)[0]
+
+
 def input_mean(network: schema.Net, mean_image: np.ndarray) -> np.ndarray:
     """What the net's input has subtracted, float32 (3, size, size): of the data, or of each colour where it says so."""
     return central_patch(mean_image, network.input_size) if network.channel_mean is None else colour_mean(network)
@@ -43,9 +58,10 @@ def colour_mean(network: schema.Net) -> np.ndarray:
 class TrainingAugmentation:
     """Random crop, mirror and colour shift, with the mean subtracted (Sec. 4.1).
 
-    numbers: the recipe's augmentation. size: height and width of a crop. mean: float32 (3, size, size).
-    eigenvalues (3,) and axes (3, 3, one a column): of the RGB covariance over the training images. changes: those of
-    the recipe's timetable, which may turn the colour shift.
+    numbers: the recipe's augmentation. size: height and width of a crop. mean: float32 (3, size, size), or the whole
+    image's, (3, 256, 256), where each pixel's own is subtracted before the crop. eigenvalues (3,) and axes (3, 3, one a
+    column): of the RGB covariance over the training images. changes: those of the recipe's timetable, which may turn
+    the colour shift.
     """
 
     def __init__(
@@ -62,7 +78,7 @@ class TrainingAugmentation:
         self._size = size
         self._mean = mean
         # The paper adds [p1 p2 p3][a1 l1, ...]; in the 2012 code l is the standard deviation along the axis.
-        self._colours = axes * np.sqrt(eigenvalues)
+        self._colours = axes * (eigenvalues if numbers.colour_by_eigenvalue else np.sqrt(eigenvalues))
         self._seed = seed
         self._changes = changes
 
@@ -116,6 +132,7 @@ class EpochCrops:
         self._augmentation = augmentation
         self._epoch = epoch
         self._mean = augmentation._mean
+        self._own_mean = augmentation._numbers.mean_before_crop
         divisor = augmentation._numbers.colour_divisor if augmentation._colour_std(epoch) else 1
         self._scale = np.float32(1 / divisor)
         self._shift = _compiled_shift()
@@ -129,9 +146,13 @@ class EpochCrops:
         top, left, mirrored, shift = drawn
         height, width = out.shape[1:]
         window = image[top : top + height, left : left + width]
+        mean = self._mean
+        if self._own_mean:
+            patch = mean[:, top : top + height, left : left + width]
+            mean = np.ascontiguousarray(patch[:, :, ::-1] if mirrored else patch)
         if mirrored:
             window = cv2.flip(window, 1)
-        self._shift(*cv2.split(window), self._mean, shift, self._scale, out)
+        self._shift(*cv2.split(window), mean, shift, self._scale, out)
 
 
 @cache

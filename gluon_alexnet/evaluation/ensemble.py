@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.augmentation import crop_views
+from ..data.augmentation import crop_views, view_means
 from ..errors import OperationFailed
 from .metrics import ErrorCounter, Score
 
@@ -57,7 +57,9 @@ def predict(
     classes. batches: as for :func:`evaluate`. Raises OperationFailed where a probability is not a number.
     """
     for images, labels, ids in batches:
-        each = [view_probabilities(net.classify, images, net.size, views) for net in nets]
+        each = [
+            view_probabilities(net.classify, images, net.size, views, getattr(net, "mean_image", None)) for net in nets
+        ]
         for net, of_views in zip(nets, each):
             for probabilities in of_views:
                 _check(probabilities, ids, net.source)
@@ -75,11 +77,20 @@ def average(probabilities: Sequence[np.ndarray], weights: Sequence[float]) -> np
 
 
 def view_probabilities(
-    classify: Callable[[np.ndarray], np.ndarray], images: np.ndarray, size: int, views: Sequence[int]
+    classify: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    size: int,
+    views: Sequence[int],
+    mean_image: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Mean softmax (N, classes) over the views, for each number of views asked for; each view is computed once."""
+    """Mean softmax (N, classes) over the views, for each number of views asked for; each view is computed once.
+
+    mean_image: float32 (3, 256, 256) where each view has its own pixels' mean subtracted; None: the centre's.
+    """
     most = max(views)
     stack = crop_views(images, size, most)
+    if mean_image is not None:
+        stack = stack - view_means(mean_image, size, most)  # classify subtracts the centre's
     outputs = classify(stack.reshape(-1, size, size, 3)).reshape(len(images), most, -1)
     centre = 4 if most == 10 else 0  # the place of the centre view among the ten
     return [outputs.mean(axis=1) if count == most else outputs[:, centre] for count in views]

@@ -18,8 +18,8 @@ from ..recipes.presets import RECIPES
 
 CAFFE_ORDERS = {"BVLC AlexNet": ("norm", "pool"), "CaffeNet": ("pool", "norm")}  # what follows ReLU 1 and 2
 _DIFFERENCES = 6  # lines that are shown
-# The rows of the 2012 diary: what a net can be, not what it is compared with.
-_ROWS = [recipe.name for recipe in (*RECIPES_2012, SIX_CONV_2009_HALF)]
+# What a net can be, but is not compared with: the rows of the 2012 diary, and the print word for word.
+_ROWS = [*(recipe.name for recipe in (*RECIPES_2012, SIX_CONV_2009_HALF)), "printed"]
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _convolution(name: str, kernels: int, size: int, below: int, stride: int, pa
 
 def _norm_of(columns: int, numbers: schema.ResponseNormalization) -> str:
     alpha = numbers.alpha if numbers.alpha_divided_by_n else numbers.alpha * numbers.n
-    return _norm(columns, numbers.n, alpha, numbers.beta, numbers.k)
+    return _norm(1 if numbers.both_columns else columns, numbers.n, alpha, numbers.beta, numbers.k)
 
 
 def _norm(columns: int, n: int, alpha: float, beta: float, k: float) -> str:

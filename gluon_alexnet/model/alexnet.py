@@ -234,9 +234,10 @@ def _normalization(
 ) -> ResponseNormalization | None:
     if network.normalization is None:
         return None
+    groups = 1 if network.normalization.both_columns else columns
     maps = layer.kernels * columns // network.columns
     pooled_next = not network.pool_before_normalization
-    return ResponseNormalization(network.normalization, columns, maps, fast, pooled_next)
+    return ResponseNormalization(network.normalization, groups, maps, fast, pooled_next)
 
 
 def _activation(F: Any, x: Any, network: schema.Network) -> Any:

@@ -65,6 +65,8 @@ class Model:
     source: str
     variants: tuple[str, ...] = ()  # of the recipe it was trained with
     parameters: int = 0  # weights and biases; the mean image is none
+    # float32 (3, 256, 256) of a net that reads views with each pixel's own mean subtracted; None: the centre's of all.
+    mean_image: np.ndarray | None = None
 
 
 def build_classifier(network: Net, parameters: dict, context: Any) -> Classifier:
@@ -81,7 +83,10 @@ def build_convolutional_part(network: schema.Network, parameters: dict, context:
 
 def _filled(classifier: Block, parameters: dict, context: Any) -> Block:
     classifier.initialize(ctx=context)
-    set_parameters(classifier, {**parameters, "mean": parameters["mean"].expand_dims(0)})
+    mean, size = parameters["mean"], classifier.mean.shape[2]
+    border = (mean.shape[1] - size) // 2  # of a net that keeps the whole mean image
+    mean = mean[:, border : border + size, border : border + size] if border else mean
+    set_parameters(classifier, {**parameters, "mean": mean.expand_dims(0)})
     classifier.hybridize(static_alloc=True)
     return classifier
 

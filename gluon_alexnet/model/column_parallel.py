@@ -39,13 +39,15 @@ class ColumnParallel(mx.gluon.Block):
     """AlexNet with column c on ``contexts[c]``; layer 8 is on ``contexts[0]``.
 
     Input: (N, 3, 224, 224) on any context. Output: (N, classes) on ``contexts[0]``. fast: as in AlexNet.
-    Raises ValueError unless there are as many contexts as columns.
+    Raises ValueError unless there are as many contexts as columns, and where normalisation reads more than its own.
     """
 
     def __init__(
         self, network: schema.Network, classes: int, contexts: Sequence, fast: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(prefix="", **kwargs)
+        if network.devices != network.columns:
+            raise ValueError("a net whose normalisation reads all columns is on one context")
         if len(contexts) != network.columns:
             raise ValueError(f"{network.columns} columns need {network.columns} contexts, not {len(contexts)}")
         self.contexts = list(contexts)

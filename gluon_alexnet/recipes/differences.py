@@ -38,6 +38,9 @@ _WORDS = {
     "timetable": "what changes when",
     "drops_on_plateau": "the learning rate drops when the validation error stalls",
     "same_batches": "the same images in a batch in every epoch",
+    "both_columns": "reads the maps of every column",
+    "colour_by_eigenvalue": "colour shifts by the eigenvalue instead of its square root",
+    "mean_before_crop": "each pixel's own mean subtracted, before the crop",
     "shared_crops": "neighbours in the pack that share a crop and a mirror",
 }
 

@@ -17,7 +17,7 @@ from .layer_graph import LayerGraph
 from .timetable import Change
 
 # Of a run, whose recipe.json holds a recipe: 1 had no layer rates, 2 had the names below, 3 had no timetable, 4 had
-# no pooling before normalisation and no jitter.
+# no pooling before normalisation, no normalisation over both columns, no jitter, and nothing of the print's own.
 FORMAT_VERSION = 5
 OLD_NAMES = {
     "border": "padding",
@@ -78,7 +78,9 @@ class ResponseNormalization:
     alpha: float = 1e-4
     beta: float = 0.75
     alpha_divided_by_n: bool = False  # True in the 2012 code; the paper prints alpha undivided
-    both_columns: bool = False  # the sum runs over the maps of every column, as in Caffe; or of its own only
+    # The sum runs over the maps of every column, as printed ("the total number of kernels in the layer") and in Caffe;
+    # or of its own only, as in the 2012 code.
+    both_columns: bool = False
 
     def __post_init__(self) -> None:
         require(self.n > 0 and self.n % 2 == 1, "n must be odd and positive", self)
@@ -155,6 +157,12 @@ class Network:
         shared = [layer.kernels for _, layer in self.convolutions()] + [layer.neurons for _, layer in self.hidden()]
         require(not any(n % self.columns for n in shared), f"{self.columns} columns must divide each layer", self)
 
+    @property
+    def devices(self) -> int:
+        """On how many devices a net can be spread: one per column, unless normalisation reads them all."""
+        whole = self.normalization is not None and self.normalization.both_columns
+        return 1 if whole else self.columns
+
     def convolutions(self) -> list[tuple[str, Convolution]]:
         """The convolutional layers there are, with their names, from the first to the last."""
         layers = [(name, getattr(self, name)) for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6")]
@@ -175,6 +183,9 @@ class Augmentation:
     colour_std: float = 0.1  # standard deviation of alpha, the factors of the colour shift
     colour_divisor: float = 1.0  # what a shifted image is divided by: 1.1 in the 2012 code
     shared_crops: int = 1  # neighbours in the pack that share a crop and a mirror: 32 in the 2012 code
+    colour_by_eigenvalue: bool = False  # the shift is alpha times the eigenvalue, as printed, not its square root
+    # Each pixel's own mean is subtracted, before the crop, as printed; not the mean image's centre from every crop.
+    mean_before_crop: bool = False
     # What other nets do instead of the colour shift; the paper's does none of the three. Each number is drawn evenly.
     brightness: float = 0.0  # up to so many grey levels are added to the whole crop, or taken away
     contrast: tuple[float, float] = (1.0, 1.0)  # least and largest factor of the distances from each colour's mean
@@ -238,6 +249,10 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     learning: Learning = field(default_factory=Learning)
     variants: tuple[str, ...] = ()  # names of the changes of variants.py made to it
+
+    def __post_init__(self) -> None:
+        own = self.augmentation.mean_before_crop and self.network.channel_mean is not None
+        require(not own, "there is no mean of each pixel where the net subtracts one of each colour", self)
 
     @property
     def alexnet(self) -> Network:

@@ -31,8 +31,8 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, classes: int, contexts: Sequence):
         network, count = recipe.network, len(contexts)
-        if count > 1 and count % network.columns:
-            each = network.columns
+        if count > 1 and count % network.devices:
+            each = network.devices
             raise InvalidRequest(
                 f"A net of {each} columns runs on 1 device or on a multiple of {each}, not on {count}."
             )
@@ -40,7 +40,7 @@ class Trainer:
         self._network = network
         build.check_classes(network, classes)
         fast = build.trained_on_cpu(contexts)
-        each = 1 if count == 1 else network.columns
+        each = 1 if count == 1 else network.devices
         groups = [contexts[start : start + each] for start in range(0, count, each)]
         self._replicas = [Replica(recipe, classes, group, fast) for group in groups]
         self._workers: SingleWorker = SingleWorker()

@@ -88,6 +88,11 @@ class Model:
         """The same as ``input_size``."""
         return self._net.size
 
+    @property
+    def mean_image(self) -> np.ndarray | None:
+        """float32 (3, 256, 256) where each view has its own pixels' mean subtracted; None: the mean image's centre."""
+        return self._net.mean_image
+
     def classify(self, views: np.ndarray) -> np.ndarray:
         """uint8 (M, input_size, input_size, 3) RGB → probabilities, float32 (M, classes)."""
         return self._net.classify(views)
@@ -164,7 +169,7 @@ class Model:
     def _rows(self, images: Sequence[np.ndarray], views: int) -> np.ndarray:
         if not images:
             return np.zeros((0, len(self.classes)), np.float32)
-        (rows,) = view_probabilities(self._net.classify, np.stack(images), self._net.size, [views])
+        (rows,) = view_probabilities(self._net.classify, np.stack(images), self._net.size, [views], self.mean_image)
         if not np.isfinite(rows).all():
             raise OperationFailed(f"{self.source}: an output is not a number; these weights are of no use.")
         return rows
@@ -190,10 +195,17 @@ def open_model(path: Path, context: Any) -> ClassifierModel:
     if symbol.is_export(path):
         return symbol.load_export(path, context)
     check_model(path)
-    classifier, description, _ = open_run(path, context)
-    classify = classify_with(classifier, context)
-    recipe, count = description.recipe, count_parameters(classifier)
-    return ClassifierModel(classify, recipe.network.input_size, description.classes, str(path), recipe.variants, count)
+    description, _, parameters, _ = checkpoint.load_run(path)
+    recipe, classifier = description.recipe, build_classifier(description.recipe.network, parameters, context)
+    return ClassifierModel(
+        classify_with(classifier, context),
+        recipe.network.input_size,
+        description.classes,
+        str(path),
+        recipe.variants,
+        count_parameters(classifier),
+        parameters["mean"].asnumpy() if recipe.augmentation.mean_before_crop else None,
+    )
 
 
 def as_models(given: Sequence[Any], device: Any) -> list[Any]:

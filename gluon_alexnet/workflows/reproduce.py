@@ -95,7 +95,7 @@ def _measured(
             return safe_json.parse(done.read_text(encoding="utf-8"))
         except ValueError as error:
             raise OperationFailed(f"{done} is damaged; remove it, and the same command measures again.") from error
-    if devices is not None and recipe.network.columns == 1:
+    if devices is not None and recipe.network.devices == 1:
         devices = list(devices)[:1]
     if (run / "latest").exists():
         result = train(data, run=run, resume=True, devices=devices, callbacks=callbacks)

@@ -193,7 +193,7 @@ class _Session:
             few = lr_schedule.few_updates(recipe.learning, self.seen.data.images)
             if few and new and self.description.initialized_from is None:
                 everyone.message(few)
-            mean = backend.mx.nd.array(self.seen.data.mean)
+            mean = backend.mx.nd.array(self.seen.mean)
             writer = CheckpointWriter(
                 run,
                 log,
@@ -255,7 +255,7 @@ def _begun(data: str | os.PathLike[str] | None, recipe: Recipe, run: Path | None
         raise InvalidRequest(f"{run} holds a run already; continue it with --resume or name another folder.")
     if run.exists() and not run.is_dir():
         raise InvalidRequest(f"{run} is a file and no folder for a run; name another with --run.")
-    contexts = open_devices(devices, recipe.network.columns)
+    contexts = open_devices(devices, recipe.network.devices)
     check_memory(recipe, contexts)
     folder = DATA_DEFAULT if data is None else Path(data)
     manifest = read_manifest(folder)
@@ -278,7 +278,7 @@ def _resumed(
     run = run or checkpoint.newest_run(RUNS)
     description = checkpoint.read_description(run)
     description = dataclasses.replace(description, recipe=with_learning(description.recipe, learning))
-    contexts = open_devices(devices, description.recipe.network.columns)
+    contexts = open_devices(devices, description.recipe.network.devices)
     folder = recorded_data(run, description) if data is None else Path(data)
     manifest = read_manifest(folder)
     description = dataclasses.replace(description, data=str(folder.absolute()))

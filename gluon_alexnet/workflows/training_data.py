@@ -11,7 +11,7 @@ from gluon_alexnet.recordio.dataset.statistics import read_statistics
 from gluon_alexnet.recordio.reading.reader import Batch, Reader, epoch_order
 
 from .. import backend
-from ..data.augmentation import TrainingAugmentation, input_mean
+from ..data.augmentation import TrainingAugmentation, input_mean, mean_planes
 from ..distributed.collectives import SingleWorker
 from ..recipes.schema import Recipe
 from ..training import loop
@@ -24,10 +24,13 @@ class TrainingData:
         statistics = read_statistics(folder)
         self._size, self._batch_size = recipe.network.input_size, recipe.learning.batch_size
         mean = input_mean(recipe.network, statistics.mean_image)
+        whole = recipe.augmentation.mean_before_crop
+        # What is subtracted in training and kept with the net: the centre's, or the whole mean image.
+        self.mean = mean_planes(statistics.mean_image) if whole else mean
         self._augment = TrainingAugmentation(
             recipe.augmentation,
             self._size,
-            mean,
+            self.mean,
             statistics.eigenvalues,
             statistics.axes,
             seed,

@@ -61,6 +61,38 @@ def test_a_training_crop_is_window_mirror_shift_minus_mean(pictures, rng):
     assert len(seen) == 3
 
 
+def test_as_printed_each_pixel_s_own_mean_is_subtracted_and_lambda_is_the_eigenvalue(pictures, rng):
+    mean = rng.uniform(100, 130, (256, 256, 3)).astype(np.float32)
+    planes = augmentation_module.mean_planes(mean)
+    printed = augmentation(planes, seed=4, mean_before_crop=True, colour_by_eigenvalue=True)
+    ids, mirrors = np.array([11, 5, 700_000]), set()
+    crops = printed(pictures, ids, epoch=2)
+    for picture, record, crop in zip(pictures, ids, crops):
+        top, left, mirrored, shift = printed.draw(int(record), 2, 256)
+        mirrors.add(mirrored)
+        without = (picture.astype(np.float64) - mean)[top : top + 224, left : left + 224]
+        without = without[:, ::-1] if mirrored else without
+        np.testing.assert_allclose(crop, without.transpose(2, 0, 1) + shift[:, None, None], atol=1e-3)
+        *same, usual = augmentation(seed=4).draw(int(record), 2, 256)
+        assert same == [top, left, mirrored]
+        # Along each axis as many times further as the eigenvalue is larger than its root.
+        np.testing.assert_allclose(AXES.T @ shift, AXES.T @ usual * np.sqrt(EIGENVALUES), rtol=1e-4)
+    assert mirrors == {True, False}
+
+
+def test_as_printed_each_view_has_its_own_pixels_mean_subtracted(pictures, rng):
+    mean = rng.uniform(100, 130, (256, 256, 3)).astype(np.float32)
+    own = augmentation_module.view_means(augmentation_module.mean_planes(mean), 224, 10)
+    centre = mean[16:240, 16:240]
+    corners = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+    seen = crop_views(pictures, 224, 10) - own - centre
+    for place, (top, left) in enumerate(corners):
+        expected = (pictures - mean.astype(np.float64))[:, top : top + 224, left : left + 224]
+        np.testing.assert_allclose(seen[:, place], expected, atol=1e-3)
+        np.testing.assert_allclose(seen[:, 5 + place], expected[:, :, ::-1], atol=1e-3)
+    assert not augmentation_module.view_means(augmentation_module.mean_planes(mean), 224, 1).any()
+
+
 def test_draws_depend_on_seed_epoch_and_record_only(pictures):
     one = augmentation(seed=4)(pictures, np.array([1, 2, 3]), 0)
     turned = augmentation(seed=4)(pictures[::-1], np.array([3, 2, 1]), 0)

@@ -51,6 +51,15 @@ def test_as_run_differs_from_the_paper_in_the_fields_of_its_table_and_in_no_othe
     assert dataclasses.astuple(network.map_normalization) == (5, 1e-3, 0.75)
 
 
+def test_printed_differs_from_the_paper_s_recipe_in_what_the_print_says_and_in_no_other():
+    assert changed(presets.PAPER, presets.PRINTED) == {
+        "name",
+        "network.normalization.both_columns",
+        "augmentation.colour_by_eigenvalue",
+        "augmentation.mean_before_crop",
+    }
+
+
 @pytest.mark.parametrize(
     ("one", "epoch", "rates"),
     [

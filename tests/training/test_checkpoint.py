@@ -182,6 +182,19 @@ def test_runs_of_the_first_version_are_read(run):
         checkpoint.read_description(run)
 
 
+def test_runs_of_the_fourth_version_had_no_fields_of_the_print(run):
+    save(run, 7)
+    description = json.loads((run / "recipe.json").read_text())
+    del description["recipe"]["network"]["normalization"]["both_columns"]
+    for field in ("colour_by_eigenvalue", "mean_before_crop"):
+        del description["recipe"]["augmentation"][field]
+    (run / "recipe.json").write_text(json.dumps({**description, "version": 4}))
+    assert checkpoint.read_description(run).recipe == presets.PAPER
+    (run / "recipe.json").write_text(json.dumps({**description, "version": 5}))
+    with pytest.raises(OperationFailed, match="missing"):
+        checkpoint.read_description(run)
+
+
 def test_runs_of_the_second_version_had_other_names(run):
     """Written here as the program of 2026-11-22 wrote them, with numbers that are nobody's defaults."""
     save(run, 7)
