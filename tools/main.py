@@ -54,7 +54,7 @@ class CommandLine(click.Group):
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], COMMANDS, 1)
             if near and "Did you mean" not in error.message:
-                error.message += f" Did you mean {near[0]!r}?"
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", error.ctx) from error
             raise
 
     def invoke(self, ctx):
@@ -81,9 +81,11 @@ def _exit(error, code):
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         message = str(error)
-    exception = click.ClickException(message)
-    exception.exit_code = code
-    return exception
+    return _WrongUse(message) if code == 2 else click.ClickException(message)
+
+
+class _WrongUse(click.ClickException):
+    exit_code = 2
 
 
 @click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})

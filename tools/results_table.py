@@ -125,24 +125,24 @@ class EvaluationTable:
     def _print_errors(self):
         from gluon_alexnet.recipes.published import results, table
 
-        split, year = self._description.split, self._wanted.year and int(self._wanted.year)
+        split, year = self._description.split, int(self._wanted.year) if self._wanted.year else None
         printed = table(year) if year else None
         mine = [(split, "top-1"), (split, "top-5")]
         columns = [*(printed.columns if printed else ()), *mine]
         columns = list(dict.fromkeys(columns))
         lines: list[list[str]] = [["error, %", *(f"{where} {what}" for where, what in columns), "parameters"]]
-        if printed:
+        if year and printed:
             lines.append([f"{printed.name}:"])
             for row in printed.rows:
                 errors = dict(zip(printed.columns, row.errors))
                 lines.append([f"  {row.net}", *(_percent(errors.get(column), 1) for column in columns), ""])
-        diary = [row for row in results(year, split, self._variants) if row.source != printed.name] if year else []
-        for source in dict.fromkeys(row.source for row in diary):
-            lines.append([f"{source}:"])
-            for row in diary:
-                if row.source == source:
-                    errors = {(row.split, "top-1"): row.top1, (row.split, "top-5"): row.top5}
-                    lines.append([f"  {row.net}", *(_percent(errors.get(column), 2) for column in columns), ""])
+            diary = [one for one in results(year, split, self._variants) if one.source != printed.name]
+            for source in dict.fromkeys(one.source for one in diary):
+                lines.append([f"{source}:"])
+                for one in diary:
+                    if one.source == source:
+                        errors = {(one.split, "top-1"): one.top1, (one.split, "top-5"): one.top5}
+                        lines.append([f"  {one.net}", *(_percent(errors.get(column), 2) for column in columns), ""])
         lines.append(["measured:"])
         for row in self._rows:
             for score in row.scores:

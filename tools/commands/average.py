@@ -14,7 +14,7 @@ from ..results_table import EvaluationTable, ReportOptions, WeightList, results_
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--weights", type=WeightList(), help="Weights of the files.  [default: the number of nets in each]")
 @results_options
-def command(files, weights, **wanted):
+def command(files, weights, **options):
     """Average the predictions that eval saved, and score them.
 
     \b
@@ -23,7 +23,7 @@ def command(files, weights, **wanted):
     FILES are made by `alexnet-tools eval --save-predictions`, of the same split of the same data set. One file alone
     is scored as it is.
     """
-    wanted = ReportOptions(**wanted)
+    wanted = ReportOptions(**options)
     from gluon_alexnet.workflows.evaluate import average_predictions
 
     EvaluationTable(wanted, average_predictions(files, weights, wanted.files, image_progress)).show()

@@ -30,14 +30,14 @@ from ..results_table import EvaluationTable, ReportOptions, WeightList, results_
 @click.option("--views", default="10,1", show_default=True, help="Ten views, the centre view, or both.")
 @on_damaged
 @results_options
-def command(devices, data, paths, weights, split, views, on_damaged, **wanted):
+def command(devices, data, paths, weights, split, views, on_damaged, **options):
     """Measure the error of one net, or of several averaged.
 
     \b
     Example: alexnet-tools eval --ilsvrc 2012
     Example: alexnet-tools eval --ilsvrc 2012 --model runs/a --model runs/b --weights 2,1
     """
-    wanted, counts, paths = ReportOptions(**wanted), _views(views), list(paths)
+    wanted, counts, paths = ReportOptions(**options), _views(views), list(paths)
     from gluon_alexnet.workflows.evaluate import evaluate
 
     if not paths:

@@ -107,7 +107,7 @@ def _progress(unit, label):
     """A callback that counts on; the work tells the total, `of`, with its first call."""
     from ..progress import progress
 
-    bars = []
+    bars: list[progress] = []
 
     def update(count, of=None, earlier=False, **values):
         if not bars:

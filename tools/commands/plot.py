@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +11,7 @@ from ..options import DrawingFile, NumberList, devices, names_of, open_context
 
 MODEL = click.Path(path_type=Path)
 MOST_SALIENT = 16  # images that one drawing can hold
-OUTPUT = {
+OUTPUT: dict[str, Any] = {
     "type": DrawingFile(),
     "help": "File to write, .png or .svg.",
 }
@@ -139,7 +140,7 @@ def saliency(model, images, devices, wanted, output):
     loaded = []
     for batch in load_images(ImageFiles(images), 8):
         for image in batch:
-            if image.problem:
+            if image.pixels is None:
                 raise OperationFailed(image.problem)
             loaded.append((image.name, image.pixels))
         if len(loaded) > MOST_SALIENT:

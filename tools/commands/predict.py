@@ -41,13 +41,14 @@ def command(model, images, devices, views, as_json, figure):
     """
     from gluon_alexnet.errors import OperationFailed
     from gluon_alexnet.workflows.image_files import ImageFiles
-    from gluon_alexnet.workflows.load import load
+    from gluon_alexnet.workflows.load import Prediction, load
     from gluon_alexnet.workflows.predictions_figure import draw_predictions
 
     from ..progress import progress, say
 
     net = load(model, names_of(devices))
-    files, shown, done, failed = ImageFiles(images), [], 0, 0
+    files, done, failed = ImageFiles(images), 0, 0
+    shown: list[Prediction] = []
     began = time.monotonic()
     # On a terminal the lines themselves are the progress.
     bar = nullcontext() if sys.stdout.isatty() else progress(None, "images", "predict")

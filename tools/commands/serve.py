@@ -45,7 +45,7 @@ def command(model, devices, data, features, host, port):
 
     def started(service, address):
         click.echo(f"{service.model.name} is served at {address}/ (Ctrl-C ends it)")
-        if data is not None and not service.gallery.searchable:
+        if service.gallery is not None and not service.gallery.searchable:
             click.echo(
                 f"The nearest training images are not shown: alexnet-tools similar {model} --data {data} IMAGE "
                 "computes what that needs, once.",

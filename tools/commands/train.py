@@ -173,4 +173,5 @@ def _of_files(files, input_size, recipe_name, initialized):
         raise click.UsageError("Give --recipe or --cuda-convnet, not both.")
     from gluon_alexnet.workflows.layer_files import INPUT_SIZE, recipe_of
 
-    return recipe_of(*files, input_size or INPUT_SIZE, initialized)
+    layers, params = files
+    return recipe_of(layers, params, input_size or INPUT_SIZE, initialized)

@@ -39,12 +39,12 @@ def command(data, workers):
     manifest = read_manifest(data)
     images = sum(split.images for split in manifest.splits)
     shared: Counter[str] = Counter()
-    find_duplicates = []
+    named: list[str] = []
 
     def count_shared(split, key, twin):
         shared[split] += 1
-        if len(find_duplicates) < SHARED_SHOWN:
-            find_duplicates.append(f"  {split}: {key} is train's {twin}")
+        if len(named) < SHARED_SHOWN:
+            named.append(f"  {split}: {key} is train's {twin}")
 
     with progress(images, "images", "verify") as bar:
         problems = verify(data, workers, bar.update, count_shared)
@@ -55,6 +55,6 @@ def command(data, workers):
     seconds = time.monotonic() - began
     for split in manifest.splits:
         report_shared(split.name, split.images, shared[split.name])
-    for sentence in find_duplicates:
+    for sentence in named:
         click.echo(sentence, err=True)
     click.echo(f"{data}: {images} images are what was packed; {seconds:.1f} s, {images / seconds:.0f} images/s")
