@@ -136,7 +136,8 @@ class EvaluationTable:
             for row in printed.rows:
                 errors = dict(zip(printed.columns, row.errors))
                 lines.append([f"  {row.net}", *(_percent(errors.get(column), 1) for column in columns), ""])
-            diary = [one for one in results(year, split, self._variants) if one.source != printed.name]
+            known = results(year, split, self._variants, self._recipe)
+            diary = [one for one in known if one.source != printed.name]
             for source in dict.fromkeys(one.source for one in diary):
                 lines.append([f"{source}:"])
                 for one in diary:
@@ -159,6 +160,12 @@ class EvaluationTable:
         """Those of the nets, if all are of one kind."""
         kinds = {net.variants for net in self._description.nets}
         return kinds.pop() if len(kinds) == 1 else ()
+
+    @property
+    def _recipe(self):
+        """The name of the nets' recipe, if all have the same."""
+        names = {net.recipe for net in self._description.nets}
+        return names.pop() if len(names) == 1 else ""
 
     @property
     def _first_views(self):

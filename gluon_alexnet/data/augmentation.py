@@ -227,11 +227,16 @@ def _normal(words: np.ndarray) -> np.ndarray:
 def crop_views(images: np.ndarray, size: int, count: int) -> np.ndarray:
     """The views whose softmax outputs are averaged (Sec. 4.1), as uint8 (N, count, size, size, 3).
 
-    count 10: four corners and the centre, then the same five mirrored. count 1: the centre.
+    count 10: four corners and the centre, then the same five mirrored. count 1: the centre. count 9: three by three
+    places, not mirrored, as the 2012 code tests on CIFAR-10; the centre is the fifth of them as it is of ten.
     """
     far = images.shape[1] - size
     centre = far // 2
-    corners = {10: [(0, 0), (0, far), (far, 0), (far, far), (centre, centre)], 1: [(centre, centre)]}[count]
+    corners = {
+        10: [(0, 0), (0, far), (far, 0), (far, far), (centre, centre)],
+        9: [(top, left) for top in (0, centre, far) for left in (0, centre, far)],
+        1: [(centre, centre)],
+    }[count]
     views = np.stack([images[:, top : top + size, left : left + size] for top, left in corners], axis=1)
     if count == 10:
         views = np.concatenate([views, views[:, :, :, ::-1]], axis=1)

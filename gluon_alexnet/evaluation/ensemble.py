@@ -92,7 +92,7 @@ def view_probabilities(
     if mean_image is not None:
         stack = stack - view_means(mean_image, size, most)  # classify subtracts the centre's
     outputs = classify(stack.reshape(-1, size, size, 3)).reshape(len(images), most, -1)
-    centre = 4 if most == 10 else 0  # the place of the centre view among the ten
+    centre = 0 if most == 1 else 4  # the place of the centre view among the ten, or the nine
     return [outputs.mean(axis=1) if count == most else outputs[:, centre] for count in views]
 
 

@@ -7,7 +7,7 @@ FILE is an uncompressed .npz that ``numpy.load`` opens without pickle; rows are 
     labels            int64 (N,), places in ``classes``; -1 where the split has none
     probabilities_10  float16 or float32 (N, classes), mean softmax over ten views; probabilities_1: the centre view
 
-``views`` says which of the last two are there. Each of ``nets`` has source, weight, parameters and variants.
+``views`` says which of the last two are there. Each of ``nets`` has source, weight, parameters, variants and recipe.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Net:
     weight: float
     parameters: int
     variants: tuple[str, ...] = ()
+    recipe: str = ""  # its name; empty where it is not known
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,13 @@ def _description(document: dict[str, Any]) -> Description:
         ],
         tuple(int(views) for views in document["views"]),
         tuple(
-            Net(str(n["source"]), float(n["weight"]), int(n["parameters"]), tuple(map(str, n["variants"])))
+            Net(
+                str(n["source"]),
+                float(n["weight"]),
+                int(n["parameters"]),
+                tuple(map(str, n["variants"])),
+                str(n.get("recipe", "")),
+            )
             for n in document["nets"]
         ),
     )

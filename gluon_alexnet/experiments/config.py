@@ -30,7 +30,7 @@ class FourLayers:
     layer1: Convolution = Convolution(32, 5, 0.0001)
     layer2: Convolution = Convolution(32, 5, 0.01)
     layer3: Convolution = Convolution(64, 5, 0.01)
-    output_deviation: float = 0.1  # of the fully-connected layer's initial weights
+    output_deviation: float = 0.01  # of the fully-connected layer's initial weights
     pool_size: int = 3  # pixels; sizes of the pooled maps round up
     pool_stride: int = 2
     activation: str = "relu"  # or "tanh"

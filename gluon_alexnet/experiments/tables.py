@@ -73,7 +73,7 @@ def normalization_test(results: Mapping[str, NormalizedResult], numbers: Normali
         for index, count in enumerate(views):
             errors = [scores[index].top1 for scores in result.scores if scores]
             each = ", ".join(f"{scores[index].top1:.2f}" if scores else "diverged" for scores in result.scores)
-            view = "10 views" if count == 10 else "centre view"
+            view = f"{count} views" if count > 1 else "centre view"
             mean = f"{statistics.mean(errors):6.2f} {_deviation(errors):>10}" if errors else f"{'':>17}"
             lines.append(f"{name + ' LRN':<14} {view:<12} {each:<28} {mean}  {published[name]:g}")
     lines.append("")
@@ -81,7 +81,7 @@ def normalization_test(results: Mapping[str, NormalizedResult], numbers: Normali
         pairs = [
             a[index].top1 - b[index].top1 for a, b in zip(results["without"].scores, results["with"].scores) if a and b
         ]
-        view = "10 views" if count == 10 else "centre view"
+        view = f"{count} views" if count > 1 else "centre view"
         if pairs:
             lines.append(
                 f"LRN takes away {statistics.mean(pairs):.2f} points ({view}; by seed "

@@ -64,6 +64,7 @@ def load_export(path: Path, context: Any, parts: bool = False) -> Model:
     nothing.
     """
     description = read_export(path, context)
+    recipe = str(description["provenance"].get("recipe", ""))
     size, variants = int(description["input"]["shape"][-1]), tuple(description["provenance"]["variants"])
     refused = f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
     if is_part(description) and not parts:
@@ -74,7 +75,7 @@ def load_export(path: Path, context: Any, parts: bool = False) -> Model:
         raise InvalidRequest(refused)
 
     classifies = refuse if is_part(description) else classify_with(block, context)
-    return Model(classifies, size, description["classes"], str(path), variants, count_parameters(block))
+    return Model(classifies, size, description["classes"], str(path), variants, count_parameters(block), None, recipe)
 
 
 def is_part(description: Mapping) -> bool:

@@ -67,6 +67,7 @@ class Model:
     parameters: int = 0  # weights and biases; the mean image is none
     # float32 (3, 256, 256) of a net that reads views with each pixel's own mean subtracted; None: the centre's of all.
     mean_image: np.ndarray | None = None
+    recipe: str = ""  # name of the recipe it was trained with; empty where it is not known
 
 
 def build_classifier(network: Net, parameters: dict, context: Any) -> Classifier:

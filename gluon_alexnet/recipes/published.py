@@ -109,11 +109,17 @@ def of_recipe(name: str) -> list[PublishedResult]:
     return [row for row in RESULTS if row.recipe is not None and row.recipe == aliases.get(name, name)]
 
 
-def results(year: int, split: str, variants: Sequence[str] = ()) -> list[PublishedResult]:
+def results(year: int, split: str, variants: Sequence[str] = (), recipe: str = "") -> list[PublishedResult]:
     """Rows for the net with these variants on that split; where there is none for the split, those of the year.
 
-    A net nobody published is compared with the full one.
+    A net nobody published is compared with the full one. recipe: a recipe's name, whose own rows come first.
     """
+    own = [row for row in of_recipe(recipe) if row.year == year and not variants]
+    rows = _with_variants(year, split, variants)
+    return [*own, *(row for row in rows if row not in own)]
+
+
+def _with_variants(year: int, split: str, variants: Sequence[str]) -> list[PublishedResult]:
     of_year = [row for row in RESULTS if row.year == year and row.variants is not None and row.nets == 1]
     rows = [row for row in of_year if set(row.variants or ()) == set(variants)] or [
         row for row in of_year if not row.variants

@@ -121,7 +121,7 @@ def results(run: ReportedRun, counted: Judged, manifest: Any) -> page.Raw:
         for score in counted.scores
     ]
     ours, year = list(range(len(rows))), _ilsvrc_year(manifest)
-    compared = published.results(year or 2012, "val", run.recipe.variants)
+    compared = published.results(year or 2012, "val", run.recipe.variants, run.recipe.name)
     rows += [
         [f"{row.net} (ILSVRC-{row.year} {row.split}; {row.source})", _error(row.top1), _error(row.top5), ""]
         for row in compared

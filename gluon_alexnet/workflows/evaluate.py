@@ -118,7 +118,10 @@ def evaluate(
         split,
         [{"wnid": c.wnid, "name": c.name, "devkit_id": c.devkit_id} for c in manifest.classes],
         tuple(views),
-        tuple(Net(net.source, weight, net.parameters, net.variants) for net, weight in zip(nets, weights)),
+        tuple(
+            Net(net.source, weight, net.parameters, net.variants, getattr(net, "recipe", ""))
+            for net, weight in zip(nets, weights)
+        ),
     )
     began = time.monotonic()
     reader = Reader(folder, split, on_damaged=on_damaged)

@@ -79,6 +79,11 @@ class Model:
         return self._net.variants
 
     @property
+    def recipe(self) -> str:
+        """The name of the recipe that it was trained with; empty where it is not known."""
+        return self._net.recipe
+
+    @property
     def parameters(self) -> int:
         """Weights and biases: 60,965,224 in the paper's net of 1000 classes."""
         return self._net.parameters
@@ -205,6 +210,7 @@ def open_model(path: Path, context: Any) -> ClassifierModel:
         recipe.variants,
         count_parameters(classifier),
         parameters["mean"].asnumpy() if recipe.augmentation.mean_before_crop else None,
+        recipe.name,
     )
 
 

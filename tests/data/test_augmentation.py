@@ -207,6 +207,15 @@ def test_the_ten_views_are_the_right_ten(pictures):
     np.testing.assert_array_equal(crop_views(pictures, 224, 1)[:, 0], views[:, 4])
 
 
+def test_the_nine_views_are_three_by_three_places_not_mirrored(rng):
+    images = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    views = crop_views(images, 24, 9)
+    places = [(top, left) for top in (0, 4, 8) for left in (0, 4, 8)]
+    for index, (top, left) in enumerate(places):
+        np.testing.assert_array_equal(views[:, index], images[:, top : top + 24, left : left + 24])
+    np.testing.assert_array_equal(crop_views(images, 24, 1)[:, 0], views[:, 4])
+
+
 def test_network_order_keeps_grey_levels(pictures):
     ordered = network_order(pictures)
     assert ordered.dtype == np.float32

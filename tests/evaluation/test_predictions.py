@@ -52,7 +52,8 @@ def test_numpy_alone_reads_it(tmp_path, rng, precision):
     assert document["format"] == "alexnet-predictions"
     assert [document[name] for name in ("version", "split", "views", "data_digest")] == [1, "val", [10, 1], "d" * 64]
     assert document["classes"] == CLASSES
-    assert document["nets"][1] == {"source": "runs/b", "weight": 1.0, "parameters": 5, "variants": ["no-lrn"]}
+    expected = {"source": "runs/b", "weight": 1.0, "parameters": 5, "variants": ["no-lrn"], "recipe": ""}
+    assert document["nets"][1] == expected
 
 
 @pytest.mark.parametrize("count", [1, 3, 100])

@@ -386,7 +386,7 @@ def test_lrn_measures_every_test_image(source, short, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(source, tmp_path):
     code = (
-        f"from gluon_alexnet.recordio import cifar; cifar.IMAGES_PER_BATCH = {BATCH}\n"
+        f"from gluon_alexnet.recordio.sources import cifar10; cifar10.IMAGES_PER_BATCH = {BATCH}\n"
         "from gluon_alexnet.experiments import trials; trials.SAVE_EVERY = 1\n"
         "from gluon_alexnet.tools.main import main; main()"
     )

@@ -122,6 +122,8 @@ def test_options_change_the_rate_and_leave_the_diary_s_rest():
     assert rates("paper", 0, layer_factors=factors) == [(0.001, 0.001), (0.01, 0.01), (0.1, 0.1)]
     found = rates("as-run", 25, layer_factors=factors)
     assert found == [(1e-4, 0.002), (1e-3, 0.02), (1e-2, 0.2)]
+    found = rates("as-run", 67, layer_factors=factors)  # of a slow conv1, too
+    assert found == [(1e-6, 0.002), (1e-4, 0.02), (1e-3, 0.2)]
     plateau = changed(presets.AS_RUN, LearningOptions(plateau=2)).learning
     assert plateau.drops_on_plateau and plateau.patience == 2
     assert lr_schedule.rates(plateau, Moment([9, 9, 9])).of("fc8_weight") == pytest.approx(0.001)
