@@ -23,3 +23,10 @@ def invoke(*words: object, code: int = 0, stdin: str | None = None) -> tuple[str
     assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
     assert "Traceback" not in result.stderr
     return result.stdout, result.stderr
+
+
+def attempt(*words: object) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of `alexnet-tools` with these words; a traceback fails the test."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result.exit_code, result.stdout, result.stderr
