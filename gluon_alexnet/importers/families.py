@@ -16,10 +16,12 @@ from ..recipes import schema
 from ..recipes.nets_2012 import RECIPES_2012, SIX_CONV_2009_HALF
 from ..recipes.presets import RECIPES
 
+TITLES = {"bvlc": "BVLC AlexNet", "caffenet": "CaffeNet"}  # of nets that are known by another name than their recipe's
 CAFFE_ORDERS = {"BVLC AlexNet": ("norm", "pool"), "CaffeNet": ("pool", "norm")}  # what follows ReLU 1 and 2
 _DIFFERENCES = 6  # lines that are shown
-# What a net can be, but is not compared with: the rows of the 2012 diary, and the print word for word.
-_ROWS = [*(recipe.name for recipe in (*RECIPES_2012, SIX_CONV_2009_HALF)), "printed"]
+# What a net can be, but is not compared with: the rows of the 2012 diary, the print word for word, a program few know.
+_ALONE = ("printed", "korean-summary", "korean-summary-code")
+_ROWS = [*(recipe.name for recipe in (*RECIPES_2012, SIX_CONV_2009_HALF)), *_ALONE]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Match:
 def lines_of_network(network: schema.Network) -> list[str]:
     """A recipe's network, one line per layer."""
     lines = [] if network.channel_std is None else [_scaled(network.channel_std)]
-    norm = None if network.normalization is None else _norm_of(network.columns, network.normalization)
+    numbers = network.normalization
+    norm = None if numbers is None else _norm_of(1 if numbers.both_columns else network.columns, numbers)
     pool = _pool(network.pooling.size, network.pooling.stride)
     below = 3
     for name, layer in network.convolutions():
@@ -45,11 +48,12 @@ def lines_of_network(network: schema.Network) -> list[str]:
         below = layer.kernels
         after = [f"activation{number}: {network.activation}"]
         if name in ("conv1", "conv2"):
-            after += [f"norm{number}: {norm}"] if norm else []
+            norms = [f"norm{number}: {norm}"] if norm else []
             if name == "conv2" and network.map_normalization:
-                numbers = network.map_normalization
-                after.append(f"norm2: {_map_norm(numbers.size, numbers.alpha, numbers.beta)}")
-            after.append(f"pool{number}: {pool}")
+                same_map = network.map_normalization
+                norms.append(f"norm2: {_map_norm(same_map.size, same_map.alpha, same_map.beta)}")
+            pooled = f"pool{number}: {pool}"
+            after += [pooled, *norms] if network.pool_before_normalization else [*norms, pooled]
             if name == "conv1" and not network.relu_before_normalization:
                 after = [*after[1:], after[0]]
         if name == "conv5" and network.normalization5:
@@ -64,27 +68,9 @@ def lines_of_network(network: schema.Network) -> list[str]:
     return [*lines, "fc8"]
 
 
-def _caffe(order: Sequence[str]) -> list[str]:
-    """BVLC AlexNet or CaffeNet: no padding in layer 1 (crops of 227), α/n and k = 1, over the maps of both groups."""
-    maps = [(96, 11, 3, 4, 0), (256, 5, 48, 1, 2), (384, 3, 256, 1, 1), (384, 3, 192, 1, 1), (256, 3, 192, 1, 1)]
-    after = {"norm": f"norm{{}}: {_norm(1, 5, 1e-4, 0.75, 1.0)}", "pool": f"pool{{}}: {_pool(3, 2)}"}
-    lines = []
-    for number, (kernels, size, below, stride, padding) in enumerate(maps, 1):
-        lines += [
-            _convolution(f"conv{number}", kernels, size, below, stride, (padding, padding)),
-            f"activation{number}: relu",
-        ]
-        lines += [after[what].format(number) for what in order if number < 3]
-    lines.append(after["pool"].format(5))
-    for name in ("fc6", "fc7"):
-        lines += [f"{name}: 4096 neurons", f"activation {name}: relu"]
-    return [*lines, "fc8"]
-
-
 def families() -> dict[str, list[str]]:
     """Name → lines, of the recipes and of the nets that came after the paper's."""
-    known = {name: lines_of_network(recipe.alexnet) for name, recipe in RECIPES.items()}
-    return {**known, **{name: _caffe(order) for name, order in CAFFE_ORDERS.items()}}
+    return {TITLES.get(name, name): lines_of_network(recipe.alexnet) for name, recipe in RECIPES.items()}
 
 
 def lines_of_chain(layers: Iterable[chain.Layer]) -> list[str]:
@@ -190,7 +176,7 @@ def match_shapes(shapes: Mapping[str, tuple[int, ...]]) -> Match:
 
 def _of_the_paper_s_shapes() -> list[str]:
     shapes = {name: parameter_shapes(recipe.network, 1000) for name, recipe in RECIPES.items() if name not in _ROWS}
-    return [*(name for name, one in shapes.items() if one == shapes["paper"]), *CAFFE_ORDERS]
+    return [TITLES.get(name, name) for name, one in shapes.items() if one == shapes["paper"]]
 
 
 def _times(shape: tuple[int, ...] | None) -> str:

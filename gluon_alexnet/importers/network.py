@@ -12,7 +12,7 @@ from ..backend import mx
 from ..data.augmentation import colour_mean, network_order
 from ..model.classifier import build_classifier, build_convolutional_part
 from ..recipes import schema
-from ..recipes.presets import ONE_WEIRD_TRICK
+from ..recipes.other_nets import ONE_WEIRD_TRICK
 from .one_weird_trick import Found
 
 _UP_TO_POOL5 = 8  # layers of the model zoo's net: five convolutions, three poolings

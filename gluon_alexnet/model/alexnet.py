@@ -7,6 +7,7 @@ in :class:`AlexNet`, on one device, as convolutions in groups; one in each part 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..backend import mx
@@ -18,21 +19,36 @@ nn = mx.gluon.nn
 
 
 class LowerLayers(mx.gluon.HybridBlock):
-    """Layers 1 and 2: each column sees the image and then only itself."""
+    """Layers 1 and 2: each column sees the image and then only itself.
 
-    def __init__(self, network: schema.Network, columns: int, fast: bool = False, **kwargs: Any) -> None:
+    share: (place, count) of a column that is alone here, for :meth:`steps`, where normalisation reads every column.
+    """
+
+    def __init__(
+        self,
+        network: schema.Network,
+        columns: int,
+        fast: bool = False,
+        share: tuple[int, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(prefix="", **kwargs)
-        self._network = network
+        self._network, self._share = network, share
+        all_columns = columns if share is None else share[1]
         with self.name_scope():
             self.conv1 = _convolution("conv1", network, 3, columns)
-            self.norm1 = _normalization(network, network.conv1, columns, fast)
+            self.norm1 = _normalization(network, network.conv1, all_columns, fast, shared=share is not None)
             self.pool1 = _pooling(network)
             self.conv2 = _convolution("conv2", network, network.conv1.kernels, columns)
-            self.norm2 = _normalization(network, network.conv2, columns, fast)
+            self.norm2 = _normalization(network, network.conv2, all_columns, fast, shared=share is not None)
             self.map_norm2 = MapNormalization(network.map_normalization) if network.map_normalization else None
             self.pool2 = _pooling(network)
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:  # 3×224×224
+        x = self._normalized1(F, self._convolved1(F, x))  # 96×27×27
+        return self._normalized2(F, self._convolved2(F, x))  # 256×13×13
+
+    def _convolved1(self, F: Any, x: Any) -> Any:
         if self._network.channel_std is not None:
             colours = zip(F.split(x, num_outputs=3, axis=1), self._network.channel_std)
             x = F.concat(*(colour / std for colour, std in colours), dim=1)
@@ -40,21 +56,50 @@ class LowerLayers(mx.gluon.HybridBlock):
         if before != after:  # a border that is the same on all sides is the convolution's own
             x = F.pad(x, mode="constant", constant_value=0, pad_width=(0, 0, 0, 0, before, after, before, after))
         x = self.conv1(x)  # 96×55×55
-        if self._network.relu_before_normalization:
-            x = _activation(F, x, self._network)
-        x = self._normalized_and_pooled(x, [self.norm1], self.pool1)  # 96×27×27
-        if not self._network.relu_before_normalization:
-            x = _activation(F, x, self._network)
-        x = _activation(F, self.conv2(x), self._network)  # 256×27×27
-        return self._normalized_and_pooled(x, [self.norm2, self.map_norm2], self.pool2)  # 256×13×13
+        return _activation(F, x, self._network) if self._network.relu_before_normalization else x
 
-    def _normalized_and_pooled(self, x: Any, normalizations: list[Any], pooling: Any) -> Any:
+    def _normalized1(self, F: Any, x: Any) -> Any:
+        x = self._normalized_and_pooled(F, x, [self.norm1], self.pool1)
+        return x if self._network.relu_before_normalization else _activation(F, x, self._network)
+
+    def _convolved2(self, F: Any, x: Any) -> Any:
+        return _activation(F, self.conv2(x), self._network)  # 256×27×27
+
+    def _normalized2(self, F: Any, x: Any) -> Any:
+        return self._normalized_and_pooled(F, x, [self.norm2, self.map_norm2], self.pool2)
+
+    def _normalized_and_pooled(self, F: Any, x: Any, normalizations: list[Any], pooling: Any) -> Any:
         if self._network.pool_before_normalization:
             x = pooling(x)
         for normalization in normalizations:
             if normalization is not None:
                 x = normalization(x)
+        if self._share is not None:
+            x = F.split(x, num_outputs=self._share[1], axis=1)[self._share[0]]
         return x if self._network.pool_before_normalization else pooling(x)
+
+    def steps(self) -> list[Step]:
+        """Convolution and normalisation of layer 1, and of layer 2: before each normalisation, columns are joined."""
+        return [
+            Step(self._convolved1, [self.conv1]),
+            Step(self._normalized1, [self.norm1, self.pool1]),
+            Step(self._convolved2, [self.conv2]),
+            Step(self._normalized2, [self.norm2, self.map_norm2, self.pool2]),
+        ]
+
+
+class Step(mx.gluon.HybridBlock):
+    """One step of :class:`LowerLayers`, hybridized for itself; it shares the layers, and so their parameters."""
+
+    def __init__(self, compute: Callable[[Any, Any], Any], layers: list[Any], **kwargs: Any) -> None:
+        super().__init__(prefix="", **kwargs)
+        self._compute = compute
+        for place, layer in enumerate(layers):
+            if layer is not None:
+                self.register_child(layer, str(place))
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        return self._compute(F, x)
 
 
 class UpperLayers(mx.gluon.HybridBlock):
@@ -229,15 +274,15 @@ def _pooling(network: schema.Network) -> Any:
     return nn.MaxPool2D(network.pooling.size, network.pooling.stride, ceil_mode=network.pooling.round_up)
 
 
-def _normalization(
-    network: schema.Network, layer: schema.Convolution, columns: int, fast: bool
-) -> ResponseNormalization | None:
-    if network.normalization is None:
+def _normalization(network: schema.Network, layer: Any, columns: int, fast: bool, shared: bool = False) -> Any:
+    """Of one layer; shared: a column's share is taken of its output before the pooling."""
+    numbers = network.normalization
+    if numbers is None:
         return None
-    groups = 1 if network.normalization.both_columns else columns
+    groups = 1 if numbers.both_columns else columns
     maps = layer.kernels * columns // network.columns
-    pooled_next = not network.pool_before_normalization
-    return ResponseNormalization(network.normalization, groups, maps, fast, pooled_next)
+    pooled_next = not (network.pool_before_normalization or shared)
+    return ResponseNormalization(numbers, groups, maps, fast, pooled_next)
 
 
 def _activation(F: Any, x: Any, network: schema.Network) -> Any:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from .nets_2012 import RECIPES_2012, SIX_CONV_2009_HALF, SUMMARIES_2012
-from .schema import Augmentation, Convolution, FullyConnected, Learning, Network, Recipe, ResponseNormalization
+from .other_nets import OTHER_NETS, SUMMARIES_OTHER_NETS
+from .schema import Augmentation, Learning, Network, Recipe, ResponseNormalization
 
 PAPER = Recipe("paper")
 
@@ -42,45 +43,18 @@ def an_eighth(network: Network) -> Network:
 NARROW = Recipe("narrow", network=an_eighth(Network()), learning=Learning(batch_size=32, epochs=10))
 
 
-def _he(inputs: int) -> float:
-    """The deviation that keeps the size of activations through a ReLU (He et al. 2015): there is no normalisation."""
-    return round((2 / inputs) ** 0.5, 4)
-
-
-# AlexNet as torchvision and Gluon's model zoo have it: one column, no LRN (Krizhevsky, arXiv 1404.5997). The layers and
-# the input are torchvision's, the initial weights He's; how it learns is the paper's way.
-ONE_WEIRD_TRICK = Recipe(
-    "one-weird-trick",
-    network=Network(
-        columns=1,
-        conv1=Convolution(64, 11, 4, padding=(2, 2), both_columns=True, weight_std=_he(11 * 11 * 3)),
-        conv2=Convolution(192, 5, padding=(2, 2), weight_std=_he(5 * 5 * 64)),
-        conv3=Convolution(384, 3, padding=(1, 1), both_columns=True, weight_std=_he(3 * 3 * 192)),
-        conv4=Convolution(256, 3, padding=(1, 1), weight_std=_he(3 * 3 * 384)),
-        conv5=Convolution(256, 3, padding=(1, 1), weight_std=_he(3 * 3 * 256)),
-        fc6=FullyConnected(4096, bias=0.0, weight_std=_he(256 * 6 * 6)),
-        fc7=FullyConnected(4096, bias=0.0, weight_std=_he(4096)),
-        normalization=None,
-        dropout_before=True,
-        inverted_dropout=True,
-        channel_mean=(123.675, 116.28, 103.53),  # 255 times .485, .456, .406
-        channel_std=(58.395, 57.12, 57.375),  # 255 times .229, .224, .225
-    ),
-)
-
-
 SUMMARIES = {
     "paper": "what the paper prints (NIPS 2012)",
     "printed": "the print word for word, where `paper` takes what the 2012 code shows",
     "as-run": "what the 2012 code did for the paper's net, on ILSVRC-2012: net-145",
     "as-run-2010": "the same on ILSVRC-2010: net-145-2010",
-    "one-weird-trick": "torchvision's and Gluon's AlexNet: one column, no LRN (arXiv 1404.5997)",
     "narrow": "an eighth of every layer, for demonstrations on a CPU",
+    **SUMMARIES_OTHER_NETS,
     **SUMMARIES_2012,
 }
 
 
 RECIPES = {
     recipe.name: recipe
-    for recipe in (PAPER, PRINTED, AS_RUN, AS_RUN_2010, ONE_WEIRD_TRICK, NARROW, *RECIPES_2012, SIX_CONV_2009_HALF)
+    for recipe in (PAPER, PRINTED, AS_RUN, AS_RUN_2010, NARROW, *OTHER_NETS, *RECIPES_2012, SIX_CONV_2009_HALF)
 }

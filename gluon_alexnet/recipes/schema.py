@@ -154,14 +154,15 @@ class Network:
         require(self.channel_std is None or min(self.channel_std) > 0, "channel_std must be positive", self)
         require(self.activation in ("relu", "tanh"), f"activation must be relu or tanh, not {self.activation!r}", self)
         require(not self.normalization5 or self.normalization is not None, "there is no normalisation to repeat", self)
+        joined = self.normalization is not None and self.normalization.both_columns
+        require(not (self.normalization5 and joined), "normalisation after layer 5 is of its own column", self)
         shared = [layer.kernels for _, layer in self.convolutions()] + [layer.neurons for _, layer in self.hidden()]
         require(not any(n % self.columns for n in shared), f"{self.columns} columns must divide each layer", self)
 
     @property
     def devices(self) -> int:
-        """On how many devices a net can be spread: one per column, unless normalisation reads them all."""
-        whole = self.normalization is not None and self.normalization.both_columns
-        return 1 if whole else self.columns
+        """On how many devices a net can be spread: one per column."""
+        return self.columns
 
     def convolutions(self) -> list[tuple[str, Convolution]]:
         """The convolutional layers there are, with their names, from the first to the last."""

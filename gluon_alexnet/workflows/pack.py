@@ -61,8 +61,8 @@ def pack(
     of Fall 2009). out: the new folder (default: data/ilsvrc2012, or the year's). allow_missing: pack what is there of
     an incomplete download. report: called with sentences about what is missing. progress(unit, label): around scanning
     and packing; gives a function of the number done, whose first call tells the total, ``of``. options: seed, workers,
-    shards, encoding ("jpeg", "raw"), on_bad ("skip", "fail"), overwrite, resume, part, cluster, as
-    :class:`gluon_alexnet.recordio.packing.pack.PackOptions` says.
+    shards, encoding ("jpeg", "raw"), on_bad ("skip", "fail"), small ("scale", "centre"), overwrite, resume, part,
+    cluster, as :class:`gluon_alexnet.recordio.packing.pack.PackOptions` says.
 
     Tars are read where they are. Killed at any moment, the same call with ``resume=True`` ends with the same bytes.
     Raises InvalidRequest for wrong use; :class:`gluon_alexnet.recordio.dataset.manifest.SourceError` for sources that

@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from .manifest import JPEG_QUALITY, SIZE
+from .manifest import JPEG_QUALITY, MEAN_COLOUR, SIZE
 
 MAX_PIXELS = 150_000_000  # of a source image; decoded it would take 450 MB
 MAX_BYTES = 2**29  # of a source file, and of what a compressed one unpacks to
@@ -85,11 +85,14 @@ def _decode_jpeg(data: bytes, name: str) -> np.ndarray | None:
     return image
 
 
-def shorter_side_256(image: np.ndarray) -> np.ndarray:
+def shorter_side_256(image: np.ndarray, small: str = "scale") -> np.ndarray:
     """Scale the shorter side to 256 (area filter down, cubic up) and cut the central 256x256 (Sec. 2).
 
-    Takes and returns uint8 RGB: (H, W, 3) → (256, 256, 3).
+    Takes and returns uint8 RGB: (H, W, 3) → (256, 256, 3). small="centre": an image whose shorter side is below 256 is
+    not scaled up, but put in the centre of the mean colour, as in a TensorFlow version of the net.
     """
+    if small == "centre" and min(image.shape[:2]) < SIZE:
+        return _in_the_centre(image)
     height, width = image.shape[:2]
     shorter = min(height, width)
     image = _centre(image, min(height, shorter * MAX_ASPECT), min(width, shorter * MAX_ASPECT))
@@ -131,6 +134,13 @@ def packed_pixels(data: bytes | memoryview, encoding: str, scratch: np.ndarray |
         raise
     except ValueError as error:
         raise ImageError("the image cannot be decoded") from error
+
+
+def _in_the_centre(image: np.ndarray) -> np.ndarray:
+    image = _centre(image, min(image.shape[0], SIZE), min(image.shape[1], SIZE))
+    whole = np.full((SIZE, SIZE, 3), MEAN_COLOUR, np.uint8)
+    _centre(whole, *image.shape[:2])[:] = image
+    return whole
 
 
 def _centre(image: np.ndarray, height: int, width: int) -> np.ndarray:

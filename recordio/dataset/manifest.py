@@ -19,6 +19,10 @@ SIZE = 256  # pixels, both sides of a packed image (Sec. 2)
 ENCODINGS = ("jpeg", "raw")  # raw: the 256x256x3 bytes of RGB
 JPEG_QUALITY = 95
 FILTERS = {"down": "area", "up": "cubic"}
+SMALL = ("scale", "centre")  # what becomes of images whose shorter side is below 256 pixels
+# What they are put in the centre of: the mean colour of ILSVRC-2012's training images, from cuda-convnet2's statistics.
+# The data set's own is known only when all is packed.
+MEAN_COLOUR = (127, 120, 105)  # RGB
 IMAGES_PER_SHARD = 2**15  # about 1 GB of JPEG; 15 million images stay below the usual 1,024 open files
 
 SPLITS = ("train", "val", "test")
@@ -41,6 +45,13 @@ class DatasetError(OperationFailed):
 def shard_stem(split: str, shard: int, shards: int) -> str:
     """`train-00000-of-00008`: the shard's `.rec` (records), `.idx` (MXNet's index) and `.keys` (image names)."""
     return f"{split}-{shard:05d}-of-{shards:05d}"
+
+
+def filters(small: str) -> dict[str, str]:
+    """How images were brought to 256 pixels, as the manifest keeps it; small: one of ``SMALL``."""
+    if small not in SMALL:
+        raise SourceError(f"small images are treated by {' or '.join(SMALL)}, not by {small!r}")
+    return FILTERS if small == "scale" else {**FILTERS, "up": f"none, centre of {','.join(map(str, MEAN_COLOUR))}"}
 
 
 @dataclass(frozen=True)

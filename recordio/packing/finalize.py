@@ -17,6 +17,7 @@ from ..dataset.manifest import (
     Manifest,
     PathLike,
     Split,
+    filters,
     read_manifest,
     write_manifest,
 )
@@ -66,7 +67,13 @@ def publish(plan: Plan, staging: StagingArea) -> tuple[dict[str, int], int]:
         lines = ["split\tkey\treason\n", *("\t".join(map(escape, row)) + "\n" for row in rejected)]
         write_bytes(staging.folder / REJECTED, "".join(lines).encode("utf-8", "surrogateescape"))
         manifest = Manifest(
-            plan.classes, tuple(splits), plan.seed, statistics_sha256, plan.sha256, encoding=plan.encoding
+            plan.classes,
+            tuple(splits),
+            plan.seed,
+            statistics_sha256,
+            plan.sha256,
+            encoding=plan.encoding,
+            filters=dict(filters(plan.small)),
         )
         write_manifest(staging.folder, manifest)
         names = manifest.files()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..dataset.manifest import ENCODINGS, SPLITS, ClassInfo, DatasetError, PathLike
+from ..dataset.manifest import ENCODINGS, SMALL, SPLITS, ClassInfo, DatasetError, PathLike
 from ..dataset.shuffle import shuffled
 from ..sources.class_folders import Source
 from .finalize import Report, completed, publish
@@ -34,6 +34,7 @@ class PackOptions:
     shards: int | None = None  # of each split; None: one for each 32,768 images
     encoding: str = ENCODINGS[0]  # "jpeg" or "raw"
     on_bad: str = "skip"  # or "fail"
+    small: str = SMALL[0]  # "scale": scaled up as ever; "centre": put in the centre of the mean colour
     overwrite: bool = False  # a data set that is there
     resume: bool = False
     part: tuple[int, int] = (1, 1)
@@ -57,7 +58,7 @@ def pack(
     otherwise nothing is left behind; a data set that is being overwritten stays whole.
     """
     began = time.monotonic()
-    plan = make_plan(splits, classes, options.seed, options.shards, options.encoding, options.part)
+    plan = make_plan(splits, classes, options.seed, options.shards, options.encoding, options.part, options.small)
     staging = StagingArea(out, plan, options.overwrite, options.resume)
     resumed = 0
     try:
@@ -105,7 +106,9 @@ def _jobs(
             order, of = shuffled(split.images, plan.seed, 2**63 + SPLITS.index(split.name)), split.name
         mine = order[plan.places(split, number)]
         sources = [splits[split.name][int(place)] for place in mine]
-        yield ShardJob(str(folder), split.name, number, split.shards, len(plan.classes), plan.encoding, on_bad, sources)
+        yield ShardJob(
+            str(folder), split.name, number, split.shards, len(plan.classes), plan.encoding, plan.small, on_bad, sources
+        )
 
 
 def _left(staging: StagingArea) -> str:

@@ -13,14 +13,15 @@ from gluon_alexnet import safe_json
 from gluon_alexnet.atomic_files import write_bytes
 
 from ..dataset.manifest import (
-    FILTERS,
     IMAGES_PER_SHARD,
     JPEG_QUALITY,
     SIZE,
+    SMALL,
     SPLITS,
     ClassInfo,
     DatasetError,
     SourceError,
+    filters,
     shard_stem,
 )
 from ..sources.class_folders import Source
@@ -49,11 +50,13 @@ class Plan:
     seed: int
     encoding: str
     part: tuple[int, int] = (1, 1)
+    small: str = SMALL[0]  # what becomes of small images
 
     @property
     def sha256(self) -> str:
         """Digest (hex) of all that decides the bytes of the data set; the same for each of its parts."""
-        content = {**asdict(self), "part": None, "size": SIZE, "quality": JPEG_QUALITY, "filters": FILTERS}
+        content = {**asdict(self), "part": None, "size": SIZE, "quality": JPEG_QUALITY, "filters": filters(self.small)}
+        del content["small"]  # the filters say it, and older programs did not know it
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def shards(self, split: SplitPlan) -> range:
@@ -82,11 +85,13 @@ def make_plan(
     shards: int | None,
     encoding: str,
     part: tuple[int, int],
+    small: str = SMALL[0],
 ) -> Plan:
     """The plan for source lists; `shards` of each split (default: one for each 32,768 images).
 
     Raises :class:`SourceError` when there is no training split, or fewer training shards than parts.
     """
+    filters(small)  # refuses what it does not know
     if "train" not in splits:
         raise SourceError("a data set needs a training split")
     planned = []
@@ -99,7 +104,7 @@ def make_plan(
             f"{planned[0].shards} training shards cannot be shared among {part[1]} parts; "
             f"give every part the same --shards of {part[1]} or more"
         )
-    return Plan(tuple(classes), tuple(planned), seed, encoding, part)
+    return Plan(tuple(classes), tuple(planned), seed, encoding, part, small)
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -122,7 +127,10 @@ def _plan(document: dict[str, Any]) -> Plan:
         document["seed"],
         document["encoding"],
         tuple(document["part"]),
+        document.get("small", SMALL[0]),
     )
+    if plan.small not in SMALL:
+        raise ValueError("small")
     part, parts = plan.part
     if not 1 <= part <= parts:
         raise ValueError("part")

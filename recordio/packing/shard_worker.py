@@ -43,6 +43,7 @@ class ShardJob:
     shards: int
     classes: int
     encoding: str
+    small: str
     on_bad: str
     sources: list[Source]
 
@@ -83,20 +84,20 @@ def _in_order(
     waiting = iter(job.sources)
     while True:
         while len(running) < look_ahead and (source := next(waiting, None)) is not None:
-            running.append((source, pool.submit(_image, source, job.encoding, sums)))
+            running.append((source, pool.submit(_image, source, job, sums)))
         if not running:
             return
         source, future = running.popleft()
         yield source, future.result()
 
 
-def _image(source: Source, encoding: str, sums: SumsPool | None) -> tuple[bytes | None, str | None]:
+def _image(source: Source, job: ShardJob, sums: SumsPool | None) -> tuple[bytes | None, str | None]:
     """(image as recorded, None), or (None, reason) when the image is unusable."""
     try:
         image = decode(source.read(), source.key)
-        recorded = encode(shorter_side_256(image), encoding)
+        recorded = encode(shorter_side_256(image, job.small), job.encoding)
         if sums is not None:
-            sums.add(packed_pixels(recorded, encoding), (image.shape[0], image.shape[1]))
+            sums.add(packed_pixels(recorded, job.encoding), (image.shape[0], image.shape[1]))
         return recorded, None
     except ImageError as error:
         return None, str(error)

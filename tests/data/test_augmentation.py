@@ -39,7 +39,7 @@ def test_the_mean_is_its_central_patch(rng):
 def test_the_mean_of_an_input_is_the_data_s_or_the_recipe_s(rng):
     mean = rng.uniform(0, 255, (256, 256, 3))
     np.testing.assert_array_equal(input_mean(presets.PAPER.network, mean), central_patch(mean, 224))
-    fixed = input_mean(presets.ONE_WEIRD_TRICK.network, mean)
+    fixed = input_mean(presets.RECIPES["one-weird-trick"].network, mean)
     assert fixed.shape == (3, 224, 224)
     assert fixed.dtype == np.float32
     assert (fixed == np.array([123.675, 116.28, 103.53], np.float32).reshape(3, 1, 1)).all()

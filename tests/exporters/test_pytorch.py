@@ -38,7 +38,7 @@ def changed(small, name):
     if name == "paper":
         return small
     if name == "one-weird-trick":
-        other = presets.ONE_WEIRD_TRICK.network
+        other = presets.RECIPES["one-weird-trick"].network
         fields = ("normalization", "dropout_before", "inverted_dropout", "channel_mean", "channel_std")
         return replace(small, network=replace(small.network, **{field: getattr(other, field) for field in fields}))
     if name == "as-run":

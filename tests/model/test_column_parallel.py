@@ -7,9 +7,9 @@ import pytest
 from helpers import devices
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.model.alexnet import initial_parameters
+from gluon_alexnet.model.alexnet import AlexNet, initial_parameters, set_parameters
 from gluon_alexnet.model.column_parallel import ColumnParallel, join, split
-from gluon_alexnet.recipes import presets
+from gluon_alexnet.recipes import presets, schema
 from gluon_alexnet.training.lr_schedule import LearningRates
 from gluon_alexnet.training.trainer import Trainer
 
@@ -64,6 +64,28 @@ def test_fused_and_two_columns_learn_the_same(small_recipe, rng):
     np.testing.assert_allclose(fused[1], columns[1], rtol=1e-5)
     for one, other in zip(fused[2:], columns[2:]):
         compare(one, other, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pooled_first", [False, True])
+@pytest.mark.parametrize("numbers", [{}, {"n": 3}])
+def test_they_do_where_normalisation_reads_both_columns(small_recipe, rng, numbers, pooled_first):
+    joined = schema.ResponseNormalization(k=1.0, alpha=1e-2, both_columns=True, **numbers)
+    changes = {"normalization": joined, "pool_before_normalization": pooled_first}
+    one = dataclasses.replace(small_recipe, network=dataclasses.replace(small_recipe.network, **changes))
+    fused, columns = updates(one, 7, batch=6, steps=3, rng=rng, rate=0.001)
+    np.testing.assert_allclose(fused[0], columns[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(fused[1], columns[1], rtol=1e-5)
+    for left, right in zip(fused[2:], columns[2:]):
+        compare(left, right, rtol=1e-4)
+    own = dataclasses.replace(one.network, normalization=dataclasses.replace(joined, both_columns=False))
+    apart = AlexNet(own, 7)  # and it is another net than that of columns that are normalised apart
+    apart.initialize()
+    set_parameters(apart, initial_parameters(own, 7, seed=5))
+    image = rng.normal(0, 50, (1, 3, 99, 99))
+    whole = AlexNet(one.network, 7)
+    whole.initialize()
+    set_parameters(whole, initial_parameters(own, 7, seed=5))
+    assert (apart(mx.nd.array(image)).asnumpy() != whole(mx.nd.array(image)).asnumpy()).any()
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_the_2012_code_s_order_and_the_layers_of_variants():
     six = chain.read(graph(variants.apply(presets.PAPER, ["six-conv", "tanh", "no-dropout"]).network), 224)
     ending = "pool5 conv6 tanh6 flatten fc6 tanh_fc6 fc7 tanh7 fc8 softmax"
     assert [layer.name for layer in six][-10:] == ending.split()
-    other = chain.read(graph(presets.ONE_WEIRD_TRICK.network), 224)
+    other = chain.read(graph(presets.RECIPES["one-weird-trick"].network), 224)
     beginning, ending = "mean scale conv1 relu1 pool1 conv2", "pool5 dropout5 flatten fc6 relu6 dropout6 fc7 relu7 fc8"
     assert [layer.name for layer in other][:6] == beginning.split()
     assert [layer.name for layer in other][-10:-1] == ending.split()

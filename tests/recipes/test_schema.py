@@ -43,7 +43,7 @@ def test_the_narrow_net_is_an_eighth_of_the_paper_s():
 
 
 def test_one_weird_trick_is_torchvision_s_net():
-    network = presets.ONE_WEIRD_TRICK.network
+    network = presets.RECIPES["one-weird-trick"].network
     # 61,100,840 is the number that torchvision's page of models prints.
     assert sum(parameter_count(network, 1000).values()) == 61_100_840
     assert [layer.kernels for _, layer in network.convolutions()] == [64, 192, 384, 256, 256]

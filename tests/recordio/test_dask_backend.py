@@ -170,6 +170,6 @@ def test_worker_without_the_same_paths_rejects_no_image(tmp_path, lacking):
         (tmp_path / "train").mkdir()
     else:
         (tmp_path / "out").mkdir()
-    job = shard_worker.ShardJob(str(tmp_path / "out"), "val", 0, 1, 1, "jpeg", "skip", [source])
+    job = shard_worker.ShardJob(str(tmp_path / "out"), "val", 0, 1, 1, "jpeg", "scale", "skip", [source])
     with pytest.raises(DatasetError, match=r"(out|train|all\.tar): not to be seen on the worker .*; it needs the same"):
         dask_backend.pack_one(job)

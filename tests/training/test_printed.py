@@ -12,7 +12,6 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.model.alexnet import LowerLayers
 from gluon_alexnet.model.classifier import build_classifier
-from gluon_alexnet.model.column_parallel import ColumnParallel
 from gluon_alexnet.recipes import presets, schema
 from gluon_alexnet.recordio.dataset.statistics import read_statistics
 from gluon_alexnet.recordio.reading.reader import Reader
@@ -47,13 +46,11 @@ def test_normalization_sums_over_the_maps_of_both_columns(printed, fast, rng):
         np.testing.assert_allclose(y, response_normalized(x), rtol=2e-5, atol=1e-6, err_msg=name)
         apart = np.concatenate([response_normalized(half) for half in np.split(x, 2, axis=1)], axis=1)
         assert np.abs(apart - y).max() > 1e-4 * np.abs(y).max(), name
-    with pytest.raises(ValueError, match="reads all columns is on one context"):
-        ColumnParallel(printed.alexnet, 3, [mx.cpu(0), mx.cpu(1)])
 
 
 def test_a_run_keeps_the_whole_mean_image_and_is_tested_as_it_learned(printed, tmp_path):
     data = packed(tmp_path)
-    ga.train(data, recipe=printed, run=tmp_path / "run", devices=["cpu(0)", "cpu(1)"])  # two whole nets
+    ga.train(data, recipe=printed, run=tmp_path / "run", devices=["cpu(0)", "cpu(1)"])
     mean = checkpoint.load_run(tmp_path / "run")[2]["mean"].asnumpy()
     statistics = read_statistics(data)
     np.testing.assert_allclose(mean, statistics.mean_image.transpose(2, 0, 1), rtol=1e-6)
@@ -77,4 +74,4 @@ def test_a_run_keeps_the_whole_mean_image_and_is_tested_as_it_learned(printed, t
 
 def test_a_mean_of_each_colour_has_no_pixels_of_its_own():
     with pytest.raises(InvalidRequest, match="no mean of each pixel where the net subtracts one of each colour"):
-        dataclasses.replace(presets.ONE_WEIRD_TRICK, augmentation=presets.PRINTED.augmentation)
+        dataclasses.replace(presets.RECIPES["one-weird-trick"], augmentation=presets.PRINTED.augmentation)

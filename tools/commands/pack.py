@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from gluon_alexnet.recordio.dataset.manifest import ENCODINGS
+from gluon_alexnet.recordio.dataset.manifest import ENCODINGS, SMALL
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
 from ..options import OutputFolder, report_shared
@@ -56,6 +56,13 @@ class Part(click.ParamType):
     default=ENCODINGS[0],
     show_default=True,
     help="How records hold pixels: raw takes seven times the room and no time to decode.",
+)
+@click.option(
+    "--small",
+    type=click.Choice(SMALL),
+    default=SMALL[0],
+    show_default=True,
+    help="Scale images below 256 pixels up, or put them in the centre of ImageNet's mean colour.",
 )
 @click.option("--part", type=Part(), default="1/1", help="Pack one part of several; alexnet-tools merge joins them.")
 @click.option("--dask", metavar="ADDRESS", help="Pack on the workers of this Dask scheduler, e.g. tcp://10.0.0.1:8786.")
