@@ -48,7 +48,9 @@ test-browser: $(VENV)/made
 	@absent=$$(for name in chromium chromedriver; do command -v $$name >/dev/null || echo $$name; done | paste -sd' '); \
 	test -z "$$absent" || { echo "$$absent missing; on Debian: apt-get install chromium chromium-driver"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[browser]"
-	$(BIN)/pytest -q tests/browser
+	@if command -v npm >/dev/null; then npm install --silent --no-fund --global --prefix $(VENV) axe-core@4; \
+	else echo "npm missing: the page is not tried with axe-core; on Debian: apt-get install npm"; fi
+	$(BIN)/pytest -q -rs tests/browser
 
 # make test-gpu GPUS=0,1 on a machine with GPUs; CPUS=0,1 tries the same check on two CPU contexts.
 GPUS ?= $(if $(CPUS),,0,1)

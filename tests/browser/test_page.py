@@ -1,10 +1,13 @@
 """The page as a person meets it, in a real browser: `make test-browser`."""
 
+import base64
 import itertools
 import json
 import urllib.request
 
+import numpy as np
 import pytest
+from helpers.browser import AXE, without_axe
 from helpers.images import ODD, file_bytes, photo
 
 DARK = (True, False)
@@ -27,7 +30,7 @@ def same(bars, expected):
     assert all(abs(bars[name] - expected[name]) <= 0.11 for name in bars)
 
 
-def test_the_page_opens_with_a_image_and_says_what_it_is(page):
+def test_the_page_opens_with_an_image_and_says_what_it_is(page):
     assert page.driver.title == "What AlexNet sees"
     assert "ant, bee, cat, dog, elk and fox" in page.one("#about").text
     assert len(page.all("#example-list button")) == 16
@@ -41,7 +44,7 @@ def test_the_page_opens_with_a_image_and_says_what_it_is(page):
 
 
 @pytest.mark.parametrize("way", ["drop", "paste", "choose"])
-def test_a_image_is_given(page, address, tmp_path, way):
+def test_an_image_is_given(page, address, tmp_path, way):
     before = page.bars()
     if way == "choose":
         (tmp_path / "image.png").write_bytes(IMAGE)
@@ -103,6 +106,23 @@ def test_the_last_column_cannot_be_left_out_and_a_silent_one_is_black(page):
     assert not page.one("#without-column2").get_attribute("disabled")
 
 
+def number_of_map(page):
+    words = page.one("#map-name").text.split()
+    assert words[0] in ("map", "neuron")
+    return int(words[1])
+
+
+def test_a_box_opens_at_the_map_that_is_most_active(page, address):
+    page.transfer("drop", IMAGE)
+    layers = {one["name"]: one for one in ask(address, "activations")["layers"]}
+    for box in page.all("button.box"):
+        box.click()
+        layer, column = layers[box.get_attribute("data-layer")], int(box.get_attribute("data-column"))
+        maps = np.frombuffer(base64.b64decode(layer["values"]), np.uint8).reshape(2, layer["maps"] // 2, -1)[column]
+        assert maps[number_of_map(page) - 1].max() == maps.max()
+        assert page.one("#kernel-of").is_displayed() == (layer["name"] == "conv1")
+
+
 def test_layers_are_clicked_through(page):
     titles = []
     for box in page.all("button.box"):
@@ -115,15 +135,16 @@ def test_layers_are_clicked_through(page):
     assert titles[0] == titles[1] == "conv1: 8 maps 23×23"
     assert titles[-1] == "fc7: 20 neurons"
     page.all("button.box")[4].click()
-    assert page.one("#map-name").text == "map 1 of 8, column 1"
+    strongest = number_of_map(page)
     page.one("#next").click()
-    assert page.one("#map-name").text == "map 2 of 8, column 1"
-    page.one("#previous").click()
-    page.one("#previous").click()
-    assert page.one("#map-name").text == "map 8 of 8, column 1"
+    assert number_of_map(page) == strongest % 8 + 1
+    for _ in range(2):
+        page.one("#previous").click()
+    assert number_of_map(page) == (strongest - 2) % 8 + 1
     page.all("#kernels canvas")[1].click()  # between the second and the third of a row of four
     assert page.one("#detail-title").text.startswith("conv1")
     assert page.one("#map-name").text in ("map 2 of 4, column 2", "map 3 of 4, column 2")
+    assert page.one("#sheets figure:nth-child(2) .marker")
     assert page.complaints() == []
 
 
@@ -136,12 +157,12 @@ def test_without_a_mouse(page):
         ActionChains(page.driver).send_keys(key).perform()
 
     reached = []
-    for _ in range(60):
+    for _ in range(80):
         press(Keys.TAB)
         focused = page.driver.switch_to.active_element
         if focused.tag_name == "body":
             break
-        reached.append(focused.get_attribute("id") or focused.get_attribute("aria-label") or focused.tag_name)
+        reached.append(focused.get_attribute("id") or focused.accessible_name)
         if reached[-1] == "without-column2":
             page.run("delete document.body.dataset.done")
             press(Keys.SPACE)
@@ -150,14 +171,36 @@ def test_without_a_mouse(page):
         if reached[-1].startswith("conv5, column 1"):
             press(Keys.ENTER)
             assert page.one("#detail-title").text.startswith("conv5")
+        if reached[-1].startswith("Column 2 of conv5"):
+            for key, number in ((Keys.HOME, 1), (Keys.RIGHT, 2), (Keys.RIGHT, 3), (Keys.LEFT, 2), (Keys.END, 4)):
+                press(key)
+                assert page.one("#map-name").text == f"map {number} of 4, column 2"
+                assert focused.get_attribute("aria-valuenow") == str(number)
+            assert focused.get_attribute("aria-valuetext").startswith("map 4 of 4, column 2. ")
+    kernels = [name for name in reached if " kernels of " in name]
+    assert len(kernels) == 2, reached
     order = [reached.index(name) for name in ("file", "without-normalization", "without-column2", "previous", "next")]
     assert order == sorted(order)
     assert sum(name.startswith(("conv", "fc")) for name in reached) == 14
 
 
+@pytest.mark.skipif(bool(without_axe()), reason=without_axe())
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (1200, True), (320, False)])
+def test_axe_finds_nothing(page, width, dark):
+    """Deque's rules for who reads with a screen reader, or with weak eyes, or without a mouse."""
+    page.look(width, dark)
+    page.click("#without-column1")
+    page.run(AXE.read_text(encoding="utf-8"))
+    found = page.driver.execute_async_script(
+        "axe.run().then((found) => arguments[0]([found.violations, found.passes]))"
+    )
+    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found[0]] == []
+    assert len(found[1]) > 30
+
+
 def test_it_can_be_read_aloud(page):
     assert page.run("return document.documentElement.lang") == "en"
-    for control in page.all("button, input, canvas[role=img]"):
+    for control in page.all("button, input, canvas[role=img], [role=slider]"):
         assert control.accessible_name, control.get_attribute("outerHTML")
     levels = page.run("return [...document.querySelectorAll('h1, h2, h3')].map((h) => +h.tagName[1])")
     assert levels[0] == 1
@@ -165,7 +208,7 @@ def test_it_can_be_read_aloud(page):
     assert page.one("#problem").aria_role == "alert"
     assert page.one("#without-column1").aria_role == "switch"
     assert page.all("img:not([alt])") == []
-    for canvas in page.all("#image, #overlay"):
+    for canvas in page.all("#image, #overlay"):  # what is in them is said
         assert "No " not in canvas.accessible_name
 
 

@@ -6,10 +6,12 @@ import base64
 import importlib.util
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
 PROGRAMS = ("chromium", "chromedriver")
+AXE = Path(sys.prefix, "lib/node_modules/axe-core/axe.min.js")  # where npm's --prefix puts it
 # Without these a headless Chromium calls its maker's servers at every start.
 QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -25,6 +27,11 @@ def missing() -> str:
     if importlib.util.find_spec("selenium") is None:
         return "selenium is missing; install this package with its extra browser"
     return ""
+
+
+def without_axe() -> str:
+    """Why axe-core cannot be run, as a sentence; empty where it can."""
+    return "" if AXE.exists() else f"axe-core is missing: npm install --global --prefix {sys.prefix} axe-core"
 
 
 def chromium(profile: Path):

@@ -80,14 +80,20 @@ function drawKernels(canvas, kernels, first, count, across) {
   }
 }
 
-/** One map over the dimmed centre view: where in the image it is active. */
+/** The centre view of an image. */
+function drawCentre(canvas, image, size) {
+  const offset = (image.width - size) / 2;
+  canvas.getContext("2d").drawImage(image, offset, offset, size, size, 0, 0, canvas.width, canvas.height);
+}
+
+/** One map over the dimmed centre view: where in the image it is active. A neuron without a place leaves it as it is. */
 function drawOverlay(canvas, image, size, maps, number, ramp) {
   const context = canvas.getContext("2d");
-  const offset = (image.width - size) / 2;
   context.globalCompositeOperation = "source-over";
   context.imageSmoothingEnabled = true;
   context.clearRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(image, offset, offset, size, size, 0, 0, canvas.width, canvas.height);
+  drawCentre(canvas, image, size);
+  if (maps.width * maps.height === 1) return;
   context.fillStyle = "rgba(0, 0, 0, 0.62)";
   context.fillRect(0, 0, canvas.width, canvas.height);
   const small = document.createElement("canvas");

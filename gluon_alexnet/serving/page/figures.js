@@ -53,22 +53,45 @@ function showViews(image, size, views, best) {
     canvas.setAttribute("aria-hidden", "true");
     const item = element("li", {}, canvas, element("b", { title: guess.name }, shortName(guess.name)),
       element("span", {}, `${percent(guess.probability)} · ${place}`));
-    if (guess.label !== best) item.classList.add("other");
+    if (guess.label !== best) {
+      item.classList.add("other");
+      item.append(element("span", { className: "aloud" }, ", another guess than the ten together"));
+    }
     return item;
   }));
 }
 
-/** A sheet of tiles in which one can be marked. chosen: called with the number of the tile that was clicked. */
-function sheetOf(canvas, tile, chosen) {
-  const frame = element("span", { className: "sheet choosable" }, canvas);
+/** Where the keys lead in a sheet of so many tiles a row. */
+function moved(key, number, across, count) {
+  const places = { ArrowRight: number + 1, ArrowLeft: number - 1, ArrowDown: number + across, ArrowUp: number - across, Home: 0, End: count - 1 };
+  return key in places ? Math.max(0, Math.min(count - 1, places[key])) : undefined;
+}
+
+/**
+ * A sheet of tiles of which one is marked, by the mouse or, as a slider is moved, by the arrow keys.
+ * chosen: called with the number of a tile, and whether it was the mouse.
+ */
+function sheetOf(canvas, name, tile, chosen) {
+  const frame = element("span", { className: "sheet choosable", tabIndex: 0, role: "slider", "aria-label": name,
+    "aria-valuemin": 1, "aria-valuemax": tile.count }, canvas);
+  let marked = null;
+  frame.addEventListener("keydown", (event) => {
+    const place = marked === null ? 0 : moved(event.key, marked, tile.across, tile.count);
+    if (place === undefined || !event.key.match(/^(Arrow|Home$|End$)/)) return;
+    event.preventDefault();
+    chosen(place, false);
+  });
   canvas.addEventListener("click", (event) => {
     const box = canvas.getBoundingClientRect();
     const x = Math.floor((event.clientX - box.left) / box.width * canvas.width / (tile.width + tile.gap));
     const y = Math.floor((event.clientY - box.top) / box.height * canvas.height / (tile.height + tile.gap));
-    if (x < tile.across && y * tile.across + x < tile.count) chosen(y * tile.across + x);
+    if (x < tile.across && y * tile.across + x < tile.count) chosen(y * tile.across + x, true);
   });
-  frame.mark = (number) => {
+  frame.mark = (number, text) => {
+    marked = number;
     frame.querySelector(".marker")?.remove();
+    frame.setAttribute("aria-valuenow", number === null ? 1 : number + 1);
+    frame.setAttribute("aria-valuetext", number === null ? "none chosen" : text);
     if (number === null) return;
     const marker = element("span", { className: "marker" });
     const share = (pixels, all) => `${100 * pixels / all}%`;
@@ -78,10 +101,11 @@ function sheetOf(canvas, tile, chosen) {
     marker.style.height = share(tile.height, canvas.height);
     frame.append(marker);
   };
+  frame.mark(null);
   return frame;
 }
 
-/** Fig. 3. chosen: called with (column, number within it). */
+/** Fig. 3. chosen: called with (column, number within it, whether by the mouse). */
 function showKernels(kernels, chosen) {
   $("kernels-empty").hidden = true;
   const { height, width, columns } = kernels, count = kernels.kernels / columns;
@@ -89,16 +113,17 @@ function showKernels(kernels, chosen) {
   const size = `${count} kernels of ${height}×${width}×3`;
   $("kernels").replaceChildren(...Array.from({ length: columns }, (_, column) => {
     const name = columns > 1 ? `Column ${column + 1}` : "Layer 1";
-    const canvas = element("canvas", { role: "img", "aria-label": `${name}: ${size}` });
+    const canvas = element("canvas");
     drawKernels(canvas, kernels, column * count, count, across);
     const caption = element("figcaption", {}, element("b", { className: COLUMN[column % 2] }, name), `: ${size}`);
-    const sheet = sheetOf(canvas, { height, width, gap: 1, across, count }, (number) => chosen(column, number));
+    const tile = { height, width, gap: 1, across, count };
+    const sheet = sheetOf(canvas, `${name}: ${size}`, tile, (number, mouse) => chosen(column, number, mouse));
     return element("figure", {}, sheet, caption);
   }));
 }
 
 function markKernel(column, number) {
-  [...$("kernels").querySelectorAll(".sheet")].forEach((sheet, place) => sheet.mark(place === column ? number : null));
+  [...$("kernels").querySelectorAll(".sheet")].forEach((sheet, place) => sheet.mark(place === column ? number : null, `kernel ${number + 1}`));
 }
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -120,14 +145,16 @@ function links(from, to, pairs, turned) {
   return svg;
 }
 
-/** One box for each layer of each column. chosen: called with (layer, column) of a box. */
-function showDiagram(model, layers, chosen) {
+/** One box for each layer of each column. guess: of the centre view. chosen: called with (layer, column) of a box. */
+function showDiagram(model, image, layers, guess, chosen) {
   $("layers-empty").hidden = true;
   const columns = Array.from({ length: model.columns }, (_, column) => column), boxes = [];
   const apart = columns.map((column) => 100 * (column + 0.5) / model.columns), middle = [50];
   const join = (...between) => boxes.push(links(...between, false), links(...between, true));
   $("diagram").classList.toggle("single", model.columns === 1);
-  boxes.push(element("div", { className: "box whole" }, element("strong", {}, "image"),
+  const centre = element("canvas", { width: model.input_size, height: model.input_size, ariaHidden: "true" });
+  drawCentre(centre, image, model.input_size);
+  boxes.push(element("div", { className: "box whole" }, centre, element("strong", {}, "image"),
     `${model.input_size}×${model.input_size} pixels`));
   layers.forEach((layer, index) => {
     if (index === 0) join(middle, apart, columns.map((column) => [0, column, column]));
@@ -136,16 +163,16 @@ function showDiagram(model, layers, chosen) {
     boxes.push(...columns.map((column) => boxOf(model, layer, column, chosen)));
   });
   join(apart, middle, columns.map((column) => [column, 0, column]));
-  boxes.push(element("div", { className: "box whole" }, element("strong", {}, "fc8"), `softmax over ${model.classes} classes`));
+  boxes.push(element("div", { className: "box whole" }, element("strong", {}, "fc8"), `softmax over ${model.classes} classes: `,
+    element("b", {}, `${shortName(guess.name)} ${percent(guess.probability)}`)));
   $("diagram").replaceChildren(...boxes);
 }
 
 function boxOf(model, layer, column, chosen) {
-  const maps = layer.columns[column], canvas = element("canvas"), size = sizeOf(maps);
+  const maps = layer.columns[column], canvas = element("canvas", { ariaHidden: "true" }), size = sizeOf(maps);
   drawMaps(canvas, maps, COLUMN[column % 2], tilesAcross(maps.count, maps.width, maps.height, 1), 0);
   const box = element("button", { type: "button", className: `box ${COLUMN[column % 2]}` }, canvas,
-    element("strong", {}, layer.name), size);
-  box.setAttribute("aria-label", `${layer.name}${model.columns > 1 ? `, column ${column + 1}` : ""}: ${size}`);
+    element("strong", {}, layer.name, element("span", { className: "aloud" }, model.columns > 1 ? `, column ${column + 1}: ` : ": ")), size);
   box.setAttribute("aria-pressed", "false");
   box.dataset.layer = layer.name;
   box.dataset.column = column;
@@ -162,4 +189,12 @@ function showSimilar(images) {
   $("similar").replaceChildren(...images.map(({ label, distance, image }) => element("li", {},
     element("img", { src: image, alt: "" }), element("b", {}, label ? shortName(label) : "class unknown"),
     element("span", {}, `distance ${distance.toFixed(1)}`))));
+}
+
+/** In words, where in a map a place lies. */
+function placeOf(place, maps) {
+  const third = (value, size) => Math.min(2, Math.floor(3 * value / size));
+  const row = third(Math.floor(place / maps.width), maps.height), column = third(place % maps.width, maps.width);
+  if (row === 1 && column === 1) return "centre";
+  return [["upper", "", "lower"][row], ["left", "", "right"][column]].filter(Boolean).join(" ") + (row === 1 ? " side" : column === 1 ? " middle" : "");
 }

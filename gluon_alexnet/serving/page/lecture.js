@@ -2,14 +2,16 @@
 
 const state = {
   model: null, file: null, image: null, whole: null, without: new Set(),
-  layers: [], chosen: { layer: "conv1", column: 0, map: 0 }, request: null,
+  kernels: null, layers: [], shown: null, chosen: { layer: "conv1", column: 0, map: null }, request: null,
 };
 
 const SWITCHES = {
-  normalization: ["Response normalisation", "the competition between neighbouring maps after layers 1 and 2 (Sec. 3.3)"],
-  column1: ["The first column", "its maps and neurons are zero in every layer"],
-  column2: ["The second column", "its maps and neurons are zero in every layer"],
+  normalization: ["Without response normalisation", "neighbouring maps do not compete (Sec. 3.3)"],
+  column1: ["Without the first column", "its maps and neurons are zero in every layer"],
+  column2: ["Without the second column", "its maps and neurons are zero in every layer"],
 };
+
+const CENTRE = 4;  // its place among the ten views
 
 const LAYER_TEXTS = {
   conv1: "Edges, gratings and blobs of colour: compare each map with its kernel in section 3. ReLU has cut away everything negative; normalisation and pooling follow.",
@@ -24,8 +26,8 @@ const LAYER_TEXTS = {
 
 /** Whose maps a layer reads, where the net has columns. */
 function reads(layer) {
-  if (state.model.columns === 1 || layer.name === "conv1") return "";
-  return layer.reads_both ? " It reads every column." : " It reads the maps of its own column only.";
+  if (state.model.columns === 1 || layer.name === "conv1" || layer.height * layer.width === 1) return "";
+  return layer.reads_both ? " Here the columns meet: it reads the maps of all." : " It reads the maps of its own column only.";
 }
 
 async function ask(path, body, signal) {
@@ -96,7 +98,7 @@ async function compute(signal) {
   showViews(state.image, model.input_size, now.views, now.guesses[0].label);
   if (model.columns) {
     state.layers = layersOf(await ask(`activations${query()}`, state.file, signal));
-    showDiagram(model, state.layers, (layer, column) => choose(layer.name, column, 0));
+    showDiagram(model, state.image, state.layers, now.views[CENTRE], (layer, column) => choose(layer.name, column, null));
     $("kernels-hint").hidden = false;
     choose(state.chosen.layer, state.chosen.column, state.chosen.map);
   }
@@ -130,25 +132,28 @@ function layersOf(answer) {
   });
 }
 
+/** Show a map of a layer. map: its number in the column, or null for the one with the largest activation. */
 function choose(name, column, map) {
   const layer = state.layers.find((one) => one.name === name) || state.layers[0];
-  state.chosen = { layer: layer.name, column, map };
+  state.chosen = { layer: layer.name, column, map: map ?? strongest(layer.columns[column]) };
   for (const box of document.querySelectorAll("button.box")) {
     box.setAttribute("aria-pressed", String(box.dataset.layer === layer.name && Number(box.dataset.column) === column));
   }
-  $("detail").hidden = false;
-  $("detail-title").textContent = `${layer.name}: ${sizeOf({ ...layer, count: layer.maps })}`;
-  $("detail-text").textContent = `${LAYER_TEXTS[layer.name] || ""}${reads(layer)} ${percent(layer.active)} of its neurons are active on this image; the strongest has ${layer.largest.toFixed(1)}.`;
-  $("sheets").replaceChildren(...layer.columns.map((maps, number) => sheet(layer, maps, number)));
+  if (layer !== state.shown) showLayer(layer);
   showMap(layer);
 }
 
-/** Another map of the layer that is shown already. */
-function select(column, map) {
-  const layer = state.layers.find((one) => one.name === state.chosen.layer);
-  if (column !== state.chosen.column) { choose(layer.name, column, map); return; }
-  state.chosen.map = map;
-  showMap(layer);
+function strongest(maps) {
+  const place = maps.bytes.reduce((best, value, number) => (value > maps.bytes[best] ? number : best), 0);
+  return Math.floor(place / (maps.height * maps.width));
+}
+
+function showLayer(layer) {
+  state.shown = layer;
+  $("detail").hidden = false;
+  $("detail-title").textContent = `${layer.name}: ${sizeOf({ ...layer, count: layer.maps })}`;
+  $("detail-text").textContent = `${LAYER_TEXTS[layer.name] || ""}${reads(layer)} ${percent(layer.active)} of its neurons are active on this image; the largest activation is ${layer.largest.toFixed(1)}.`;
+  $("sheets").replaceChildren(...layer.columns.map((maps, number) => sheet(layer, maps, number)));
 }
 
 function sheet(layer, maps, column) {
@@ -156,10 +161,10 @@ function sheet(layer, maps, column) {
   const across = neurons ? tilesAcross(maps.count, 1, 1, 4) : tilesAcross(maps.count, maps.width, maps.height, 2.4);
   const gap = neurons ? 0 : Math.max(1, Math.round(maps.width / 13));
   const name = state.model.columns > 1 ? `Column ${column + 1}` : "The layer";
-  const canvas = element("canvas", { role: "img", "aria-label": `${name} of ${layer.name}: ${sizeOf(maps)}` });
+  const canvas = element("canvas");
   drawMaps(canvas, maps, COLUMN[column % 2], across, gap);
   const tile = { height: maps.height, width: maps.width, gap, across, count: maps.count };
-  const frame = sheetOf(canvas, tile, (number) => select(column, number));
+  const frame = sheetOf(canvas, `${name} of ${layer.name}: ${sizeOf(maps)}`, tile, (number) => choose(layer.name, column, number));
   const caption = element("figcaption", {}, element("b", { className: `${COLUMN[column % 2]}-text` }, name), `: ${sizeOf(maps)}`);
   return element("figure", {}, frame, caption);
 }
@@ -168,33 +173,36 @@ function sheet(layer, maps, column) {
 function showMap(layer) {
   const { column, map } = state.chosen, maps = layer.columns[column], one = maps.height * maps.width;
   const values = maps.bytes.subarray(map * one, (map + 1) * one);
-  const strongest = values.reduce((best, value, place) => (value > values[best] ? place : best), 0);
-  const share = (values[strongest] / 255) ** 2;
+  const peak = values.reduce((best, value, place) => (value > values[best] ? place : best), 0);
+  const share = (values[peak] / 255) ** 2;
   const active = values.reduce((count, value) => count + (value > 0), 0);
   const neurons = one === 1;
-  [...$("sheets").querySelectorAll(".sheet")].forEach((one, place) => one.mark(place === column ? map : null));
-  if (layer.name === "conv1") markKernel(column, map); else markKernel(null, null);
   drawOverlay($("overlay"), state.image, state.model.input_size, maps, map, COLUMN[column % 2]);
   $("map-name").textContent = `${neurons ? "neuron" : "map"} ${map + 1} of ${maps.count}${state.model.columns > 1 ? `, column ${column + 1}` : ""}`;
-  const text = values[strongest] === 0 ? "Silent on this image."
-    : neurons ? `Its activation is ${percent(share)} of the layer’s largest.`
-    : `Active at ${percent(active / one)} of its places, most at the ${placeOf(strongest, maps)}: ${percent(share)} of the layer’s largest activation.`;
+  const text = state.without.has(`column${column + 1}`) ? "This column is left out."
+    : values[peak] === 0 ? "Silent on this image."
+    : neurons ? `Its activation is ${percent(share)} of the layer’s largest. It has no place in the image: it has read all of it.`
+    : `Active at ${percent(active / one)} of its places, most at the ${placeOf(peak, maps)}: ${percent(share)} of the layer’s largest activation.`;
   $("map-text").textContent = text;
+  [...$("sheets").querySelectorAll(".sheet")].forEach((sheet, place) => sheet.mark(place === column ? map : null, `${$("map-name").textContent}. ${text}`));
+  showKernel(layer, column, map);
   $("overlay").setAttribute("aria-label", `${layer.name}, ${$("map-name").textContent}, over the image. ${text}`);
 }
 
-function placeOf(place, maps) {
-  const third = (value, size) => Math.min(2, Math.floor(3 * value / size));
-  const row = third(Math.floor(place / maps.width), maps.height), column = third(place % maps.width, maps.width);
-  if (row === 1 && column === 1) return "centre";
-  return [["upper", "", "lower"][row], ["left", "", "right"][column]].filter(Boolean).join(" ") + (row === 1 ? " side" : column === 1 ? " middle" : "");
+/** The kernel of a map of layer 1, here and in section 3. */
+function showKernel(layer, column, map) {
+  const known = layer.name === "conv1" && state.kernels;
+  $("kernel-of").hidden = !known;
+  if (!known) { markKernel(null, null); return; }
+  markKernel(column, map);
+  drawKernels($("kernel"), state.kernels, column * layer.columns[column].count + map, 1, 1);
 }
 
 function step(by) {
   const layer = state.layers.find((one) => one.name === state.chosen.layer);
   if (!layer) return;
   const count = layer.columns[state.chosen.column].count;
-  select(state.chosen.column, (state.chosen.map + by + count) % count);
+  choose(layer.name, state.chosen.column, (state.chosen.map + by + count) % count);
 }
 
 function makeSwitches() {
@@ -278,10 +286,11 @@ async function begin() {
     listen();
     if (model.columns) {
       const kernels = await ask("kernels");
-      showKernels({ ...kernels, bytes: bytesOf(kernels.values) }, (column, map) => {
+      state.kernels = { ...kernels, bytes: bytesOf(kernels.values) };
+      showKernels(state.kernels, (column, map, mouse) => {
         if (!state.layers.length) return;
         choose("conv1", column, map);
-        $("detail").scrollIntoView({ behavior: "smooth" });
+        if (mouse) $("detail").scrollIntoView({ behavior: "smooth" });
       });
     } else {
       $("layers-empty").textContent = "This net’s inside cannot be reached, so its layers are not shown.";
