@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..recipes import schema, timetable
 from ..recipes.timetable import Change
+from . import jitter
 
 IMAGE_SIZE = 256  # pixels, both sides of a packed image
+_JITTER_STREAM = 2**62  # beyond any epoch
 _WORDS = 8  # raw 64-bit numbers that each image has of its own in an epoch; seven are used
 
 
@@ -86,7 +89,7 @@ class TrainingAugmentation:
         """uint8 (N, 256, 256, 3) of these record ids → float32 (N, 3, size, size)."""
         crops = np.empty((len(images), 3, self._size, self._size), np.float32)
         transform = EpochCrops(self, epoch)
-        for image, drawn, crop in zip(images, self._draws(ids, epoch, images.shape[1]), crops):
+        for image, drawn, crop in zip(images, transform.draw(ids, images.shape[1]), crops):
             transform.render(image, drawn, crop)
         return crops
 
@@ -136,14 +139,20 @@ class EpochCrops:
         divisor = augmentation._numbers.colour_divisor if augmentation._colour_std(epoch) else 1
         self._scale = np.float32(1 / divisor)
         self._shift = _compiled_shift()
+        self._jitter = jitter.ranges(augmentation._numbers)
 
-    def draw(self, ids: np.ndarray) -> list[tuple[int, int, bool, np.ndarray]]:
-        """What :meth:`TrainingAugmentation.draw` gives, for each id."""
-        return self._augmentation._draws(ids, self._epoch, IMAGE_SIZE)
+    def draw(self, ids: np.ndarray, image_size: int = IMAGE_SIZE) -> list[tuple[int, int, bool, np.ndarray, Any]]:
+        """What :meth:`TrainingAugmentation.draw` gives, for each id, and (brightness, contrast, saturation) or None."""
+        found = self._augmentation._draws(ids, self._epoch, image_size)
+        if self._jitter is None:
+            return [(*one, None) for one in found]
+        # From a stream of their own: what is drawn for crop, mirror and colours is the same with them and without.
+        words = _words(self._augmentation._seed, self._epoch + _JITTER_STREAM, ids)[:, :3]
+        return [(*one, changes) for one, changes in zip(found, jitter.drawn(words, self._jitter))]
 
     def render(self, image: np.ndarray, drawn: tuple, out: np.ndarray) -> None:
         """Write the crop of uint8 (256, 256, 3) that was drawn into `out`, float32 (3, size, size)."""
-        top, left, mirrored, shift = drawn
+        top, left, mirrored, shift, changes = drawn
         height, width = out.shape[1:]
         window = image[top : top + height, left : left + width]
         mean = self._mean
@@ -152,7 +161,14 @@ class EpochCrops:
             mean = np.ascontiguousarray(patch[:, :, ::-1] if mirrored else patch)
         if mirrored:
             window = cv2.flip(window, 1)
-        self._shift(*cv2.split(window), mean, shift, self._scale, out)
+        if changes is None:
+            self._shift(*cv2.split(window), mean, shift, self._scale, out)
+            return
+        out[:] = window.transpose(2, 0, 1)
+        jitter.change(out, *changes)
+        out -= mean
+        out += shift[:, None, None]
+        out *= self._scale
 
 
 @cache

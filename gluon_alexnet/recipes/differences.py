@@ -41,6 +41,10 @@ _WORDS = {
     "both_columns": "reads the maps of every column",
     "colour_by_eigenvalue": "colour shifts by the eigenvalue instead of its square root",
     "mean_before_crop": "each pixel's own mean subtracted, before the crop",
+    "pool_before_normalization": "pooling before the normalisation of conv1 and conv2",
+    "brightness": "grey levels added or taken away, up to",
+    "contrast": "factor of the contrast, least and largest",
+    "saturation": "factor of the saturation, least and largest",
     "shared_crops": "neighbours in the pack that share a crop and a mirror",
 }
 
