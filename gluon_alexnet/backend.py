@@ -47,6 +47,19 @@ SYSTEM_LIBRARIES = {
 
 CUDA_DRIVER = "libcuda.so.1"
 
+# What OpenMP, MXNet and Numba read as a number of threads when they are loaded.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OMP_THREAD_LIMIT",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "MXNET_CPU_WORKER_NTHREADS",
+    "MXNET_CPU_PRIORITY_NTHREADS",
+    "MXNET_OMP_MAX_THREADS",
+)
+MOST_THREADS = 4096
+
 
 class Gpu(NamedTuple):
     """One GPU as the CUDA driver describes it."""
@@ -78,8 +91,27 @@ def usable_cores() -> int:
 
 def threads() -> int:
     """Number of threads to compute with: the user's OMP_NUM_THREADS, or all usable cores."""
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # OpenMP knows lists, one number a nesting level
-    return int(given) if given.isdigit() and int(given) > 0 else usable_cores()
+    check_threads()
+    return int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
+
+
+def check_threads() -> None:
+    """Raise InvalidRequest where a variable of the environment asks for no number of threads.
+
+    To be called before anything is imported that computes: MXNet, OpenMP and the C library abort the process, or print
+    what no user understands, where they meet such a value. A variable that is empty is removed: it says nothing.
+    """
+    for name in THREAD_VARIABLES:
+        given = os.environ.get(name)
+        if given is None:
+            continue
+        if not given.strip():
+            del os.environ[name]
+        elif not (given.strip().isascii() and given.strip().isdigit() and 1 <= int(given[:9]) <= MOST_THREADS):
+            raise InvalidRequest(
+                f"The environment variable {name} is {given[:40]!r}, which is no number of threads from 1 to "
+                f"{MOST_THREADS}; give one, or unset it."
+            )
 
 
 def missing_libraries() -> list[tuple[str, str]]:
@@ -212,6 +244,7 @@ def _loadable(library: str) -> bool:
 
 
 def _prepare() -> None:
+    check_threads()
     missing = missing_libraries()
     if missing:
         libraries, packages = zip(*missing)

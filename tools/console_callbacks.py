@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from gluon_alexnet.training.callbacks import TrainingCallback
 
+from .process import leave_dead_terminal, stop_signals
 from .progress import close_bar, duration, open_bar, progress, say
 
 RUN_BAR = "{desc}: {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
@@ -119,7 +120,7 @@ class TensorBoardWriter(TrainingCallback):
 
 
 class StopOnSignal(TrainingCallback):
-    """Stops the training after the update during which SIGINT or SIGTERM came; a second one ends the process at once.
+    """Stops the training after the update during which SIGINT, SIGTERM or SIGHUP came; a second one ends it at once.
 
     announce: whether to print so from the start; in a job only the worker that begins the run does.
     """
@@ -139,13 +140,14 @@ class StopOnSignal(TrainingCallback):
         """Around the work that signals are to stop."""
 
         def receive(number, _):
+            leave_dead_terminal()
             if self.received:
                 raise SystemExit(128 + number)
             self.received.append(number)
             if self._announce:
                 say("Saving a checkpoint and stopping; once more stops at once.")
 
-        previous = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, receive) for number in stop_signals()}
         try:
             yield self.received
         finally:

@@ -4,16 +4,18 @@ import difflib
 import importlib
 import keyword
 import logging
+import signal
 import sys
 
 import click
 
-from gluon_alexnet.backend import mxnet_sentence
+from gluon_alexnet.backend import check_threads, mxnet_sentence
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError
 from gluon_alexnet.version import __version__
 
-from .progress import SayWarnings
+from .process import exit_code, open_streams, terminating
+from .progress import SayWarnings, say
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
 # heavy at its top, so that `--help` stays quick.
@@ -57,14 +59,25 @@ class CommandLine(click.Group):
                 raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", error.ctx) from error
             raise
 
+    def main(self, *args, **more):
+        open_streams()
+        with terminating():
+            return super().main(*args, **more)
+
     def invoke(self, ctx):
         listener, library = SayWarnings(), logging.getLogger("gluon_alexnet")
         library.addHandler(listener)
         ctx.call_on_close(lambda: library.removeHandler(listener))
         try:
+            check_threads()
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # whoever reads our output has gone; click ends quietly
+        except KeyboardInterrupt as stopped:
+            code = exit_code(stopped)
+            told = str(stopped) and f": {stopped}"
+            say(f"Stopped by {signal.Signals(code - 128).name}{told}.")
+            raise SystemExit(code) from stopped
         except (InvalidRequest, SourceError) as error:
             raise _exit(error, 2) from error
         except (OperationFailed, DatasetError, OSError) as error:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import click
 
 from gluon_alexnet.atomic_files import check_folder, place_of
 from gluon_alexnet.errors import InvalidRequest
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 LAYERS_OF = {"conv": (1, 6), "fc": (6, 8)}  # numbers of the first and the last layer of a kind
 
@@ -81,6 +86,38 @@ class LayerFactors(click.ParamType):
                 self.fail(f"{part!r} is not a layer with a number, 0 or more, such as conv1=0.1.", param, ctx)
             factors.update(dict.fromkeys(Layers().convert(layers, param, ctx), number))
         return factors
+
+
+def checkpoint_choice(parameter: str) -> Callable[[Command], Command]:
+    """--checkpoint: which one of a run is meant by the command's argument or option of this name; says which it is."""
+
+    def decorate(command: Command) -> Command:
+        @click.option(
+            "--checkpoint",
+            type=click.Choice(["latest", "best"]),
+            default="latest",
+            show_default=True,
+            help="Of a run: the last one saved, or that with the least validation error.",
+        )
+        @functools.wraps(command)
+        def chosen(*args: Any, checkpoint: str, **values: Any) -> Any:
+            from gluon_alexnet.training.checkpoint import choose
+
+            from .progress import say
+
+            def path_of(path: Path) -> Path:
+                path, sentence = choose(path, checkpoint)
+                if sentence:
+                    say(sentence)
+                return path
+
+            given = values[parameter]
+            values[parameter] = path_of(given) if isinstance(given, Path) else [path_of(one) for one in given]
+            return command(*args, **values)
+
+        return cast(Command, chosen)
+
+    return decorate
 
 
 class OutputFile(click.ParamType):

@@ -103,8 +103,8 @@ def serve(job: Job, say: Callable[[str], None]) -> None:
     """Be the job's scheduler, or a server of it, until its workers are done.
 
     Raises OperationFailed where the scheduler cannot be reached; where a process of the job is lost, this one ends,
-    with exit code 1. The first SIGINT or SIGTERM is left to the workers, which need their servers till they have
-    saved.
+    with exit code 1. The first SIGINT, SIGTERM or SIGHUP is left to the workers, which need their servers till they
+    have saved.
     """
     if job.role == "scheduler":
         _check_port(job)
@@ -122,8 +122,9 @@ def serve(job: Job, say: Callable[[str], None]) -> None:
         if not watch.joined or len(received) > 1:
             os._exit(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, receive)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, receive)
     served.start()
     while served.is_alive():
         served.join(0.2)

@@ -82,6 +82,7 @@ class RunDescription:
     data_digest: str
     versions: dict
     initialized_from: dict | None = None  # the net it was made of, and what was taken from it
+    seed: int | None = None  # of its first parameters, order, crops and dropout; None: as by older programs
 
 
 def write_description(run: Path, description: RunDescription) -> None:
@@ -94,6 +95,7 @@ def write_description(run: Path, description: RunDescription) -> None:
         "data_digest": description.data_digest,
         "versions": description.versions,
         "initialized_from": description.initialized_from,
+        "seed": description.seed,
     }
     write_text(run / "recipe.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
@@ -112,6 +114,7 @@ def read_description(run: Path) -> RunDescription:
             data_digest=str(content["data_digest"]),
             versions=dict(content["versions"]),
             initialized_from=content["initialized_from"] if content["version"] > 1 else None,
+            seed=None if content.get("seed") is None else int(content["seed"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise OperationFailed(f"{file} is not the description of a run ({error}); start a new run.") from error
@@ -126,6 +129,8 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
     """
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".step-*"):  # of a process that was killed: a run has one that writes
+        shutil.rmtree(left, ignore_errors=True)
     # A step may be saved again (after its validation, say), and what there is of it stays till then.
     saves = [number for step, number in map(_order, folder.glob("step-*")) if step == state.step]
     again = f"-{max(saves) + 1}" if saves else ""
@@ -234,6 +239,29 @@ def find_checkpoint(path: Path) -> Path:
     return (path / "latest").resolve()
 
 
+def choose(path: Path, which: str) -> tuple[Path, str | None]:
+    """(what is meant by the "latest" or the "best" checkpoint of ``path``, a sentence that says which it is).
+
+    The best one has the least validation error. A checkpoint or an exported net is itself, and nothing is said of it.
+    Raises InvalidRequest where there is no best one to choose.
+    """
+    if not (path / "recipe.json").exists():
+        if which == "best":
+            raise InvalidRequest(f"{path} is not a run, so there are no checkpoints to choose from.")
+        return path, None
+    latest, best = (link.resolve() if link.exists() else None for link in (path / "latest", path / "best"))
+    if which == "best":
+        if best is None:
+            raise InvalidRequest(f"{path} has no best checkpoint: no epoch of it is finished.")
+        return path / "best", f"{path}: {best.name}, the checkpoint with the least validation error."
+    if latest is None:
+        return path, None  # whoever opens it says so
+    if best in (None, latest):
+        return path, f"{path}: {latest.name}, its latest checkpoint{' and the best' if best else ''}."
+    sentence = f"{path}: {latest.name}, its latest checkpoint; --checkpoint best takes {best.name if best else ''}."
+    return path, sentence
+
+
 def run_of(checkpoint: Path) -> Path:
     """The run folder of a checkpoint folder."""
     return checkpoint.parent.parent
@@ -245,6 +273,11 @@ def newest_run(runs: Path) -> Path:
     if not found:
         raise InvalidRequest(f"There is no run with a checkpoint in {runs}; `alexnet-tools train` makes one.")
     return max(found, key=lambda run: (run / "latest").lstat().st_mtime_ns)
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether a run was saved at least once; one that was killed before begins with its seed again."""
+    return (run / "latest").exists()
 
 
 def _read_state(checkpoint: Path) -> tuple[State, dict]:

@@ -6,7 +6,9 @@ import fcntl
 import json
 import time
 from pathlib import Path
+from typing import Any
 
+from .. import safe_json
 from ..errors import InvalidRequest
 
 
@@ -43,6 +45,23 @@ class Log:
         record = {"event": event, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **values}
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
+
+
+def last_start(run: Path) -> dict[str, Any]:
+    """The last event "start" of a run's log; empty where there is none to be read."""
+    found: dict[str, Any] = {}
+    try:
+        lines = (run / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        if '"event": "start"' in line:
+            try:
+                event = safe_json.parse(line)
+            except ValueError:
+                continue
+            found = event if isinstance(event, dict) else found
+    return found
 
 
 def is_running(run: Path) -> bool:

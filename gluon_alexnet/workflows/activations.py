@@ -79,8 +79,8 @@ def write_activations(
                 found = _computed(net, stack.reshape(-1, net.size, net.size, 3))
                 writer.append(keys, {name: found[name].reshape(len(keys), *shape) for name, shape in shapes.items()})
                 images.report(len(keys))
-        except KeyboardInterrupt:
-            raise Stopped(writer.stop()) from None
+        except KeyboardInterrupt as stopped:
+            raise Stopped(writer.stop()) from stopped
         folder = writer.complete()
         return WrittenActivations(folder, writer.done, resumed, images.unreadable, shapes)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import safe_json
 from ..errors import InvalidRequest, OperationFailed
 
 
@@ -37,15 +36,16 @@ def open_source(run: Path, context: Any) -> Source:
 def _open_run(run: Path, context: Any) -> Source:
     from ..exporters.model_card import Origin
     from ..recipes import differences
-    from ..training import checkpoint
+    from ..training import checkpoint, run_log
     from .load import open_run
 
     classifier, description, state = open_run(run, context)
+    folder = checkpoint.run_of(checkpoint.find_checkpoint(run))
     recipe, last = description.recipe, state.epochs[-1] if state.epochs else {}
     facts = {
         "classes": description.classes,
         "provenance": {
-            "run": run.name,
+            "run": folder.name,
             "recipe": recipe.name,
             "variants": list(recipe.variants),
             "step": state.step,
@@ -62,23 +62,9 @@ def _open_run(run: Path, context: Any) -> Source:
     }
     words = differences.summary(recipe)
     title = f"recipe `{'+'.join([recipe.name, *recipe.variants])}`" + (f" ({words})" if words else "")
-    log = checkpoint.run_of(checkpoint.find_checkpoint(run)) / "log.jsonl"
-    origin = Origin(title, differences.from_paper(recipe), differences.SETTLED, state.epochs, _started(log))
+    started = run_log.last_start(folder)
+    origin = Origin(title, differences.from_paper(recipe), differences.SETTLED, state.epochs, started)
     return Source(classifier, recipe.network.input_size, facts, run, origin)
-
-
-def _started(log: Path) -> dict:
-    """The last event "start" of a run's log; empty where there is none to be read."""
-    found: dict = {}
-    if log.exists():
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if '"event": "start"' in line:
-                try:
-                    event = safe_json.parse(line)
-                except ValueError:
-                    continue
-                found = event if isinstance(event, dict) else found
-    return found
 
 
 def _open_export(path: Path, context: Any) -> Source:

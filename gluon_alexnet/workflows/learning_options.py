@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -50,9 +50,26 @@ def changed(recipe: Recipe, options: LearningOptions) -> Recipe:
         changes = timetable.with_steps(learning.timetable, _drops(learning, options.steps or ()))
         learning = replace(learning, timetable=changes, drops_on_plateau=options.plateau is not None)
     if options.layer_factors is not None:
+        check_layers(recipe, options.layer_factors)
         changes = timetable.with_factors(learning.learning_rate, learning.timetable, options.layer_factors)
         learning = replace(learning, timetable=changes)
     return replace(recipe, learning=learning)
+
+
+def layers_of(recipe: Recipe) -> list[str]:
+    """Names of the layers with weights, in the net's order."""
+    network = recipe.network
+    if isinstance(network, LayerGraph):
+        return [layer.name for layer in network.layers]
+    return [name for name, _ in (*network.convolutions(), *network.hidden())] + ["fc8"]
+
+
+def check_layers(recipe: Recipe, named: Iterable[str]) -> None:
+    """Raise InvalidRequest for a layer that the recipe's net has not."""
+    there = layers_of(recipe)
+    absent = [layer for layer in named if layer not in there]
+    if absent:
+        raise InvalidRequest(f"This net has no layer {absent[0]}; it has {', '.join(there)}.")
 
 
 def _drops(learning: Learning, steps: Sequence[int]) -> Sequence[tuple[int, float]]:
@@ -64,14 +81,12 @@ def _drops(learning: Learning, steps: Sequence[int]) -> Sequence[tuple[int, floa
 
 
 def _with_timetable(learning: Learning, recipe: Recipe, given: Path | str | Sequence[Change]) -> Learning:
-    network = recipe.network
-    known = [layer.name for layer in network.layers] if isinstance(network, LayerGraph) else timetable.LAYERS
     if isinstance(given, (str, Path)):
         try:
             text = Path(given).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"{given} is no timetable that can be read.") from error
-        given = timetable.read(text, str(given), known)
+        given = timetable.read(text, str(given), layers_of(recipe))
     if not given:
         raise InvalidRequest("A timetable without a change changes nothing.")
     return replace(learning, timetable=tuple(given), drops_on_plateau=False)

@@ -187,8 +187,8 @@ def _vectors(
             return store.write(
                 folder, contents, fc7, lambda start: reader.batches(IMAGES_PER_PASS, start=start), report
             )
-        except KeyboardInterrupt:
-            raise Stopped(done, len(reader)) from None
+        except KeyboardInterrupt as stopped:
+            raise Stopped(done, len(reader)) from stopped
 
 
 def _neighbour(reader: Reader, number: int, distance: str, framed: bool = False) -> Found:

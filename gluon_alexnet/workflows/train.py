@@ -34,6 +34,7 @@ from .devices import Devices, open_devices
 from .folders import DATA_DEFAULT, RUNS
 from .layer_files import check_memory
 from .learning_options import LearningOptions, changed
+from .resuming import began_with, say_other_devices
 from .run_data import recorded_data
 from .training_data import TrainingData
 
@@ -114,23 +115,30 @@ def train(
     description = plan.description
     check_parts(options.job, plan.manifest, description.recipe.learning.batch_size)
     trainer = Trainer(description.recipe, len(description.classes), plan.contexts)
-    if resume:
+    new = not resume or not checkpoint.has_checkpoint(plan.run)
+    if resume and new:
+        seed, taken = began_with(plan.run, description, everyone)
+        init_from = None if taken is None else InitFrom(**taken)
+    if new:
+        state = checkpoint.State(seed or 0)
+        if init_from is not None and not isinstance(init_from, InitFrom):
+            init_from = InitFrom(Path(init_from))
+        description = dataclasses.replace(
+            _initialized(trainer, description, state.seed, init_from, everyone), seed=state.seed
+        )
+    else:
         _, state, parameters, momentum = checkpoint.load_run(plan.run)
         if "learning_rate" in learning:
             state.manual_rate = None  # the rate given now is the one that counts
         trainer.restore(parameters, momentum)
-    else:
-        state = checkpoint.State(seed or 0)
-        if init_from is not None and not isinstance(init_from, InitFrom):
-            init_from = InitFrom(Path(init_from))
-        description = _initialized(trainer, description, state.seed, init_from, everyone)
+        say_other_devices(plan.run, plan.contexts, everyone)
     with joined_workers(options.job, options.kvstore, trainer, description, state, everyone.message) as workers:
         seen = TrainingData(plan.folder, description.recipe, state.seed, options.on_damaged, workers)
         session = _Session(plan, description, trainer, seen, state, workers)
         if workers.rank == 0:
-            finished = session.lead(everyone, options.checkpoint_minutes, new=not resume)
+            finished = session.lead(everyone, options.checkpoint_minutes, new)
         else:
-            finished = session.follow(everyone, new=not resume)
+            finished = session.follow(everyone, new)
     return TrainingResult(
         plan.run,
         state.epochs,

@@ -19,6 +19,10 @@ from .shard_worker import Progress, ShardJob, pack_shards
 from .staging import StagingArea
 
 
+class Stopped(KeyboardInterrupt):
+    """The user stopped it; the message says what is kept."""
+
+
 @dataclass(frozen=True)
 class PackOptions:
     """How a data set is packed.
@@ -54,8 +58,8 @@ def pack(
     `progress` is called with the number of images done.
 
     Raises :class:`SourceError` when `out` cannot be used, :class:`DatasetError` when writing fails, when a whole split
-    is unreadable, or at the first bad image with `on_bad="fail"`. Finished shards are kept for `resume` then,
-    otherwise nothing is left behind; a data set that is being overwritten stays whole.
+    is unreadable, or at the first bad image with `on_bad="fail"`; :class:`Stopped` on Ctrl-C. Finished shards are kept
+    for `resume` then, otherwise nothing is left behind; a data set that is being overwritten stays whole.
     """
     began = time.monotonic()
     plan = make_plan(splits, classes, options.seed, options.shards, options.encoding, options.part, options.small)
@@ -87,6 +91,8 @@ def pack(
     except OSError as error:
         # What is wrong with single images is told in the workers: this is a disk.
         raise DatasetError(f"{error.filename or out}: {error.strerror or error}; {_left(staging)}") from error
+    except KeyboardInterrupt as stopped:
+        raise Stopped(_left(staging)) from stopped
     except DatasetError as error:
         raise (DatasetError(f"{error}; {_left(staging)}") if staging.kept else error) from error
     return Report(packed, rejected, resumed, time.monotonic() - began)

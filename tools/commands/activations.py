@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 
-from ..options import OutputFolder, devices, open_context
+from ..options import OutputFolder, checkpoint_choice, devices, open_context
+from ..process import exit_code
 
 
 @click.command("activations")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1)
+@checkpoint_choice("model")
 @devices
 @click.option("--layer", "layers", multiple=True, help="Layer to write; may be given more than once.")
 @click.option("--before-activation", is_flag=True, help="conv1 to fc7 before their ReLU instead of after it.")
@@ -79,7 +81,7 @@ def _write(activations, model, images, context, layers, before_activation, views
             )
         except activations.Stopped as stopped:
             click.echo(f"Stopped after {stopped.images} images; the same command goes on.", err=True)
-            raise SystemExit(130) from None
+            raise SystemExit(exit_code(stopped)) from None
     seconds = time.monotonic() - began
     for name, shape in written.shapes.items():
         click.echo(f"{written.folder / name}.npy: float32 {(written.images, *shape)}")

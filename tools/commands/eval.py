@@ -8,9 +8,15 @@ import click
 
 from gluon_alexnet.workflows.folders import RUNS, folder_of_year
 
-from ..options import devices, names_of, on_damaged, report_damaged
+from ..options import checkpoint_choice, devices, names_of, on_damaged, report_damaged
 from ..progress import image_progress
 from ..results_table import EvaluationTable, ReportOptions, WeightList, results_options
+
+
+def _or_newest(_ctx, _param, paths):
+    from gluon_alexnet.training.checkpoint import newest_run
+
+    return paths or (newest_run(RUNS),)
 
 
 @click.command("eval")
@@ -23,8 +29,10 @@ from ..results_table import EvaluationTable, ReportOptions, WeightList, results_
     "paths",
     multiple=True,
     type=click.Path(path_type=Path),
+    callback=_or_newest,
     help="Run, checkpoint or exported OUT; several are averaged.  [default: the newest run]",
 )
+@checkpoint_choice("paths")
 @click.option("--weights", type=WeightList(), help="Weights of several models in the mean.  [default: all the same]")
 @click.option("--split", default="val", show_default=True, help="Split to evaluate.")
 @click.option("--views", default="10,1", show_default=True, help="Ten views, the centre view, or both.")
@@ -40,10 +48,6 @@ def command(devices, data, paths, weights, split, views, on_damaged, **options):
     wanted, counts, paths = ReportOptions(**options), _views(views), list(paths)
     from gluon_alexnet.workflows.evaluate import evaluate
 
-    if not paths:
-        from gluon_alexnet.training.checkpoint import newest_run
-
-        paths = [newest_run(RUNS)]
     found = evaluate(
         paths,
         data or (folder_of_year(int(wanted.year)) if wanted.year else None),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..options import OutputNames, devices, open_context
+from ..options import OutputNames, checkpoint_choice, devices, open_context
 from ..progress import image_progress
 
 PATH = click.Path(path_type=Path)
@@ -17,6 +17,7 @@ PATH = click.Path(path_type=Path)
 @click.command("export")
 @click.argument("run", type=PATH)
 @click.argument("out", type=OutputNames())
+@checkpoint_choice("run")
 @devices
 @click.option("--data", type=PATH, help="Images to verify with.  [default: the run's data set]")
 @click.option("--onnx", is_flag=True, help="Write OUT.onnx, too, and run it in onnxruntime and OpenCV.")

@@ -9,10 +9,13 @@ import socket
 import subprocess
 import sys
 import time
+from types import FrameType
 
 import click
 
 from gluon_alexnet.errors import OperationFailed
+
+from ..process import leave_dead_terminal, stop_signals
 
 GRACE_SECONDS = 6.0  # for the others to end by themselves; a heartbeat lasts three
 _DEATH_SIGNAL = 1  # prctl's PR_SET_PDEATHSIG
@@ -44,8 +47,13 @@ def command(workers, servers, words):
     roles = ["scheduler", *["server"] * servers, *["worker"] * workers]
     processes: list[tuple[str, subprocess.Popen]] = []
     received: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: received.append(number))
+
+    def receive(number: int, _: FrameType | None) -> None:
+        leave_dead_terminal()
+        received.append(number)
+
+    for number in stop_signals():
+        signal.signal(number, receive)
     try:
         for role in roles:
             processes.append((role, _start(words, {**environment, "DMLC_ROLE": role}, role, workers)))

@@ -45,11 +45,12 @@ def command(run, rate, layers, biases):
     """
     from gluon_alexnet.recipes.timetable import RateRequest
     from gluon_alexnet.training import checkpoint, run_log
+    from gluon_alexnet.workflows.learning_options import check_layers
 
     special = bool(layers) or biases
     if not (math.isfinite(rate) and (rate > 0 or (special and rate == 0))):
         raise click.BadParameter(REFUSED.format(f"{rate:g}"), param_hint="RATE")
-    checkpoint.read_description(run)
+    check_layers(checkpoint.read_description(run).recipe, layers or ())
     if not run_log.is_running(run):
         raise click.UsageError(
             f"{run} is not being trained at the moment; give the rate to alexnet-tools train --resume --run {run} --lr."

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..options import DrawingFile, NumberList, devices, names_of, open_context
+from ..options import DrawingFile, NumberList, checkpoint_choice, devices, names_of, open_context
 
 MODEL = click.Path(path_type=Path)
 MOST_SALIENT = 16  # images that one drawing can hold
@@ -28,6 +28,7 @@ def command():
 
 @command.command("filters")
 @click.argument("run", type=MODEL)
+@checkpoint_choice("run")
 @click.option("--output", default="filters.png", show_default=True, **OUTPUT)
 def filters(run, output):
     """Draw the kernels of layer 1, the columns apart, as in Fig. 3."""
@@ -64,6 +65,7 @@ def curves(runs, output):
 
 @command.command("predictions")
 @click.argument("model", type=MODEL)
+@checkpoint_choice("model")
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @devices
 @click.option("--output", default="predictions.png", show_default=True, **OUTPUT)
@@ -86,6 +88,7 @@ def predictions(model, images, devices, output):
 
 @command.command("units")
 @click.argument("model", type=MODEL)
+@checkpoint_choice("model")
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help="Data set to search.  [default: the run's]")
 @click.option("--split", default="val", show_default=True, help="Split to search.")
@@ -121,6 +124,7 @@ def units(model, devices, data, split, layer, units, count, output):
 
 @command.command("saliency")
 @click.argument("model", type=MODEL)
+@checkpoint_choice("model")
 @click.argument("images", nargs=-1, required=True)
 @devices
 @click.option("--class", "wanted", metavar="CLASS", help="Class by wnid, name or number.  [default: the first guess]")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ..options import DrawingFile, devices, names_of
+from ..options import DrawingFile, checkpoint_choice, devices, names_of
 
 FIGURE_IMAGES = 40
 
@@ -18,6 +18,7 @@ FIGURE_IMAGES = 40
 @click.command("predict")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True)
+@checkpoint_choice("model")
 @devices
 @click.option(
     "--views", type=click.Choice(["10", "1"]), default="10", show_default=True, help="Ten views, or the centre."

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from ..options import OutputFile, devices, names_of
+from ..options import OutputFile, checkpoint_choice, devices, names_of
 
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
+@checkpoint_choice("run")
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help="Data set folder.  [default: the run's]")
 @click.option(

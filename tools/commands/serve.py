@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
-from ..options import devices, names_of
+from ..options import checkpoint_choice, devices, names_of
 
 
 @click.command("serve")
 @click.argument("model", type=click.Path(path_type=Path))
+@checkpoint_choice("model")
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help="Data set whose images the page offers and searches.")
 @click.option(

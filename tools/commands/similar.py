@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..options import DrawingFile, OutputFolder, devices, names_of
+from ..options import DrawingFile, OutputFolder, checkpoint_choice, devices, names_of
+from ..process import exit_code
 
 MOST_NEIGHBOURS = 12
 
@@ -14,6 +15,7 @@ MOST_NEIGHBOURS = 12
 @click.command("similar")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("files", metavar="IMAGES...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@checkpoint_choice("run")
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help="Data set to search.  [default: the run's]")
 @click.option("--split", default="train", show_default=True, help="Split to search.")
@@ -58,7 +60,7 @@ def command(run, files, devices, data, split, features, bits, count, output):
         )
     except similar.Stopped as stopped:
         click.echo(f"Stopped after {stopped.images} of {stopped.of} images; the same command goes on.", err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(exit_code(stopped)) from None
     if found.codes:
         kept = " and ".join(
             f"{100 * share:.0f} % among the first {depth}" for depth, share in found.codes.shares.items()
