@@ -6,6 +6,7 @@ the folder (computerhistory/AlexNet-Source-Code, layers/) that ALEXNET_2012_LAYE
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,50 @@ def of_2012(name):
         for layer in net.graph.layers
     )
     return dataclasses.replace(net, graph=dataclasses.replace(net.graph, layers=tuple(layers)))
+
+
+# Rates at the end of a file that its diary does not tell, so that no recipe has them: (layer, kind) → the file's.
+UNTOLD = {
+    "145-half": {
+        **{(f"{layer}", "W"): 1e-5 for layer in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")},
+        ("conv1", "B"): 0.002,
+        ("conv2", "B"): 0.002,
+    },
+    "147": {(layer, "B"): 0.002 for layer in ("conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")},
+    "149": {("conv1", "B"): 0.002},
+}
+ENDS = ("145", "145-2010", "145-half", "147", "148", "149", "150", "146-2009", "146-2011", "146-2012-2011",
+        "146-2012-2009")  # fmt: skip
+
+
+def rates_of_file(name):
+    """(layer of the recipe, "W" or "B") → the rates that a parameter file of 2012 ends with, by its lines alone."""
+    found, layer = {}, None
+    for line in (Path(FOLDER) / f"layer-params-{name}.cfg").read_text().splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+            hidden = re.fullmatch(r"fc(\d+)(a|b|ba|bb)?", section)
+            named = {"1": "bottleneck", "1000": "fc8"}.get(hidden[1]) if hidden else section[:-1]
+            layer = named or ("fc7" if len(hidden[2]) == 2 else "fc6")
+        elif line.startswith(("epsW=", "epsB=")):
+            found.setdefault((layer, line[3]), set()).update(float(part) for part in line[5:].split(","))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENDS)
+def test_a_recipe_ends_with_the_rates_of_its_2012_file(name):
+    if FOLDER is None:
+        pytest.skip("ALEXNET_2012_LAYERS names no folder with the layer files of the 2012 repository")
+    learning = presets.RECIPES[f"net-{name}"].learning
+    rates = lr_schedule.rates(learning, lr_schedule.Moment([50.0] * learning.epochs))
+    seen = rates_of_file(name)
+    assert len(seen) >= 16
+    for (layer, kind), (value,) in seen.items():
+        ours = rates.of(f"{layer}_{'weight' if kind == 'W' else 'bias'}")
+        expected = UNTOLD.get(name, {}).get((layer, kind))
+        assert value == pytest.approx(ours if expected is None else expected), (layer, kind)
+        assert expected is None or ours != pytest.approx(value), (layer, kind)  # else it would not be untold
 
 
 @pytest.mark.slow

@@ -75,6 +75,8 @@ NET_146_2011 = replace(NET_146, bottleneck=FullyConnected(2048, bias=0.0))  # fo
 _ALL_BUT_CONV1 = LAYERS[1:]
 _CONVOLUTIONS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6")
 _BIAS_RATE = 0.02
+# Their files end with this rate of conv6's biases, and nothing says that it ever was another.
+_CONV6_BIASES = Change(layers=("conv6",), bias_rate=0.002)
 
 
 def _learning(
@@ -132,6 +134,8 @@ RECIPES_2012 = (
         NET_145,
         _learning(((16, 1e-4), (33, 1e-5)), ((0, 0),), 44, colour_off=33, learning_rate=1e-3),
     ),
+    # Its file ends with rates that its diary does not tell: 1e-5 of all weights, conv1's too, and .002 of the biases of
+    # conv1 and conv2.
     _recipe(
         "net-145-half", NET_145_HALF, _learning(((20, 1e-3), (48, 1e-4)), ((66, 1e-5), (72, 0)), 96, colour_off=66)
     ),
@@ -142,7 +146,7 @@ RECIPES_2012 = (
         NET_148,
         _learning(((22, 1e-3), (44, 1e-4), (86, 1e-5)), ((69, 1e-5), (73, 0)), 97, colour_off=69),
     ),
-    # Its end is not told: 90 epochs are ours.
+    # Its end is not told: 90 epochs are ours. Its file ends with .002 for conv1's biases, and does not say since when.
     _recipe("net-149", NET_149, _learning(((21, 1e-3), (54, 1e-4)), ((66, 1e-5),), 90, colour_off=66)),
     _recipe(
         "net-150",
@@ -158,6 +162,7 @@ RECIPES_2012 = (
             (),
             7,
             others=(
+                _CONV6_BIASES,
                 Change(layers=_CONVOLUTIONS[:5], weight_rate=1e-3),
                 Change(2, 1600 * IMAGES_OF_A_FILE, ("conv6", "fc6", "fc7", "fc8"), 1e-3),
             ),
@@ -172,6 +177,7 @@ RECIPES_2012 = (
             (),
             9,
             others=(
+                _CONV6_BIASES,
                 Change(layers=_CONVOLUTIONS, weight_rate=1e-3),
                 Change(6, layers=("fc6", "fc7", "bottleneck", "fc8"), weight_rate=1e-3),
             ),
@@ -186,7 +192,11 @@ RECIPES_2012 = (
             ((0, 1e-4), (5, 1e-5), (7, 0)),
             54,
             colour_off=38,
-            others=(Change(0, 300 * IMAGES_OF_A_FILE, ("fc8",), 0.01), Change(9, layers=("fc8",), weight_rate=1e-3)),
+            others=(
+                Change(layers=("conv6",), bias_rate=0.022),  # as its file has it: a slip of the pen, perhaps
+                Change(0, 300 * IMAGES_OF_A_FILE, ("fc8",), 0.01),
+                Change(9, layers=("fc8",), weight_rate=1e-3),
+            ),
             learning_rate=1e-3,
         ),
     ),
@@ -194,7 +204,14 @@ RECIPES_2012 = (
     _recipe(
         "net-146-2012-2009",
         NET_146,
-        _learning(((22, 1e-4), (42, 1e-5)), ((0, 1e-4), (3, 1e-5), (4, 0)), 52, colour_off=38, learning_rate=1e-3),
+        _learning(
+            ((22, 1e-4), (42, 1e-5)),
+            ((0, 1e-4), (3, 1e-5), (4, 0)),
+            52,
+            colour_off=38,
+            others=(_CONV6_BIASES,),
+            learning_rate=1e-3,
+        ),
     ),
 )
 
