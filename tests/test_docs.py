@@ -203,5 +203,33 @@ def test_files_that_a_page_names_exist(page):
     assert absent == set()
 
 
+NAMED_TESTS = [
+    (page, *found) for page in PAGES for found in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text())
+]
+
+
+def test_tests_that_a_page_names_exist():
+    assert len(NAMED_TESTS) > 60
+    defined = {}
+    for page, file, name in NAMED_TESTS:
+        if file not in defined:
+            tree = ast.parse((ROOT / file).read_text())
+            defined[file] = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert name in defined[file], f"{page.name} names {file}::{name}, and there is no such test"
+
+
+@pytest.mark.parametrize("name", ["differences.md", "paper.md"])
+def test_each_claim_about_the_paper_and_the_2012_code_names_its_test(name):
+    """Every line of a table whose head ends with a column of tests."""
+    lines, column, checked = (ROOT / "docs" / name).read_text().splitlines(), None, 0
+    for line, below in zip(lines, [*lines[1:], ""]):
+        if line.startswith("|") and below.startswith("|---"):
+            column = line.split("|")[-2].strip() in ("test", "tests", "a test that holds it")
+        elif line.startswith("|") and not line.startswith("|---") and column:
+            checked += 1
+            assert "::test_" in line.split("|")[-2], line
+    assert checked > 15
+
+
 def test_the_readme_is_a_page():
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES

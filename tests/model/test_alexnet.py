@@ -1,13 +1,15 @@
 """The network against the table of the paper: counts, shapes, borders, initial values (Sec. 3.5, 5)."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers.paper import PARAMETERS
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.model.alexnet import AlexNet, LowerLayers, initial_parameters, set_parameters
-from gluon_alexnet.model.shapes import convolution_outputs
-from gluon_alexnet.recipes import presets
+from gluon_alexnet.model.shapes import convolution_outputs, parameter_count
+from gluon_alexnet.recipes import presets, schema
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,26 @@ def test_the_initial_values(parameters):
         assert abs(values.std() - 0.01) < 5 * 0.01 / np.sqrt(2 * values.size), name
         within = (np.abs(values) < 0.01).mean()
         assert abs(within - 0.6827) < 5 * np.sqrt(0.6827 * 0.3173 / values.size), name  # normal, not uniform
+
+
+def test_as_run_the_weights_of_conv3_4_5_begin_three_times_as_wide():
+    narrow = {name: schema.FullyConnected(16) for name in ("fc6", "fc7")}  # those have the paper's deviation
+    network = dataclasses.replace(presets.AS_RUN.alexnet, **narrow)
+    for name, value in initial_parameters(network, 10, seed=2).items():
+        if name.endswith("_weight"):
+            expected = 0.03 if name[:5] in ("conv3", "conv4", "conv5") else 0.01
+            values = value.asnumpy().astype(np.float64)
+            assert abs(values.std() - expected) < 5 * expected / np.sqrt(2 * values.size), name
+
+
+def test_the_small_errors_in_print():
+    maps = {"conv1": (96, 55), "conv2": (256, 27), "conv3": (384, 13), "conv4": (384, 13), "conv5": (256, 13)}
+    neurons = sum(kernels * side**2 for kernels, side in maps.values()) + 4096 + 4096 + 1000
+    assert (maps["conv1"][0] * 55**2, neurons) == (290_400, 659_272)  # printed: 253,440 and 650,000
+    counts = parameter_count(presets.PAPER.network, 1000)
+    shares = {layer: round(100 * count / sum(counts.values()), 2) for layer, count in counts.items()}
+    assert [layer for layer in maps if shares[layer] > 1] == ["conv3", "conv4"]  # printed: none of them
+    assert (shares["conv3"], shares["conv4"]) == (1.45, 1.09)
 
 
 def test_initial_values_repeat_with_the_seed_and_differ_with_another(small_recipe):
