@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 SEED = 0
 SIZES = (180, 420)  # pixels; the height and width of a sheet lie between
-EDGE = (0.40, 0.68)  # how dark the enlarged grey is where a stroke begins, and where it is all ink
+EDGE = (0.05, 0.30)  # how much darker than around it the grey is where a stroke begins, and where it is all ink
 PAPER, INK = 238, 23  # grey levels
 
 
@@ -23,8 +23,10 @@ def draw(digit, height, width):
     """uint8 (height, width): a digit's darkness, (8, 8) from 0 to 1, as ink in the middle of a sheet."""
     side = round(0.98 * min(height, width))
     enlarged = cv2.resize(np.pad(digit, 1), (side, side), interpolation=cv2.INTER_CUBIC)
-    enlarged = cv2.GaussianBlur(enlarged, (0, 0), side / 55)
-    ink = np.clip((enlarged - EDGE[0]) / (EDGE[1] - EDGE[0]), 0, 1)
+    enlarged = cv2.GaussianBlur(enlarged, (0, 0), side / 70)
+    # Held against what is around it: thin strokes stay whole, and the loops of 8 and 9 stay open.
+    darker = enlarged - cv2.GaussianBlur(enlarged, (0, 0), side / 8)
+    ink = np.clip((darker - EDGE[0]) / (EDGE[1] - EDGE[0]), 0, 1)
     sheet = np.full((height, width), PAPER, np.float64)
     top, left = (height - side) // 2, (width - side) // 2
     sheet[top : top + side, left : left + side] += (INK - PAPER) * ink * ink * (3 - 2 * ink)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from .plots import headless_pyplot, save
+from .drawing import headless_pyplot, save
 
 FRAME = "#ffd400"  # seen on dark and on bright images
 GREY = 222  # where a receptive field reaches beyond the view

@@ -1,77 +1,23 @@
-"""Drawings of runs and nets (Fig. 3, Fig. 4, learning curves). They are drawn without a display, as PNG or SVG."""
+"""Drawings of nets: kernels (Fig. 3), predictions and similar images (Fig. 4), as PNG, SVG or PDF."""
 
 from __future__ import annotations
 
-import sys
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .atomic_files import written
-from .errors import InvalidRequest
+from .drawing import COLOURS, OTHER, TRUE, class_in_lines, headless_pyplot, in_lines, percent, save
 
 KERNELS_PER_ROW = 16  # as in Fig. 3
+NARROWEST = 4.0  # inches, for a title and a key
 CAPTION = 20  # characters that have room in a line beneath one of many images
 GUESS = 30  # characters that have room in a line above a bar
-# Okabe and Ito's colours: who sees red and green alike still tells them apart. Blue and orange-red come first.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+HEADING = 22  # and in bold beneath an image
+FILE_KEY = "(beneath an image: its file, where its class is not known)"
+LINE, BAR = 0.165, 1.5  # inches of a line of text; lines that a bar takes
 FRAME = COLOURS[2]
-FORMATS = (".png", ".svg")
-
-
-def check_format(file: Path) -> None:
-    """Raise InvalidRequest unless the name of a drawing's file ends as one of the formats that can be written."""
-    if file.suffix.lower() not in FORMATS:
-        raise InvalidRequest(f"{file} must end in {' or '.join(FORMATS)}, which says the format of the drawing.")
-
-
-def save(figure: Any, file: Path, dpi: int = 120) -> None:
-    """Write a figure in the format that the file's ending names, whole or not at all, and close it.
-
-    Raises InvalidRequest for another ending.
-    """
-    check_format(file)
-    pyplot = headless_pyplot()
-    try:
-        with written(file) as draft:
-            figure.savefig(draft, dpi=dpi, format=file.suffix[1:].lower())
-    finally:
-        pyplot.close(figure)
-
-
-def percent_axis(axis: Any) -> None:
-    """Numbers of an axis as per cent, written as everywhere: 40 %."""
-    from matplotlib.ticker import FuncFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-
-
-def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
-    """Validation errors of each epoch: run's name → epochs of its state. Solid lines top-1, dashed top-5."""
-    pyplot = headless_pyplot()
-    from matplotlib.ticker import MaxNLocator
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    for number, (name, epochs) in enumerate(runs.items()):
-        prefix = f"{name}, " if len(runs) > 1 else ""
-        places = range(1, len(epochs) + 1)
-        for style, key, what in (("-", "validation_top1", "top-1"), ("--", "validation_top5", "top-5")):
-            errors = [epoch[key] for epoch in epochs]
-            colour = COLOURS[number % len(COLOURS)]
-            marker = "o" if len(epochs) == 1 else None
-            axes.plot(places, errors, style, color=colour, marker=marker, label=f"{prefix}{what} {errors[-1]:.1f} %")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("error on the validation images, centre view")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    percent_axis(axes.yaxis)
-    axes.set_xlim(1, max(2, *(len(epochs) for epochs in runs.values())))
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", title="after the last epoch", title_fontsize="small")
-    save(figure, file)
 
 
 def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
@@ -85,55 +31,102 @@ def draw_filters(kernels: np.ndarray, columns: int, file: Path) -> None:
     share = len(kernels) // columns
     rows = -(-share // KERNELS_PER_ROW)
     width = min(share, KERNELS_PER_ROW)
+    wide = max(0.55 * width + 0.2, NARROWEST)
     figure, grid = pyplot.subplots(
-        columns, 1, figsize=(0.55 * width + 0.6, (0.55 * rows + 0.4) * columns), squeeze=False, layout="constrained"
+        columns, 1, figsize=(wide, (0.55 * rows + 0.36) * columns + 0.3), squeeze=False, layout="constrained"
     )
     for column, axes in enumerate(grid[:, 0]):
         axes.imshow(_tiled(images[column * share : (column + 1) * share], rows, width), interpolation="nearest")
         title = f"column {column + 1}: " if columns > 1 else ""
-        axes.set_title(f"{title}{share} kernels of {kernels.shape[2]}×{kernels.shape[3]}×3", fontsize=10)
+        many = "kernels" if share != 1 else "kernel"
+        axes.set_title(f"{title}{share} {many} of {kernels.shape[2]}×{kernels.shape[3]}×3", fontsize=10)
         axes.axis("off")
+    key = "Each kernel has a scale of its own: grey is 0, its largest weight the end of a colour."
+    figure.supxlabel(in_lines(key, int(13 * wide)), fontsize=8, color="0.35")
     save(figure, file, dpi=150)
 
 
 class Prediction(NamedTuple):
-    """One image with its five best classes; ``label``: its true class by name, or None where nobody knows it."""
+    """One image with its best classes; ``label``: its true class by name, or None where nobody knows it."""
 
     image: np.ndarray  # uint8 (height, width, 3)
     label: str | None
     guesses: list[tuple[str, float]]  # (class name, probability), the best first
+    name: str = ""  # of its file, which stands beneath it where nobody knows its class
 
 
 def draw_predictions(predictions: Sequence[Prediction], file: Path) -> None:
-    """Fig. 4 left: each image, its true class beneath, the five best guesses as bars, the true one bold and orange."""
+    """Fig. 4 left: each image, its true class beneath, the best guesses as bars, the true one bold and orange."""
     pyplot = headless_pyplot()
     across = min(4, len(predictions))
-    down = -(-len(predictions) // across)
+    rows = [predictions[begin : begin + across] for begin in range(0, len(predictions), across)]
+    high = [
+        max(guesses_lines(one, GUESS) for one in row) + max(_heading(one).count("\n") for one in row) + 2
+        for row in rows
+    ]
+    heights = [inches for lines in high for inches in (2.5, LINE * lines)]
     figure, grid = pyplot.subplots(
-        2 * down, across, figsize=(2.5 * across, 5.1 * down), squeeze=False, height_ratios=[1.15, 1] * down,
-        layout="constrained",
+        2 * len(rows), across, figsize=(2.5 * across, sum(heights) + (0.3 if across > 2 else 1.0)), squeeze=False,
+        height_ratios=heights, layout="constrained",
     )  # fmt: skip
     for axes in grid.flat:
         axes.axis("off")
     for number, prediction in enumerate(predictions):
-        above, below = (grid[2 * (number // across) + part, number % across] for part in (0, 1))
+        row, column = divmod(number, across)
+        above, below = grid[2 * row, column], grid[2 * row + 1, column]
         above.imshow(prediction.image)
-        below.set_title(_wrapped(prediction.label or "label unknown", GUESS), fontsize=11, fontweight="bold")
-        _draw_guesses(below, prediction)
+        known, heading = prediction.label is not None, _heading(prediction)
+        style = {"fontsize": 11, "fontweight": "bold"} if known else {"fontsize": 9, "color": "0.35"}
+        below.text(0.5, 0.2, heading, ha="center", va="top", **style)
+        draw_guesses(below, prediction, high[row], 2 + max(_heading(one).count("\n") for one in rows[row]))
+    _guesses_key(figure, [one.label is not None for one in predictions], across)
     save(figure, file)
 
 
-def _draw_guesses(axes: Any, prediction: Any) -> None:
-    """Each guess in words, with its bar and its number beneath."""
-    for place, (name, probability) in enumerate(prediction.guesses):
+def _heading(prediction: Prediction) -> str:
+    """What stands beneath an image: its true class, or its file where nobody knows that."""
+    if prediction.label is not None:
+        return class_in_lines(prediction.label, HEADING)
+    return in_lines(prediction.name or "class not known", GUESS)
+
+
+def _guesses_key(figure: Any, known: Sequence[bool], across: int) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(color=OTHER, label="another class" if any(known) else "a class"),
+        Patch(color="0.93", label="100 %"),
+    ]
+    if any(known):
+        handles.insert(0, Patch(color=TRUE, label="the true class"))
+    if not all(known):
+        handles.append(Patch(color="none", label=in_lines(FILE_KEY, 36 if across == 1 else 80)))
+    columns = len(handles) if across > 2 else 1
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, fontsize=8, frameon=False, handlelength=1.2)
+
+
+def guesses_lines(prediction: Prediction, most: int) -> float:
+    """How many lines of text high the guesses are, with their bars; most: characters of a line."""
+    return sum(class_in_lines(name, most).count("\n") + 1 + BAR for name, _ in prediction.guesses)
+
+
+def draw_guesses(axes: Any, prediction: Prediction, high: float, top: float = 0, most: int = GUESS) -> None:
+    """Each guess in words, with its bar and its number beneath.
+
+    high: of the axes, in lines of text; top: of these, left free above.
+    """
+    for name, probability in prediction.guesses:
         right = name == prediction.label
-        colour, weight = (COLOURS[1], "bold") if right else (COLOURS[0], "normal")
-        axes.text(0, place - 0.17, _wrapped(name, GUESS), fontsize=9, fontweight=weight, va="bottom")
-        axes.barh(place + 0.06, 0.75, 0.3, color="0.93")
-        axes.barh(place + 0.06, 0.75 * probability, 0.3, color=colour)
-        axes.text(1, place + 0.06, f"{100 * probability:.1f} %", fontsize=9, ha="right", va="center")
+        colour, weight = (TRUE, "bold") if right else (OTHER, "normal")
+        words = class_in_lines(name, most)
+        below = top + words.count("\n") + 1
+        axes.text(0, below, words, fontsize=9, fontweight=weight, va="bottom")
+        for part, shade in ((1.0, "0.93"), (probability, colour)):
+            axes.barh(below + 0.6, 0.75 * part, 0.8, color=shade)
+        axes.text(1, below + 0.6, percent(100 * probability), fontsize=9, ha="right", va="center")
+        top = below + BAR
     axes.set_xlim(0, 1)
-    axes.set_ylim(max(5, len(prediction.guesses)) - 0.6, -0.75)
+    axes.set_ylim(high, 0)
 
 
 class Neighbour(NamedTuple):
@@ -157,34 +150,44 @@ def draw_similar(rows: Sequence[Similar], file: Path) -> None:
     """Fig. 4 right: in each row an image and, behind a gap, the most similar ones with class and distance beneath."""
     pyplot = headless_pyplot()
     across = max(len(row.neighbours) for row in rows)
+    captions = [
+        [
+            class_in_lines(row.caption, CAPTION) if row.image is not None else "",
+            *(f"{class_in_lines(one.label or 'class not known', CAPTION)}\n{one.distance}" for one in row.neighbours),
+        ]
+        for row in rows
+    ]
+    heights = [1.5 + LINE * (1 + max(caption.count("\n") for caption in row)) for row in captions]
     figure, grid = pyplot.subplots(
         len(rows),
         across + 2,
-        figsize=(1.4 * (across + 1) + 0.5, 1.85 * len(rows)),
+        figsize=(1.4 * (across + 1) + 0.5, sum(heights)),
         squeeze=False,
         width_ratios=[1, 0.12, *[1] * across],
+        height_ratios=heights,
         layout="constrained",
     )
-    for cells, row in zip(grid, rows):
+    for cells, row, words in zip(grid, rows, captions):
         for axes in cells:
             axes.axis("off")
         if row.image is None:
             cells[0].text(0.5, 0.5, row.caption, ha="center", va="center", fontsize=9, transform=cells[0].transAxes)
         else:
-            _captioned(cells[0], row.image, _wrapped(row.caption, CAPTION))
-        for axes, neighbour in zip(cells[2:], row.neighbours):
-            label = _wrapped(neighbour.label or "label unknown", CAPTION)
-            _captioned(axes, neighbour.image, f"{label}\n{neighbour.distance}")
-            if neighbour.framed:
-                height, width = neighbour.image.shape[:2]
-                frame = pyplot.Rectangle((-0.5, -0.5), width, height, fill=False, color=FRAME, linewidth=4)
-                axes.add_patch(frame)
+            captioned(cells[0], row.image, words[0])
+        for axes, neighbour, caption in zip(cells[2:], row.neighbours, words[1:]):
+            captioned(axes, neighbour.image, caption, FRAME if neighbour.framed else None)
     save(figure, file)
 
 
-def _captioned(axes: Any, image: np.ndarray, caption: str) -> None:
+def captioned(axes: Any, image: np.ndarray, caption: str, frame: str | None = None, **style: Any) -> None:
+    """An image with words beneath, framed in a colour or not; style: of the words."""
+    axes.axis("on")
     axes.imshow(image)
-    axes.set_title(caption, fontsize=9, y=-0.04, va="top")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(caption, **{"fontsize": 9, "labelpad": 3, **style})
+    for spine in axes.spines.values():
+        spine.set(visible=frame is not None, edgecolor=frame, linewidth=3)
 
 
 def _tiled(images: np.ndarray, rows: int, width: int) -> np.ndarray:
@@ -195,19 +198,3 @@ def _tiled(images: np.ndarray, rows: int, width: int) -> np.ndarray:
         top, left = (number // width) * (height + 1) + 1, (number % width) * (breadth + 1) + 1
         sheet[top : top + height, left : left + breadth] = image
     return sheet
-
-
-def _wrapped(name: str, most: int) -> str:
-    """A class's first name, whole, in as many lines as it takes; a dollar in it begins no formula."""
-    return "\n".join(textwrap.wrap(name.split(",")[0], most)).replace("$", r"\$") or name
-
-
-def headless_pyplot() -> Any:
-    """Matplotlib's pyplot, drawing to files; the backend that a notebook or a program has chosen stays."""
-    import matplotlib
-
-    if "matplotlib.pyplot" not in sys.modules:
-        matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot

@@ -140,7 +140,7 @@ class DrawingFile(OutputFile):
     """A file that a drawing is written to: its ending says the format."""
 
     def check(self, file):
-        from gluon_alexnet.plots import check_format
+        from gluon_alexnet.drawing import check_format
 
         check_format(file)
         super().check(file)

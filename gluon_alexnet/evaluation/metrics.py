@@ -61,6 +61,13 @@ class ErrorCounter:
         """The same for the images of each class, in label order; a class without images has ``images`` 0."""
         return [Score(self._views, *(int(count) for count in column)) for column in self._classes.T]
 
+    def confusion(self) -> np.ndarray:
+        """Images by true class (row) and first guess (column), int64 (classes, classes)."""
+        counts = np.diag(self._classes[0] - self._classes[1])
+        for (label, guess), images in self._pairs.items():
+            counts[label, guess] += images
+        return counts
+
     def most_confused(self, count: int) -> list[tuple[int, int, int]]:
         """(label, first guess, images) of the pairs of classes that were taken for each other most often."""
         ordered = sorted(self._pairs.items(), key=lambda pair: (-pair[1], pair[0]))

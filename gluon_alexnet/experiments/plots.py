@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..plots import COLOURS, headless_pyplot, percent_axis, save
+from ..drawing import COLOURS, headless_pyplot, percent_axis, save
 from .cifar import ActivationResult, NormalizedResult
 from .config import FigureOne, NormalizationTest
 from .tables import Ablation

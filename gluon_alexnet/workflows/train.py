@@ -12,7 +12,8 @@ from typing import Any
 
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 
-from .. import backend, plots
+from .. import backend
+from ..curve_plots import draw_curves
 from ..distributed.collectives import SingleWorker
 from ..errors import InvalidRequest
 from ..model import build
@@ -327,5 +328,5 @@ def _curves(run: Path, state: checkpoint.State) -> Path | None:
     if not state.epochs:
         return None
     curves = run / "curves.png"
-    plots.draw_curves({run.name: state.epochs}, curves)
+    draw_curves({run.name: state.epochs}, curves)
     return curves

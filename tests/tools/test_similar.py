@@ -13,7 +13,7 @@ import pytest
 from helpers.images import photo
 from helpers.runner import run
 
-from gluon_alexnet import plots
+from gluon_alexnet import drawing, plots
 from gluon_alexnet.features import config
 
 CLASSES, IMAGES = 4, 17  # classes, and training images of each
@@ -218,6 +218,9 @@ def test_rows_are_drawn_with_what_belongs_beneath(tmp_path):
 
 
 def test_names_are_whole_in_as_many_lines_as_they_take():
-    assert plots._wrapped("soft-coated wheaten terrier, another name", plots.CAPTION) == "soft-coated wheaten\nterrier"
-    assert plots._wrapped("a" * 45, plots.CAPTION).replace("\n", "") == "a" * 45
-    assert plots._wrapped("", plots.CAPTION) == ""
+    assert (
+        drawing.class_in_lines("soft-coated wheaten terrier, another name", plots.CAPTION)
+        == "soft-coated wheaten\nterrier"
+    )
+    assert drawing.class_in_lines("a" * 45, plots.CAPTION).replace("\n", "") == "a" * 45
+    assert drawing.class_in_lines("", plots.CAPTION) == ""

@@ -10,16 +10,16 @@ import click
 from ..options import DrawingFile, NumberList, checkpoint_choice, devices, names_of, open_context
 
 MODEL = click.Path(path_type=Path)
-MOST_SALIENT = 16  # images that one drawing can hold
+MOST_SALIENT, MOST_PREDICTED = 16, 40  # images that one drawing can hold
 OUTPUT: dict[str, Any] = {
     "type": DrawingFile(),
-    "help": "File to write, .png or .svg.",
+    "help": "File to write: .png, .svg or .pdf.",
 }
 
 
 @click.group("plot")
 def command():
-    """Draw the paper's figures: kernels, predictions, curves.
+    """Draw a net and what it sees: kernels, curves, predictions, confusion, views.
 
     \b
     Example: alexnet-tools plot filters RUN
@@ -32,16 +32,11 @@ def command():
 @click.option("--output", default="filters.png", show_default=True, **OUTPUT)
 def filters(run, output):
     """Draw the kernels of layer 1, the columns apart, as in Fig. 3."""
-    from gluon_alexnet import plots
-    from gluon_alexnet.model.build import first_kernels
-    from gluon_alexnet.training import checkpoint
+    from gluon_alexnet.workflows.figures import plot_filters
 
-    description, _, parameters, _ = checkpoint.load_run(run)
-    network = description.recipe.network
-    kernels = first_kernels(network, parameters)
+    kernels = plot_filters(run, output)
     if len(kernels) != 96:
         click.echo(f"{run} has {len(kernels)} kernels in layer 1; Fig. 3 shows the 96 of the full net.", err=True)
-    plots.draw_filters(kernels, network.columns, output)
     click.echo(f"{output}: {len(kernels)} kernels")
 
 
@@ -49,18 +44,15 @@ def filters(run, output):
 @click.argument("runs", type=MODEL, nargs=-1, required=True)
 @click.option("--output", default="curves.png", show_default=True, **OUTPUT)
 def curves(runs, output):
-    """Draw the validation errors of one or more runs over each other."""
-    from gluon_alexnet import plots
-    from gluon_alexnet.training import checkpoint
+    """Draw the errors and the loss of one or more runs over each other.
 
-    epochs = {}
-    for run in runs:
-        state = checkpoint.read_state(checkpoint.find_checkpoint(run))
-        if not state.epochs:
-            raise click.UsageError(f"{run} has not finished an epoch yet, so it has no curve.")
-        epochs[str(run)] = state.epochs
-    plots.draw_curves(epochs, output)
-    click.echo(f"{output}: {', '.join(f'{name} ({len(e)} epochs)' for name, e in epochs.items())}")
+    \b
+    Example: alexnet-tools plot curves runs/paper runs/no-lrn --output both.svg
+    """
+    from gluon_alexnet.workflows.figures import plot_curves
+
+    found = plot_curves(runs, output)
+    click.echo(f"{output}: {', '.join(f'{name} ({len(epochs)} epochs)' for name, epochs in found.items())}")
 
 
 @command.command("predictions")
@@ -72,18 +64,91 @@ def curves(runs, output):
 def predictions(model, images, devices, output):
     """Draw images with the five best classes of ten views as bars, as in Fig. 4 left.
 
-    An image's true class is known if it lies in a folder named like a class.
+    IMAGES are files, or folders with all that is below them. An image's true class is known if it lies in a folder
+    named like a class.
     """
+    from gluon_alexnet.workflows.figures import draw_predictions
     from gluon_alexnet.workflows.load import load
-    from gluon_alexnet.workflows.predictions_figure import draw_predictions
 
     from .predict import line
 
     net = load(model, names_of(devices))
-    drawn = net.predict(list(images))
+    drawn = _few(net.predictions([str(image) for image in images]))
     draw_predictions(drawn, net.classes, output)
     for prediction in drawn:
         click.echo(line(prediction))
+
+
+def _few(predictions):
+    """All of them; refuses more than a drawing can hold before the rest is computed."""
+    from gluon_alexnet.errors import OperationFailed
+
+    found = []
+    for one in predictions:
+        if one.problem:
+            raise OperationFailed(one.problem)
+        found.append(one)
+        if len(found) > MOST_PREDICTED:
+            raise click.UsageError(f"More than {MOST_PREDICTED} images cannot be read in one drawing; give fewer.")
+    if not found:
+        raise OperationFailed("There is not one image to draw.")
+    return found
+
+
+@command.command("confusion")
+@click.argument("model", type=MODEL)
+@checkpoint_choice("model")
+@devices
+@click.option("--data", type=click.Path(path_type=Path), help="Data set.  [default: the run's]")
+@click.option("--split", default="val", show_default=True, help="Split to look at.")
+@click.option(
+    "--views", type=click.Choice(["1", "10"]), default="1", show_default=True, help="The centre view, or ten."
+)
+@click.option("--output", default="confusion.png", show_default=True, **OUTPUT)
+def confusion(model, devices, data, split, views, output):
+    """Draw which classes a net takes for which.
+
+    \b
+    Example: alexnet-tools plot confusion RUN --views 10
+    Example: alexnet-tools plot confusion predictions.npz
+
+    MODEL is a run, a checkpoint, an exported OUT, or a file of `eval --save-predictions`. Up to 20 classes are a
+    matrix; of more, the 25 pairs most often confused are drawn.
+    """
+    from gluon_alexnet.workflows.figures import plot_confusion
+
+    from ..progress import image_progress
+
+    found = plot_confusion(
+        model, output, data, split=split, views=int(views), device=names_of(devices), progress=image_progress
+    )
+    click.echo(f"{output}: {found.images} images of {len(found.classes)} classes, {found.right:.2f} % named rightly")
+
+
+@command.command("views")
+@click.argument("model", type=MODEL)
+@checkpoint_choice("model")
+@click.argument("images", nargs=-1, required=True)
+@devices
+@click.option("--output", default="views.png", show_default=True, **OUTPUT)
+def views(model, images, devices, output):
+    """Draw the ten views of images with what the net says of each.
+
+    \b
+    Example: alexnet-tools plot views RUN dog.jpg
+
+    IMAGES are files, or folders with all that is below them.
+    """
+    from gluon_alexnet.workflows.figures import plot_views
+
+    for one in plot_views(model, images, output, names_of(devices)):
+        agreed = sum(name == one.mean[0][0] for name, _ in one.views)
+        name, probability = one.mean[0]
+        click.echo(
+            f"{click.format_filename(one.source)}: {name.split(',')[0]} {probability:.3f}, the first guess of {agreed} "
+            "of 10 views"
+        )
+    click.echo(f"{output}")
 
 
 @command.command("units")

@@ -27,7 +27,7 @@ FIGURE_IMAGES = 40
 @click.option(
     "--figure",
     type=DrawingFile(),
-    help="Draw the images as in Fig. 4, too: .png or .svg.",
+    help="Draw the images as in Fig. 4, too: .png, .svg or .pdf.",
 )
 def command(model, images, devices, views, as_json, figure):
     """Name the five best classes of images, with probabilities.
@@ -41,9 +41,9 @@ def command(model, images, devices, views, as_json, figure):
     code is 1 at the end.
     """
     from gluon_alexnet.errors import OperationFailed
+    from gluon_alexnet.workflows.figures import draw_predictions
     from gluon_alexnet.workflows.image_files import ImageFiles
     from gluon_alexnet.workflows.load import Prediction, load
-    from gluon_alexnet.workflows.predictions_figure import draw_predictions
 
     from ..progress import progress, say
 

@@ -29,7 +29,7 @@ MOST_NEIGHBOURS = 12
     type=DrawingFile(),
     default="similar.png",
     show_default=True,
-    help="File to write, .png or .svg.",
+    help="File to write, .png, .svg or .pdf.",
 )
 def command(run, files, devices, data, split, features, bits, count, output):
     """Find the training images most similar to others.
