@@ -18,7 +18,7 @@ import numpy as np
 from ..dataset.images import MAX_BYTES, ImageError
 from ..dataset.manifest import PathLike, SourceError
 from ..dataset.shuffle import shuffled
-from .tar_index import Member, members
+from .tar_index import NO_FILE, Member, members
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _CLASS_TAR = re.compile(r"(?:.*/)?(n\d{8})\.tar")
@@ -33,7 +33,8 @@ Scanned = Callable[[int, int], None]  # called with (classes or images seen sinc
 class Source(NamedTuple):
     """One image to pack: `key` is its path below the split's folder, unique there; `label` counts from 0.
 
-    It is the file `path`, or with an `offset` the `size` bytes from there in the tar `path`.
+    It is the file `path`, or with an `offset` the `size` bytes from there in the tar `path`; with a key of NO_FILE for
+    its offset it is something else there, which cannot be read.
     """
 
     key: str
@@ -44,6 +45,8 @@ class Source(NamedTuple):
 
     def read(self) -> bytes:
         """The image file's bytes; OSError when it cannot be read, :class:`ImageError` when absurdly large."""
+        if self.offset in NO_FILE:
+            raise ImageError(NO_FILE[self.offset])
         if self.offset < 0 and os.path.exists(self.path) and not os.path.isfile(self.path):
             raise ImageError("not a regular file")  # opening a pipe would wait for ever
         with open(self.path, "rb", buffering=0) as file:
@@ -75,7 +78,7 @@ class ImageList(Sequence):
     def append(self, source: Source) -> None:
         """Add an image."""
         root, offset = source.path, source.offset
-        if offset < 0:
+        if offset < 0 and offset not in NO_FILE:
             in_folder = root.endswith("/" + source.key)
             root, offset = (root[: -len(source.key) - 1], _IN_FOLDER) if in_folder else (root, _ALONE)
         place = self._roots.get(root)
@@ -103,7 +106,7 @@ class ImageList(Sequence):
         if number in self._elsewhere:
             return Source(key, label, *self._elsewhere[number])
         root, offset = self._names[self._places[number]], self._offsets[number]
-        if offset >= 0:
+        if offset >= 0 or offset in NO_FILE:
             return Source(key, label, root, offset, self._sizes[number])
         return Source(key, label, f"{root}/{key}" if offset == _IN_FOLDER else root)
 
@@ -209,6 +212,8 @@ def _classes(place: PathLike) -> tuple[dict[str, Place], int]:
             ignored += 1
             continue
         wnid = tar[1] if tar else name
+        if member is not None and member.offset in NO_FILE:
+            raise SourceError(f"{place}: {name} is {NO_FILE[member.offset]}; complete the tar")
         if wnid in found:
             raise SourceError(f"{place}: the class {wnid} is there twice, for example as folder and as tar; remove one")
         found[wnid] = (os.fspath(place) if member else os.path.join(place, name), member, tar is not None)

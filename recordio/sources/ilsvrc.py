@@ -14,7 +14,7 @@ import numpy as np
 from ..dataset.manifest import UNLABELLED, ClassInfo, PathLike, SourceError
 from .class_folders import ImageList, Scanned, Source, class_folder
 from .ilsvrc_devkit import Devkit, read_devkit
-from .tar_index import members
+from .tar_index import NO_FILE, members
 
 
 class _Layout(NamedTuple):
@@ -166,7 +166,7 @@ def _patch(place: Path, found: Images) -> None:
     for base, path, offset, size in _files(place, keep_folders=True):
         folders, _, base = base.rpartition("/")
         split = next((name for name in folders.split("/") if name in patches), None)
-        if split is None:
+        if split is None or offset in NO_FILE:
             unused += 1
         else:
             patches[split][base] = (path, offset, size)

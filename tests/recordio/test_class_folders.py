@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import subprocess
 import tarfile
 import threading
 from array import array
 
 import numpy as np
 import pytest
+from helpers.images import file_bytes, photo
+from helpers.runner import run
 
 from gluon_alexnet.recordio.dataset.images import ImageError
 from gluon_alexnet.recordio.dataset.manifest import SourceError
@@ -184,22 +187,97 @@ def test_members_are_those_that_tarfile_finds(tmp_path, format, rng):
     assert [(m.name, whole[m.offset : m.offset + m.size]) for m in members(path)] == files
 
 
-def test_folders_links_and_pipes_in_a_tar_are_no_images(tmp_path):
-    with tarfile.open(tmp_path / "n00000001.tar", "w") as tar:
-        for kind, name in [
-            (tarfile.DIRTYPE, "x.JPEG"),
-            (tarfile.SYMTYPE, "link.JPEG"),
-            (tarfile.LNKTYPE, "hard.JPEG"),
-            (tarfile.FIFOTYPE, "pipe.JPEG"),
-        ]:
+LINKED = [  # name, kind, link, content
+    ("n00000001/late_hard.JPEG", tarfile.LNKTYPE, "n00000001/a.JPEG", None),
+    ("n00000001/a.JPEG", tarfile.REGTYPE, "", b"a"),
+    ("n00000001/hard.JPEG", tarfile.LNKTYPE, "n00000001/a.JPEG", None),
+    ("n00000001/sub/b.JPEG", tarfile.REGTYPE, "", b"b"),
+    ("n00000001/sub/up.JPEG", tarfile.SYMTYPE, "../a.JPEG", None),
+    ("n00000001/two.JPEG", tarfile.SYMTYPE, "sub/up.JPEG", None),
+    ("n00000001/hard_of_link.JPEG", tarfile.LNKTYPE, "n00000001/two.JPEG", None),
+    ("n00000001/" + "long" * 40 + ".JPEG", tarfile.SYMTYPE, "sub/../" * 30 + "sub/b.JPEG", None),
+    ("n00000001/changed.JPEG", tarfile.REGTYPE, "", b"old"),
+    ("n00000001/hard_of_old.JPEG", tarfile.LNKTYPE, "n00000001/changed.JPEG", None),
+    ("n00000001/soft_of_new.JPEG", tarfile.SYMTYPE, "changed.JPEG", None),
+    ("n00000001/changed.JPEG", tarfile.REGTYPE, "", b"new"),
+]
+ODD = [
+    ("n00000001/dangling.JPEG", tarfile.SYMTYPE, "none.JPEG", "a link to no file of its tar"),
+    ("n00000001/outside.JPEG", tarfile.SYMTYPE, "/etc/passwd", "a link to no file of its tar"),
+    ("n00000001/above.JPEG", tarfile.SYMTYPE, "../../../a.JPEG", "a link to no file of its tar"),
+    ("n00000001/round.JPEG", tarfile.SYMTYPE, "round.JPEG", "a link to no file of its tar"),
+    ("n00000001/itself.JPEG", tarfile.LNKTYPE, "n00000001/itself.JPEG", "a link to no file of its tar"),
+    ("n00000001/device.JPEG", tarfile.CHRTYPE, "", "a device, no file"),
+    ("n00000001/disk.JPEG", tarfile.BLKTYPE, "", "a device, no file"),
+    ("n00000001/pipe.JPEG", tarfile.FIFOTYPE, "", "a FIFO, no file"),
+]
+
+
+def linked_tar(path, entries, **options):
+    with tarfile.open(path, "w", **options) as tar:
+        for name, kind, link, content in entries:
             entry = tarfile.TarInfo(name)
-            entry.type, entry.linkname = kind, "a.JPEG"
-            tar.addfile(entry)
-        for name in ("a.JPEG", ".hidden.JPEG", "readme.txt"):
-            tar.addfile(tarfile.TarInfo(name))
+            entry.type, entry.linkname = kind, link
+            entry.size = len(content) if kind == tarfile.REGTYPE else 0
+            tar.addfile(entry, io.BytesIO(content) if kind == tarfile.REGTYPE else None)
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_links_in_a_tar_are_the_files_that_they_are_when_it_is_unpacked(tmp_path, format):
+    """Unpacked by `tar` itself, which refuses hard links in front of their file."""
+    (tmp_path / "tars").mkdir()
+    (tmp_path / "unpacked").mkdir()
+    linked_tar(tmp_path / "tars" / "n00000001.tar", LINKED[1:], format=format)
+    subprocess.run(["tar", "-xf", tmp_path / "tars" / "n00000001.tar", "-C", tmp_path / "unpacked"], check=True)
+    unpacked = {source.key: source.read() for source in class_folder(tmp_path / "unpacked").images}
+    found = class_folder(tmp_path / "tars")
+    assert [(source.key, source.read()) for source in found.images] == sorted(unpacked.items(), key=by_parts)
+    assert len(unpacked) == 10 and found.ignored == 0
+
+
+def by_parts(item):
+    return item[0].split("/")
+
+
+def test_what_is_no_file_in_a_tar_is_counted_and_named(tmp_path):
+    others = [("n00000001/notes", tarfile.SYMTYPE, "none", ""), ("n00000001/tty", tarfile.CHRTYPE, "", "")]
+    folder = [("n00000001/folder.JPEG", tarfile.DIRTYPE, "", "")]
+    linked_tar(tmp_path / "n00000001.tar", [*LINKED, *ODD, *others, *folder])
     found = class_folder(tmp_path)
-    assert [source.key for source in found.images] == ["n00000001/a.JPEG"]
-    assert found.ignored == 1
+    assert len(found.images) == 11 + len(ODD) and found.ignored == len(others)
+    told = {}
+    for source in found.images:
+        try:
+            source.read()
+        except ImageError as error:
+            told[source.key] = str(error)
+    assert told == {name: reason for name, _, _, reason in ODD}
+
+
+def test_pack_names_what_is_no_file_in_a_tar(tmp_path):
+    images = [(name, kind, link, content and file_bytes(photo(1), "JPEG")) for name, kind, link, content in LINKED]
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        linked_tar(tmp_path / split / "n00000001.tar", [*images, *ODD])
+    said = run("pack", "--train", tmp_path / "train", "--val", tmp_path / "val", "--data", tmp_path / "data")
+    assert "packed 11 train, 11 val; rejected 16;" in said
+    rejected = (tmp_path / "data" / "rejected.tsv").read_text().splitlines()[1:]
+    assert sorted(rejected) == sorted(
+        f"{split}\t{name}\t{reason}" for split in ("train", "val") for name, _, _, reason in ODD
+    )
+
+
+def test_class_tars_may_be_links(tmp_path):
+    content = write_tar(tmp_path / "inner", [("a.JPEG", b"a")])
+    first = ("n00000001.tar", tarfile.REGTYPE, "", content)
+    linked_tar(tmp_path / "all.tar", [first, ("n00000002.tar", tarfile.LNKTYPE, "n00000001.tar", None)])
+    assert [(s.key, s.read()) for s in class_folder(tmp_path / "all.tar").images] == [
+        ("n00000001/a.JPEG", b"a"),
+        ("n00000002/a.JPEG", b"a"),
+    ]
+    linked_tar(tmp_path / "all.tar", [first, ("n00000002.tar", tarfile.SYMTYPE, "none.tar", None)])
+    with pytest.raises(SourceError, match=r"n00000002\.tar is a link to no file of its tar; complete the tar"):
+        class_folder(tmp_path / "all.tar")
 
 
 def test_tar_of_tars_and_folder_of_tars_and_folders_are_the_same_list(tmp_path):
