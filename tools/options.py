@@ -88,8 +88,11 @@ class LayerFactors(click.ParamType):
         return factors
 
 
-def checkpoint_choice(parameter: str) -> Callable[[Command], Command]:
-    """--checkpoint: which one of a run is meant by the command's argument or option of this name; says which it is."""
+def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command], Command]:
+    """--checkpoint: which one of a run is meant by the command's argument or option of this name.
+
+    always: say which one it is even where the latest is the best.
+    """
 
     def decorate(command: Command) -> Command:
         @click.option(
@@ -106,8 +109,8 @@ def checkpoint_choice(parameter: str) -> Callable[[Command], Command]:
             from .progress import say
 
             def path_of(path: Path) -> Path:
-                path, sentence = choose(path, checkpoint)
-                if sentence:
+                path, sentence, doubtful = choose(path, checkpoint)
+                if sentence and (always or doubtful):
                     say(sentence)
                 return path
 

@@ -239,27 +239,27 @@ def find_checkpoint(path: Path) -> Path:
     return (path / "latest").resolve()
 
 
-def choose(path: Path, which: str) -> tuple[Path, str | None]:
-    """(what is meant by the "latest" or the "best" checkpoint of ``path``, a sentence that says which it is).
+def choose(path: Path, which: str) -> tuple[Path, str, bool]:
+    """What is meant by the "latest" or the "best" checkpoint of ``path``.
 
-    The best one has the least validation error. A checkpoint or an exported net is itself, and nothing is said of it.
+    Returns it, a sentence that says which it is, and whether another could have been meant. The best one has the least validation error. A checkpoint or an exported net is itself, and nothing is said of it.
     Raises InvalidRequest where there is no best one to choose.
     """
     if not (path / "recipe.json").exists():
         if which == "best":
             raise InvalidRequest(f"{path} is not a run, so there are no checkpoints to choose from.")
-        return path, None
+        return path, "", False
     latest, best = (link.resolve() if link.exists() else None for link in (path / "latest", path / "best"))
     if which == "best":
         if best is None:
             raise InvalidRequest(f"{path} has no best checkpoint: no epoch of it is finished.")
-        return path / "best", f"{path}: {best.name}, the checkpoint with the least validation error."
+        return path / "best", f"{path}: {best.name}, the checkpoint with the least validation error.", True
     if latest is None:
-        return path, None  # whoever opens it says so
+        return path, "", False  # whoever opens it says so
     if best in (None, latest):
-        return path, f"{path}: {latest.name}, its latest checkpoint{' and the best' if best else ''}."
-    sentence = f"{path}: {latest.name}, its latest checkpoint; --checkpoint best takes {best.name if best else ''}."
-    return path, sentence
+        return path, f"{path}: {latest.name}, its latest checkpoint{' and the best' if best else ''}.", False
+    other = best.name if best else ""
+    return path, f"{path}: {latest.name}, its latest checkpoint; --checkpoint best takes {other}.", True
 
 
 def run_of(checkpoint: Path) -> Path:

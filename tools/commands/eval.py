@@ -32,7 +32,7 @@ def _or_newest(_ctx, _param, paths):
     callback=_or_newest,
     help="Run, checkpoint or exported OUT; several are averaged.  [default: the newest run]",
 )
-@checkpoint_choice("paths")
+@checkpoint_choice("paths", always=True)
 @click.option("--weights", type=WeightList(), help="Weights of several models in the mean.  [default: all the same]")
 @click.option("--split", default="val", show_default=True, help="Split to evaluate.")
 @click.option("--views", default="10,1", show_default=True, help="Ten views, the centre view, or both.")
