@@ -242,8 +242,9 @@ def find_checkpoint(path: Path) -> Path:
 def choose(path: Path, which: str) -> tuple[Path, str, bool]:
     """What is meant by the "latest" or the "best" checkpoint of ``path``.
 
-    Returns it, a sentence that says which it is, and whether another could have been meant. The best one has the least validation error. A checkpoint or an exported net is itself, and nothing is said of it.
-    Raises InvalidRequest where there is no best one to choose.
+    Returns it, a sentence that says which it is, and whether another could have been meant. The best one has the least
+    validation error. A checkpoint or an exported net is itself, and nothing is said of it. Raises InvalidRequest where
+    there is no best one to choose.
     """
     if not (path / "recipe.json").exists():
         if which == "best":
