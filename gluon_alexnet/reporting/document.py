@@ -58,8 +58,9 @@ def items(lines: Sequence[str]) -> Raw:
 
 
 def code(lines: Sequence[str]) -> Raw:
-    """Commands, one a line."""
-    return Raw(f"<pre>{escape(chr(10).join(lines))}</pre>")
+    """Commands, one a line; where they are too long for it they break between words, not within ``--option``."""
+    words = (" ".join(f"<span>{escape(word)}</span>" for word in line.split(" ")) for line in lines)
+    return Raw(f"<pre>{chr(10).join(words)}</pre>")
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> Raw:

@@ -33,6 +33,17 @@ class ReportedRun:
         started = [event for event in self.events if event.get("event") == "start"]
         return list(started[-1].get("contexts", [])) if started else []
 
+    @property
+    def trained_on(self) -> int | None:
+        """Training images of an epoch; None before the end of the first."""
+        epochs = self.state.epochs
+        return epochs[-1]["images"] if epochs else None
+
+    @property
+    def log_score(self) -> dict[str, Any] | None:
+        """What the last epoch's end said of the validation images (centre view); None before that of the first."""
+        return self.state.epochs[-1] if self.state.epochs else None
+
     def name(self, label: int) -> str:
         """A class's name, without its synonyms."""
         return self.description.classes[label]["name"].split(",")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,33 @@ from .run import ReportedRun
 CLASSES_SHOWN = 10  # best and worst, where there are more than twice as many
 
 
-def lead(run: ReportedRun, counted: Judged, manifest: Any) -> str:
-    """The run in two sentences. manifest: of the data set."""
-    train, score = manifest.split("train"), counted.scores[0]
-    return (
-        f"An AlexNet that learned for {len(run.state.epochs)} epochs from {train.images:,} images of "
-        f"{len(manifest.classes):,} classes. Of {score.images:,} images that it has not seen, its first guess is wrong "
-        f"for {score.top1:.1f} % over {views_said(score.views)}."
+def lead(run: ReportedRun, counted: Judged | None) -> str:
+    """The run in two sentences. counted: None where the images are not there any more."""
+    count, images = len(run.state.epochs), f"{run.trained_on:,} images of " if run.trained_on else ""
+    begun = (
+        f"An AlexNet that learned for {count} {'epoch' if count == 1 else 'epochs'} from {images}"
+        f"{len(run.description.classes):,} classes."
     )
+    if counted:
+        score = counted.scores[0]
+        images, top1, said = f"{score.images:,}", score.top1, views_said(score.views)
+    elif run.log_score:
+        log = run.log_score
+        images, top1, said = f"{log['validation_images']:,}", log["validation_top1"], f"{views_said(1)}, by its log"
+    else:
+        return begun
+    return f"{begun} Of {images} images that it has not seen, its first guess is wrong for {top1:.1f} % over {said}."
 
 
-def what(run: ReportedRun, manifest: Any) -> page.Raw:
-    """What learned what."""
+def what(run: ReportedRun, manifest: Any | None, folder: str) -> page.Raw:
+    """What learned what. manifest: of the data set that the images were taken from; folder: its name."""
     recipe, network, learning = run.recipe, run.recipe.network, run.recipe.learning
     name = " with ".join(filter(None, [recipe.name, " and ".join(recipe.variants)]))
-    splits = ", ".join(f"{split.name} {split.images:,}" for split in manifest.splits)
+    same = manifest is not None and manifest.digest == run.description.data_digest
+    splits = ", ".join(f"{split.name} {split.images:,}" for split in manifest.splits) if manifest else ""
+    learned = (
+        f"images: {splits}" if same else f"{run.trained_on:,} training images" if run.trained_on else "no epoch yet"
+    )
     pixels = f"{network.input_size}×{network.input_size}"
     rows = [
         ("Recipe", f"{name}: {differences.summary(recipe)}" if differences.summary(recipe) else name),
@@ -37,7 +50,7 @@ def what(run: ReportedRun, manifest: Any) -> page.Raw:
             "Net",
             f"{run.parameters:,} parameters, {_columns(network)}, input of {pixels} pixels",
         ),
-        ("Data", f"{run.description.data}: {len(manifest.classes):,} classes; images: {splits}"),
+        ("Data", f"{run.description.data}: {len(run.description.classes):,} classes; {learned}"),
         ("Data digest", run.description.data_digest),
         ("Learning", f"batches of {learning.batch_size}, {len(run.state.epochs)} epochs, {run.state.step:,} updates"),
         ("Seed", str(run.state.seed)),
@@ -49,9 +62,17 @@ def what(run: ReportedRun, manifest: Any) -> page.Raw:
         rows.insert(
             2, ("Begun with", f"{', '.join(origin.get('layers', []))} of {origin.get('source', 'another net')}")
         )
-    shared = manifest.split("val").also_in_train
-    notes = [page.fine(f"{shared} of the validation images are in train, too: the errors look better than they are.")]
-    return page.section("What was trained", page.facts(rows), *(notes if shared else []))
+    notes = []
+    if manifest and not same:
+        place = next(k for k, (name, _) in enumerate(rows) if name == "Learning")
+        rows[place:place] = [("Judged on", f"{folder}: images: {splits}"), ("Its digest", manifest.digest)]
+        notes.append(
+            page.fine("The images and errors below are of another data set than the one that was learned from.")
+        )
+    if manifest and (shared := manifest.split("val").also_in_train):
+        said = f"{shared} of the validation images are in train, too: the errors look better than they are."
+        notes.append(page.fine(said))
+    return page.section("What was trained", page.facts(rows), *notes)
 
 
 def _columns(network: Any) -> str:
@@ -59,16 +80,14 @@ def _columns(network: Any) -> str:
     return f"{columns} columns" if columns > 1 else "one column"
 
 
-def differences_from_paper(run: ReportedRun, manifest: Any) -> page.Raw:
+def differences_from_paper(run: ReportedRun) -> page.Raw:
     """In words."""
-    lines = differences.from_paper(run.recipe)
-    if len(manifest.classes) != 1000:
-        images = manifest.split("train").images
-        lines = [
-            f"another data set: {len(manifest.classes):,} classes and {images:,} training images instead of 1,000 and "
-            "1.2 million",
-            *lines,
-        ]
+    lines, classes = differences.from_paper(run.recipe), len(run.description.classes)
+    if classes != 1000:
+        ours, theirs = f"{classes:,} classes", "1,000"
+        if run.trained_on:
+            ours, theirs = f"{ours} and {run.trained_on:,} training images", "1,000 and 1.2 million"
+        lines = [f"another data set: {ours} instead of {theirs}", *lines]
     for event in run.events:
         if event.get("event") == "rate" and event.get("by") not in ("steps", "plateau", "timetable"):
             rate = event.get("learning_rate", event.get("rate"))  # logs of older versions have the shorter name
@@ -114,26 +133,33 @@ def curves(run: ReportedRun) -> page.Raw:
     )
 
 
-def results(run: ReportedRun, counted: Judged, manifest: Any) -> page.Raw:
+def results(run: ReportedRun, counted: Judged | None, manifest: Any | None) -> page.Raw:
     """The errors beside the published ones."""
     rows = [
         [f"this net, {views_said(score.views)}", f"{score.top1:.2f}", f"{score.top5:.2f}", f"{score.images:,}"]
-        for score in counted.scores
+        for score in (counted.scores if counted else ())
     ]
+    if not counted and run.log_score:
+        log = run.log_score
+        errors = (f"{log[name]:.2f}" for name in ("validation_top1", "validation_top5"))
+        rows.append([f"this net, {views_said(1)}, by its log", *errors, f"{log['validation_images']:,}"])
     ours, year = list(range(len(rows))), _ilsvrc_year(manifest)
     compared = published.results(year or 2012, "val", run.recipe.variants, run.recipe.name)
     rows += [
         [f"{row.net} (ILSVRC-{row.year} {row.split}; {row.source})", _error(row.top1), _error(row.top5), ""]
         for row in compared
     ]
-    parts: list[Any] = [page.table(["error, %", "top-1", "top-5", "images"], rows, ours)]
-    if year is None:
+    parts: list[Any] = [
+        page.table(["error, %", "top-1", "top-5", "images"], rows, ours),
+        page.fine("Published errors are over ten views unless their name says otherwise."),
+    ]
+    if len(run.description.classes) != 1000:
         parts.append(
             "The published rows are of 1,000 classes and 1.2 million training images: they say what this net reaches "
             "there, not what it should reach here."
         )
-    if len(manifest.classes) <= 5:
-        parts.append(f"With {len(manifest.classes)} classes the five best guesses are all of them.")
+    if len(run.description.classes) <= 5:
+        parts.append(f"With {len(run.description.classes)} classes the five best guesses are all of them.")
     return page.section("What it reaches", *parts)
 
 
@@ -173,8 +199,21 @@ def _last_time(events: list[dict]) -> str:
     return next((event["time"] for event in reversed(events) if event.get("event") == "epoch"), "not recorded")
 
 
-def _ilsvrc_year(manifest: Any) -> int | None:
+def no_images(run: ReportedRun) -> page.Raw:
+    """What stands in place of all that needs them."""
+    return page.section(
+        "What cannot be shown",
+        f"The data set {run.description.data} is not there any more, so no image was judged: the classes that are "
+        "taken for each other, the best and the worst, and ten views of some images are missing. With its images "
+        "packed again, or a data set of the same classes, this shows them:",
+        page.code([f"alexnet-tools report {shlex.quote(run.folder.name)} --data DATA"]),
+    )
+
+
+def _ilsvrc_year(manifest: Any | None) -> int | None:
     """The challenge that a data set is of, by the wnid of its development kit's first class."""
+    if manifest is None:
+        return None
     first = next((one.wnid for one in manifest.classes if one.devkit_id == 1), None)
     if first is None or len(manifest.classes) != 1000:
         return None

@@ -66,7 +66,10 @@ def _sheet(tiles: np.ndarray) -> np.ndarray:
 
 def ten_views(run: ReportedRun, counted: Judged, reader: Any, classify: Callable[[np.ndarray], np.ndarray]) -> page.Raw:
     """Some images as the net is shown them, with each opinion. classify: uint8 (M, size, size, 3) → (M, classes)."""
-    parts: list[Any] = ["Four corners and the centre, then the same five mirrored (Sec. 4.1)."]
+    parts: list[Any] = [
+        "Four corners and the centre, then the same five mirrored (Sec. 4.1). A frame marks each view whose first "
+        "guess is not that of the ten together."
+    ]
     size = run.recipe.network.input_size
     for why, number in counted.telling():
         image, label = reader.read(number)

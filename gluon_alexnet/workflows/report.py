@@ -16,7 +16,7 @@ from ..errors import InvalidRequest
 from ..evaluation.metrics import Score
 from ..model.classifier import classify_with, count_parameters
 from ..reporting import document, sections, shown
-from ..reporting.judged import judge
+from ..reporting.judged import Judged, judge
 from ..reporting.repeat import repeat
 from ..reporting.run import ReportedRun
 from ..training import checkpoint
@@ -40,6 +40,7 @@ def report(
 ) -> list[Score]:
     """Write a page that tells of a run, or of one of its checkpoints; returns the errors measured for it.
 
+    Where the data set that the run names is not there any more, none are: the page tells what the run itself knows.
     output: the HTML file, which stands alone. data: the data set, where it is not the one that the run names. views:
     over which the validation images are judged, 10, 1 or both. device: "gpu(0)" or "cpu(0)". progress: called with the
     number of images of a batch that is done, and with how many there are in all. Raises InvalidRequest where ``run`` is
@@ -50,7 +51,19 @@ def report(
         raise InvalidRequest(f"{output.parent} is no folder, so {output.name} cannot be written there.")
     context = open_device(device, "A report")
     told = _open(Path(run), context)
-    folder = Path(data) if data else recorded_data(told.folder, told.description)
+    folder = Path(data) if data else _recorded(told)
+    if folder is None:
+        _write(output, told, None, [
+            sections.what(told, None, ""),
+            sections.differences_from_paper(told),
+            sections.curves(told),
+            sections.results(told, None, None),
+            sections.no_images(told),
+            shown.kernels(told),
+            sections.time_and_speed(told),
+            repeat(told, views),
+        ])  # fmt: skip
+        return []
     manifest = read_manifest(folder)
     if [one.wnid for one in manifest.classes] != [one["wnid"] for one in told.description.classes]:
         raise InvalidRequest(f"{folder} has other classes than the run; name the data set that it was trained on.")
@@ -60,8 +73,8 @@ def report(
         batches = reader.batches(IMAGES_PER_PASS[max(views)])
         counted = judge(classify, batches, size, len(manifest.classes), views, lambda done: progress(done, total))
         parts = [
-            sections.what(told, manifest),
-            sections.differences_from_paper(told, manifest),
+            sections.what(told, manifest, folder.name),
+            sections.differences_from_paper(told),
             sections.curves(told),
             sections.results(told, counted, manifest),
             shown.confused(told, counted, reader),
@@ -71,9 +84,20 @@ def report(
             sections.time_and_speed(told),
             repeat(told, views),
         ]
-    title = f"The run {told.folder.name}"
-    write_text(output, document.document(title, sections.lead(told, counted, manifest), parts))
+    _write(output, told, counted, parts)
     return counted.scores
+
+
+def _recorded(told: ReportedRun) -> Path | None:
+    """The data set folder that the run names; None where it is not there any more."""
+    try:
+        return recorded_data(told.folder, told.description)
+    except InvalidRequest:
+        return None
+
+
+def _write(output: Path, told: ReportedRun, counted: Judged | None, parts: Sequence[document.Raw]) -> None:
+    write_text(output, document.document(f"The run {told.folder.name}", sections.lead(told, counted), parts))
 
 
 def _open(path: Path, context: Any) -> ReportedRun:

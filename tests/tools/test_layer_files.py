@@ -52,6 +52,14 @@ def test_two_devices_resumed_on_one_are_the_numbers_of_one(place):
         assert name == "mean" or (first[name] != value).any(), name
 
 
+def test_its_report(place, tmp_path):
+    run("report", place / "run", "--output", tmp_path / "r.html", "--cpus", 0, "--views", 1)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "the net is that of the layer file layers-own.cfg: 31 layers" in text
+    for title in ("How it went", "What it reaches", "What layer 1 looks for", "To do it again"):
+        assert f"<h2>{title}</h2>" in text
+
+
 def test_the_run_says_what_it_is(place):
     description = json.loads((place / "run" / "recipe.json").read_text())
     recipe = description["recipe"]

@@ -1,7 +1,9 @@
 """`alexnet-tools report`: one page that stands alone, with the run's own numbers on it."""
 
+import dataclasses
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -10,6 +12,7 @@ from helpers.nets import make_run
 from helpers.runner import invoke
 
 import gluon_alexnet as ga
+from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.training import checkpoint, run_log
 from gluon_alexnet.workflows import learning_options
 
@@ -40,7 +43,9 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self.open[-1:] in (["h1"], ["h2"]):
             self._section = data
-        self.sections[self._section] = self.sections.get(self._section, "") + data + "\n"
+        self.sections[self._section] = (
+            self.sections.get(self._section, "") + data + ("" if "pre" in self.open else "\n")
+        )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,9 @@ def place(tmp_path_factory, small_recipe):
     invoke("pack", "--train", images, "--val", images, "--data", folder / "data", "--encoding", "raw")
     recipe = learning_options.changed(small_recipe, learning_options.LearningOptions(steps=(1,)))
     run = make_run(folder / "run", recipe, folder / "data", 5)
-    _, state, parameters, _ = checkpoint.load_run(run)
+    description, state, parameters, _ = checkpoint.load_run(run)
+    digest = read_manifest(folder / "data").digest
+    checkpoint.write_description(run, dataclasses.replace(description, data_digest=digest))
     epochs = [
         {"epoch": k, "step": 3 * k, "images": 28, "skipped": 0, "learning_rate": rate, "training_loss": 2.5 / k,
          "validation_images": 28, "validation_top1": 90.0 / k, "validation_top5": 30.0 / k, "seconds": 14.0}
@@ -135,6 +142,70 @@ def test_the_same_from_python(place, tmp_path):
     assert [score.views for score in scores] == [1]
     assert done == [(28, 28)]
     assert Page(file.read_text(encoding="utf-8")).sections["What it reaches"]
+
+
+def copy_of(place, tmp_path, **changes):
+    """The run with another description."""
+    run = tmp_path / "copy of it"
+    shutil.copytree(place / "run", run, symlinks=True)
+    checkpoint.write_description(run, dataclasses.replace(checkpoint.read_description(run), **changes))
+    return run
+
+
+def test_a_run_without_its_data_is_told_by_its_log(place, tmp_path):
+    run = copy_of(place, tmp_path, data=str(tmp_path / "gone"))
+    out, err = invoke("report", run, "--output", tmp_path / "r.html", "--cpus", 0)
+    assert out == ""
+    assert "is not there any more, so no image was judged; --data names another" in err
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "28 images" in page.sections["The run copy of it"]
+    assert "45.0 % over the centre view, by its log" in page.sections["The run copy of it"]
+    assert "45.00\n15.00\n28" in page.sections["What it reaches"]
+    assert "alexnet-tools report 'copy of it' --data DATA" in page.sections["What cannot be shown"]
+    assert "28 training images" in page.sections["What was trained"]
+    assert page.tags.count("img") == 2  # the kernels
+    assert {"How it went", "Time and speed", "To do it again"} < set(page.sections)
+
+
+def test_other_data_than_the_run_learned_from_is_said(place, tmp_path):
+    invoke("pack", "--train", place / "images", "--val", place / "images", "--data", tmp_path / "data", "--seed", 3)
+    page, _ = page_of(place, tmp_path, "--data", tmp_path / "data")
+    trained = page.sections["What was trained"]
+    assert "Judged on\ndata: images: train 28, val 28" in trained
+    assert "of another data set than the one that was learned from" in trained
+    assert read_manifest(tmp_path / "data").digest in trained
+    assert "Judged on" not in page_of(place, tmp_path)[0].sections["What was trained"]
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_young_run(place, tmp_path, epochs):
+    run = copy_of(place, tmp_path)
+    _, state, parameters, _ = checkpoint.load_run(run)
+    state.epochs, state.step = state.epochs[:epochs], 7
+    checkpoint.save(run, state, parameters, {}, best=True)
+    page = Page(report_of(run, tmp_path / "r.html"))
+    told = page.sections["The run copy of it"]
+    assert ("learned for 1 epoch from 28 images" if epochs else "learned for 0 epochs from 7 classes") in told
+    assert page.tags.count("svg") == 2 * epochs
+    assert page.tags.count("circle") == 3 * epochs
+
+
+def report_of(run, file, *words):
+    invoke("report", run, "--output", file, "--cpus", 0, "--views", 1, *words)
+    return file.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_thousand_classes(tmp_path, small_recipe):
+    """The page of many classes has the best and the worst of them, and is no larger for it."""
+    images = class_tree(tmp_path / "images", [f"n{k:08d}" for k in range(1000)], 1)
+    invoke("pack", "--train", images, "--val", images, "--data", tmp_path / "data")
+    text = report_of(make_run(tmp_path / "run", small_recipe, tmp_path / "data", 5), tmp_path / "r.html")
+    page = Page(text)
+    assert page.sections["Class by class"].count(" % of 1\n") == 20
+    assert "The worst 10" in page.sections["Class by class"]
+    assert "another data set" not in page.sections["Differences from the paper"]
+    assert len(text) < 2**20
 
 
 def test_what_cannot_be_reported_is_said(place, tmp_path):

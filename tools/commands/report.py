@@ -50,6 +50,12 @@ def command(run, devices, data, views, output):
             bars[0].update(images)
 
         scores = report(run, output, data, counts, names_of(devices), progressed)
+    if not scores:
+        click.echo(
+            f"{output}: the data set of {run} is not there any more, so no image was judged; --data names another.",
+            err=True,
+        )
+        return
     errors = "; ".join(
         f"{'ten views' if score.views == 10 else 'centre view'} {score.top1:.2f} % (top-5 {score.top5:.2f} %)"
         for score in scores
