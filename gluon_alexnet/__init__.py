@@ -21,7 +21,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .training.callbacks import TrainingCallback
     from .workflows.evaluate import Evaluation, evaluate
-    from .workflows.export import export_model as export
+    from .workflows.export import export
     from .workflows.import_weights import ImportedNet, import_weights
     from .workflows.load import Guess, Model, Prediction, load
     from .workflows.pack import PackReport, pack
@@ -79,7 +79,7 @@ def __getattr__(name: str) -> Any:
     """The public API, each part loaded when it is first asked for."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), "export_model" if name == "export" else name)
+    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = found
     return found
 

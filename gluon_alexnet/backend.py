@@ -170,7 +170,7 @@ def contexts(kind: str, indices: Sequence[int]) -> list:
         # MXNet aborts the process where it meets this itself.
         raise InvalidRequest(
             f"{given}: the NVIDIA driver shows these GPUs, but MXNet's CUDA 11.2 sees {mx.context.num_gpus()}; "
-            "update the driver (450 or newer), or use --cpus."
+            "update the driver (450 or newer), or use CPU contexts as `devices`."
         )
     return [mx.Context(kind, index) for index in indices]
 
@@ -192,7 +192,7 @@ def mxnet_sentence(error: Exception) -> str | None:
     reason = next(
         (line for line in lines if "Check failed" in line or "rror:" in line), lines[-1] if lines else "no reason"
     )
-    hint = "; a smaller --batch-size needs less memory" if "out of memory" in str(error) else ""
+    hint = "; a smaller `batch_size` needs less memory" if "out of memory" in str(error) else ""
     return f"MXNet failed: {reason}{hint}."
 
 
@@ -212,8 +212,8 @@ def _check_gpus(given: str, indices: Sequence[int]) -> None:
     found = gpus()
     if not found:
         raise InvalidRequest(
-            f"{given}: this machine shows no NVIDIA GPU (no driver, or no device); use --cpus "
-            f"{','.join(map(str, indices))} to run the same columns on the CPU."
+            f"{given}: this machine shows no NVIDIA GPU (no driver, or no device); name CPU "
+            f"contexts as `devices` for the same columns: {', '.join(f'cpu({index})' for index in indices)}."
         )
     absent = [index for index in indices if index >= len(found)]
     if absent:
@@ -226,12 +226,12 @@ def _check_gpus(given: str, indices: Sequence[int]) -> None:
             raise InvalidRequest(
                 f"{given}: GPU {index} ({gpu.name}, compute capability {gpu.capability[0]}.{gpu.capability[1]}) cannot "
                 f"run MXNet 1.9.1, whose wheel holds machine code for 5.0 to {newest} and nothing newer; "
-                "use another GPU or --cpus."
+                "use another GPU, or CPU contexts as `devices`."
             )
     if build() != "cu112":
         raise InvalidRequest(
             f"{given}: the MXNet installed here is the CPU build; install the extra cu112 instead of cpu "
-            "(`make` does so where it finds the NVIDIA driver), or use --cpus."
+            "(`make` does so where it finds the NVIDIA driver), or use CPU contexts as `devices`."
         )
 
 

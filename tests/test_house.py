@@ -1,6 +1,7 @@
 """Rules of the house: who imports whom, what is quick, what each command's help must say."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +27,13 @@ SOURCES = {
 }
 
 
+@functools.cache
 def imported(module, file):
     """Full names of the modules that a file imports, anywhere in it."""
+    return tuple(_imported(module, file))
+
+
+def _imported(module, file):
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -114,6 +120,26 @@ def test_imports_point_down(module):
     )
     assert not heavy & {"pickle", "dill", "joblib", "cloudpickle", "shelve"}
     assert "allow_pickle=True" not in SOURCES[module].read_text()
+
+
+BESIDE_WORKFLOWS = {"tools", "workflows", "gluon_alexnet", "errors", "version"}
+
+
+@pytest.mark.parametrize("module", [name for name in SOURCES if room_of(name) == "tools"])
+def test_a_command_calls_workflows_and_nothing_below_them(module):
+    """Beside them it may use the public API, the two kinds of errors and the version.
+
+    What a help text needs before anything runs, such as the names of the recipes, is in workflows/choices.py.
+    """
+    ours = {name for name in imported(module, SOURCES[module]) if name in SOURCES}
+    assert {name for name in ours if room_of(name) not in BESIDE_WORKFLOWS} == set()
+
+
+def test_the_library_prints_nothing():
+    for module, file in SOURCES.items():
+        if not module.startswith("gluon_alexnet.tools") and '__name__ == "__main__"' not in file.read_text():
+            calls = [node.func for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+            assert not any(isinstance(one, ast.Name) and one.id in ("print", "input") for one in calls), module
 
 
 def test_the_checks_above_see_what_they_look_for(tmp_path):

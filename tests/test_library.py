@@ -133,7 +133,7 @@ def test_activations_are_relu_of_what_is_before_it(place):
     ("wrong", "said"),
     [
         (lambda at: ga.pack(train=at / "none", val=at / "none", out=at / "new"), "none"),
-        (lambda at: ga.load(at / "nothing"), "neither a run folder nor an exported net"),
+        (lambda at: ga.load(at / "nothing"), "neither a run, a checkpoint nor an exported net"),
         (lambda at: ga.load(at / "run", device=["cpu(0)", "cpu(1)"]), "runs on one device, and 2 are given"),
         (lambda at: ga.load(at / "run", device="tpu(0)"), "'tpu\\(0\\)' is no device"),
         (lambda at: ga.train(at / "data", recipe="papers"), "There is no recipe 'papers'"),

@@ -6,10 +6,10 @@ import signal
 import time
 from contextlib import contextmanager
 
-from gluon_alexnet.training.callbacks import TrainingCallback
+from gluon_alexnet import TrainingCallback
 
 from .process import leave_dead_terminal, stop_signals
-from .progress import close_bar, duration, open_bar, progress, say
+from .progress import close_bar, duration, open_bar, progress, say, warn
 
 RUN_BAR = "{desc}: {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
 
@@ -45,7 +45,7 @@ class ConsoleCallback(TrainingCallback):
             self.message(f"step {state.step}: {change}")
 
     def stalled(self, state):
-        self.message(
+        warn(
             f"After {state.step} updates the loss is {state.recent_loss:.3f}, that of guessing: these initial values "
             "sometimes stall. Wait, turn the rate with `alexnet-tools lr`, or stop and begin anew with another "
             "--seed, a smaller --lr, or --recipe as-run, whose initial weights are larger."

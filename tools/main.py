@@ -4,18 +4,20 @@ import difflib
 import importlib
 import keyword
 import logging
+import shlex
 import signal
 import sys
 
 import click
 
-from gluon_alexnet.backend import check_threads, mxnet_sentence
-from gluon_alexnet.errors import InvalidRequest, OperationFailed
-from gluon_alexnet.recordio.dataset.manifest import DatasetError, SourceError
+from gluon_alexnet.errors import InvalidRequest, MissingDataset, OperationFailed
 from gluon_alexnet.version import __version__
+from gluon_alexnet.workflows.failures import check_threads, mxnet_sentence
 
+from .console import has_colours
+from .option_names import with_options
 from .process import exit_code, open_streams, terminating
-from .progress import SayWarnings, say
+from .progress import SayLogged, say
 
 # Commands are imported when they are called or when help is asked for; each file imports nothing
 # heavy at its top, so that `--help` stays quick.
@@ -33,6 +35,8 @@ class CommandLine(click.Group):
 
     def parse_args(self, ctx, args):
         ctx.meta["words"] = list(args)  # as the user gave them, for what is to say how it was made
+        if not has_colours():
+            ctx.color = False  # Click colours what goes to a terminal alone
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx):
@@ -65,7 +69,7 @@ class CommandLine(click.Group):
             return super().main(*args, **more)
 
     def invoke(self, ctx):
-        listener, library = SayWarnings(), logging.getLogger("gluon_alexnet")
+        listener, library = SayLogged(), logging.getLogger("gluon_alexnet")
         library.addHandler(listener)
         ctx.call_on_close(lambda: library.removeHandler(listener))
         try:
@@ -78,27 +82,40 @@ class CommandLine(click.Group):
             told = str(stopped) and f": {stopped}"
             say(f"Stopped by {signal.Signals(code - 128).name}{told}.")
             raise SystemExit(code) from stopped
-        except (InvalidRequest, SourceError) as error:
-            raise _exit(error, 2) from error
-        except (OperationFailed, DatasetError, OSError) as error:
-            raise _exit(error, 1) from error
+        except InvalidRequest as error:
+            raise _exit(ctx, error, 2) from error
+        except (OperationFailed, OSError) as error:
+            raise _exit(ctx, error, 1) from error
         except Exception as error:
             sentence = mxnet_sentence(error)
             if sentence is None:
                 raise
-            raise _exit(sentence, 1) from error
+            raise _exit(ctx, sentence, 1) from error
 
 
-def _exit(error, code):
+class Failure(click.ClickException):
+    """An error of the library; its sentence is shown with a red "Error" where the terminal has colours."""
+
+    def show(self, file=None):
+        """Print it on standard error."""
+        word = click.style("Error:", fg="red", bold=True)
+        click.echo(f"{word} {self.message}", file=file or sys.stderr, color=self.show_color)
+
+
+class WrongUse(Failure):
+    """An InvalidRequest."""
+
+    exit_code = 2
+
+
+def _exit(context, error, code):
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
-        message = str(error)
-    return _WrongUse(message) if code == 2 else click.ClickException(message)
-
-
-class _WrongUse(click.ClickException):
-    exit_code = 2
+        message = with_options(str(error), context)
+    if isinstance(error, MissingDataset):
+        message += f": alexnet-tools pack --train DIR --val DIR --data {shlex.quote(error.folder)}"
+    return WrongUse(message) if code == 2 else Failure(message)
 
 
 @click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,8 +10,10 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from gluon_alexnet.atomic_files import check_folder, place_of
 from gluon_alexnet.errors import InvalidRequest
+from gluon_alexnet.workflows.outputs import check_drawing, check_file, check_folder
+
+from .progress import tell, warn
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -104,7 +106,7 @@ def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command
         )
         @functools.wraps(command)
         def chosen(*args: Any, checkpoint: str, **values: Any) -> Any:
-            from gluon_alexnet.training.checkpoint import choose
+            from gluon_alexnet.workflows.run_data import choose
 
             from .progress import say
 
@@ -136,17 +138,14 @@ class OutputFile(click.ParamType):
         return Path(value)
 
     def check(self, file):
-        place_of(file)
+        check_file(file)
 
 
 class DrawingFile(OutputFile):
     """A file that a drawing is written to: its ending says the format."""
 
     def check(self, file):
-        from gluon_alexnet.drawing import check_format
-
-        check_format(file)
-        super().check(file)
+        check_drawing(file)
 
 
 class OutputFolder(OutputFile):
@@ -199,35 +198,20 @@ on_damaged = click.option(
 def report_damaged(found: list[str]):
     """Print how many records were left out as damaged, and the sentences that name them."""
     if found:
-        click.echo(f"Skipped {len(found)} damaged records:", err=True)
+        tell(f"Skipped {len(found)} damaged records:")
         for sentence in found[:DAMAGED_SHOWN]:
-            click.echo(f"  {sentence}", err=True)
+            tell(f"  {sentence}")
         if len(found) > DAMAGED_SHOWN:
-            click.echo(f"  and {len(found) - DAMAGED_SHOWN} more; alexnet-tools verify names each", err=True)
+            tell(f"  and {len(found) - DAMAGED_SHOWN} more; alexnet-tools verify names each")
 
 
 def report_shared(split: str, images: int, shared: int | None):
     """Say how many images of a split are in train, too, if any: they are no test of a net."""
     if shared:
-        click.echo(
+        warn(
             f"{shared} of the {images} images of {split} are in train, too: a net has seen them, and its error on "
-            f"{split} looks better than it is. alexnet-tools verify names them.",
-            err=True,
+            f"{split} looks better than it is. alexnet-tools verify names them."
         )
-
-
-def open_contexts(chosen, columns: int):
-    """MXNet contexts of the devices the user chose, or of the best ones here."""
-    from gluon_alexnet.workflows.devices import open_devices
-
-    return open_devices(names_of(chosen), columns)
-
-
-def open_context(chosen):
-    """The one MXNet context the user chose, or the best one here. Raises InvalidRequest where several were chosen."""
-    from gluon_alexnet.workflows.devices import open_device
-
-    return open_device(names_of(chosen), "This command")
 
 
 def names_of(chosen):

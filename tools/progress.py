@@ -12,31 +12,51 @@ from typing import Any
 
 import click
 
+from .console import has_colours, is_quiet
+from .option_names import with_options
+
 SECONDS_PER_LINE = 30.0
 BAR = "{desc}: {percentage:3.0f} %|{bar}| {n_fmt}/{total_fmt}, {remaining} left, {rate_fmt}{postfix}"
 _bars: list[Any] = []  # those on the terminal, the topmost first
 
 
-def say(sentence: str) -> None:
-    """A sentence for the user on standard error: above the bars that are there, in lines of the terminal's width."""
+def tell(sentence: str, colour: str | None = None) -> None:
+    """A sentence for the user on standard error: above the bars that are there, in lines of the terminal's width.
+
+    A parameter of the library that it names becomes the command's option.
+    """
+    sentence = with_options(sentence)
     if not sys.stderr.isatty():
         click.echo(sentence, err=True)
         return
     width = shutil.get_terminal_size().columns
     lines = textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False) or [""]
+    text = click.style("\n".join(lines), fg=colour) if colour and has_colours() else "\n".join(lines)
     if not _bars:
-        click.echo("\n".join(lines), err=True)
+        click.echo(text, err=True)
         return
     from tqdm import tqdm
 
-    tqdm.write("\n".join(lines), file=sys.stderr)
+    tqdm.write(text, file=sys.stderr)
 
 
-class SayWarnings(logging.Handler):
-    """What the library logs, said as everything else is."""
+def say(sentence: str) -> None:
+    """The same about the work; -q leaves it out."""
+    if not is_quiet():
+        tell(sentence)
+
+
+def warn(sentence: str) -> None:
+    """The same, in yellow, where something is odd."""
+    if not is_quiet():
+        tell(sentence, "yellow")
+
+
+class SayLogged(logging.Handler):
+    """What the library logs, said as everything else is: what is odd, and with -v what is done."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        (warn if record.levelno >= logging.WARNING else say)(record.getMessage())
 
 
 class progress:  # noqa: N801 (used as the function of contextlib's kind that it could be)
@@ -52,6 +72,7 @@ class progress:  # noqa: N801 (used as the function of contextlib's kind that it
 
     def __enter__(self) -> progress:
         self._began = self._said = time.monotonic()
+        self._quiet = is_quiet()
         self._bar = open_bar(self._total, self._label, self._initial, f" {self._unit}", BAR if self._total else None)
         return self
 
@@ -61,7 +82,7 @@ class progress:  # noqa: N801 (used as the function of contextlib's kind that it
         if self._bar is not None:
             self._bar.set_postfix_str(_values(postfix), refresh=False)
             self._bar.update(n)
-        elif time.monotonic() - self._said >= SECONDS_PER_LINE:
+        elif not self._quiet and time.monotonic() - self._said >= SECONDS_PER_LINE:
             self._said = time.monotonic()
             print(self._line(postfix), file=sys.stderr, flush=True)
 
@@ -88,7 +109,7 @@ def open_bar(
     leave: bool = True,
 ) -> Any:
     """A bar below those that are there, or None where standard error is no terminal."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or is_quiet():
         return None
     from tqdm import tqdm
 

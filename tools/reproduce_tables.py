@@ -8,6 +8,7 @@ import click
 
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
+from .console import verbosity
 from .options import OutputFolder, devices, names_of
 
 
@@ -17,7 +18,7 @@ class NamedFolder(click.ParamType):
     name = "NAME=DIR"
 
     def convert(self, value, param, ctx):
-        from gluon_alexnet.experiments.paper_tables import DATA_SETS
+        from gluon_alexnet.workflows.reproduce_table import DATA_SETS
 
         if isinstance(value, tuple):
             return value
@@ -47,6 +48,7 @@ def _table(table, command):
             help=f"Runs and results.  [default: reproduced/{table}]",
         ),
         devices,
+        verbosity,
     )
     for option in reversed(options):
         command = option(command)
@@ -54,18 +56,16 @@ def _table(table, command):
 
 
 def _reproduce(table, plan_only, rows, data, rehearsal, out, devices, **changes):
-    from gluon_alexnet.atomic_files import write_text
-    from gluon_alexnet.experiments import paper_tables
-    from gluon_alexnet.workflows.reproduce_table import rehearsed, reproduce_table, wanted_rows
+    from gluon_alexnet.workflows.reproduce_table import DATA_SETS, plan_of, rehearsed, reproduce_table, write_results
 
     if plan_only:
-        click.echo(paper_tables.plan(table, wanted_rows(table, rows)))
+        click.echo(plan_of(table, rows))
         return
     from .console_callbacks import ConsoleCallback, StopOnSignal
     from .progress import image_progress
 
     out = out or Path("reproduced", f"{table}-rehearsal" if rehearsal else table)
-    folders = {name: DATA_DEFAULT.with_name(name.replace("-", "")) for name in paper_tables.DATA_SETS}
+    folders = {name: DATA_DEFAULT.with_name(name.replace("-", "")) for name in DATA_SETS}
     stopper = StopOnSignal()
     with stopper.watching():
         measured = reproduce_table(
@@ -80,10 +80,7 @@ def _reproduce(table, plan_only, rows, data, rehearsal, out, devices, **changes)
             **{name: value for name, value in changes.items() if value is not None},
         )
     if measured:
-        scores = [(row.row, {split: found.scores[0] for split, found in row.errors.items()}) for row in measured]
-        text = paper_tables.results(table, scores)
-        write_text(out / f"{table}.txt", text + "\n")
-        click.echo(text)
+        click.echo(write_results(table, measured, out))
     if stopper.received:
         click.echo(f"Stopped; what was done is in {out}, and the same command goes on from there.", err=True)
         raise SystemExit(128 + stopper.received[0])
@@ -104,7 +101,9 @@ def table_1(**options):
 
 @click.command("table-2")
 def table_2(**options):
-    """Train and measure the rows of Table 2 (ILSVRC-2012), pre-training included.
+    """Train and measure the rows of Table 2 (ILSVRC-2012).
+
+    Pre-training is included.
 
     \b
     Example: alexnet-tools reproduce table-2 --plan

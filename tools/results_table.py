@@ -19,7 +19,7 @@ class ReportOptions:
     """The options of :func:`results_options`."""
 
     year: str | None
-    save: Path | None
+    predictions: Path | None
     precision: str
     submission: Path | None
     per_class: bool
@@ -31,7 +31,7 @@ class ReportOptions:
         """What is to be written, as the workflows take it."""
         from gluon_alexnet.workflows.evaluate import EvaluationFiles
 
-        return EvaluationFiles(self.save, self.precision, self.submission)
+        return EvaluationFiles(self.predictions, self.precision, self.submission)
 
 
 def results_options(command):
@@ -55,7 +55,7 @@ def results_options(command):
             help="Of the probabilities.",
         ),
         click.option(
-            "--save-predictions", "save", type=file, help="Write the probabilities, for alexnet-tools average."
+            "--save-predictions", "predictions", type=file, help="Write the probabilities, for alexnet-tools average."
         ),
         click.option(
             "--ilsvrc", "year", type=click.Choice(["2010", "2012"]), help="Show the paper's table of that year."
@@ -112,7 +112,7 @@ class EvaluationTable:
         left_out = f", {facts['skipped']} damaged ones skipped" if facts["skipped"] else ""
         seconds = f"{facts['seconds']:.1f} s, {facts['images'] / max(facts['seconds'], 0.01):.1f} images/s"
         click.echo(f"{facts['images']} images of {data} ({split}), each counted once{left_out}, in {seconds}")
-        for path, what in ((self._wanted.save, "probabilities"), (self._wanted.submission, "submission")):
+        for path, what in ((self._wanted.predictions, "probabilities"), (self._wanted.submission, "submission")):
             if path:
                 click.echo(f"{path}: {what} of {facts['images']} images")
         if self._labelled and self._wanted.per_class:
@@ -123,10 +123,11 @@ class EvaluationTable:
                 click.echo(f"{images:>6} of {self._name(label)} were taken for {self._name(guess)}")
 
     def _print_errors(self):
-        from gluon_alexnet.recipes.published import results, table
+        from gluon_alexnet.workflows.recipes import published_errors
 
         split, year = self._description.split, int(self._wanted.year) if self._wanted.year else None
-        printed = table(year) if year else None
+        published = published_errors(year, split, self._variants, self._recipe) if year else None
+        printed = published.table if published else None
         mine = [(split, "top-1"), (split, "top-5")]
         columns = [*(printed.columns if printed else ()), *mine]
         columns = list(dict.fromkeys(columns))
@@ -136,14 +137,13 @@ class EvaluationTable:
             for row in printed.rows:
                 errors = dict(zip(printed.columns, row.errors))
                 lines.append([f"  {row.net}", *(_percent(errors.get(column), 1) for column in columns), ""])
-            known = results(year, split, self._variants, self._recipe)
-            diary = [one for one in known if one.source != printed.name]
-            for source in dict.fromkeys(one.source for one in diary):
-                lines.append([f"{source}:"])
-                for one in diary:
-                    if one.source == source:
-                        errors = {(one.split, "top-1"): one.top1, (one.split, "top-5"): one.top5}
-                        lines.append([f"  {one.net}", *(_percent(errors.get(column), 2) for column in columns), ""])
+        diary = published.others if published else []
+        for source in dict.fromkeys(one.source for one in diary):
+            lines.append([f"{source}:"])
+            for one in diary:
+                if one.source == source:
+                    errors = {(one.split, "top-1"): one.top1, (one.split, "top-5"): one.top5}
+                    lines.append([f"  {one.net}", *(_percent(errors.get(column), 2) for column in columns), ""])
         lines.append(["measured:"])
         for row in self._rows:
             for score in row.scores:
@@ -185,16 +185,17 @@ class EvaluationTable:
             click.echo(f"{score.images:>6} {score.top1:>6.2f} {score.top5:>6.2f}  {self._name(label)}")
 
     def _print_json(self, facts):
-        from gluon_alexnet.recipes.published import RESULTS
+        from gluon_alexnet.workflows.recipes import published_errors
 
         description, year = self._description, self._wanted.year and int(self._wanted.year)
+        published = published_errors(year, description.split).year if year else []
         document: dict[str, Any] = {
             "data": description.data,
             "split": description.split,
             **facts,
             "classes": self._classes,
             "nets": [asdict(net) for net in description.nets],
-            "published": [asdict(row) for row in RESULTS if row.year == year],
+            "published": [asdict(row) for row in published],
         }
         if self._labelled:
             document["scores"] = [_score(score) for score in self._found.scores]

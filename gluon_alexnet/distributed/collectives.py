@@ -123,7 +123,7 @@ class WorkerGroup(SingleWorker):
         digests = [hashlib.sha256(text.encode()).digest()[:_DIGEST] for text in (self._kind, *things.values())]
         own = np.frombuffer(b"".join(digests), np.uint8).astype(np.float64)
         same = (self._sum(own, meet=True) == self.count * own).reshape(-1, _DIGEST).all(axis=1)
-        differing = [name for name, one in zip(("--kvstore", *things), same) if not one]
+        differing = [name for name, one in zip(("`kvstore`", *things), same) if not one]
         self.together = True
         # What one worker sees as equal to the mean of all, another may not: they compare notes.
         if self._sum([len(differing)], meet=True)[0]:

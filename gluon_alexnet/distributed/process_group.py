@@ -219,12 +219,12 @@ class _Watch(threading.Thread):
                 if silent:
                     self._end(
                         f"{silent} of {count} {name}s gave no sign of life for {self._timeout} s; the job ends. "
-                        "Resume it from its last checkpoint with --resume."
+                        "Resume it from its last checkpoint with `resume`."
                     )
         elif self._silent(_SCHEDULER, self._timeout):
             self._end(
                 f"The scheduler at {self._job.address}:{self._job.port} is gone, as it is when another process of the "
-                "job was lost; this one ends, too. Resume the job from its last checkpoint with --resume."
+                "job was lost; this one ends, too. Resume the job from its last checkpoint with `resume`."
             )
 
     def _silent(self, group: int, seconds: int) -> int:
@@ -272,7 +272,7 @@ def _variable(name: str, meaning: str) -> str:
     value = os.environ.get(name, "")
     if not value:
         raise InvalidRequest(
-            f"{name} ({meaning}) is not set; --kvstore needs DMLC_ROLE, DMLC_PS_ROOT_URI, DMLC_PS_ROOT_PORT, "
+            f"{name} ({meaning}) is not set; `kvstore` needs DMLC_ROLE, DMLC_PS_ROOT_URI, DMLC_PS_ROOT_PORT, "
             "DMLC_NUM_WORKER and DMLC_NUM_SERVER, or `alexnet-tools launch`, which sets them."
         )
     return value

@@ -141,20 +141,20 @@ class Predictions:
                     self.keys = [key.decode("utf-8", "surrogateescape") for key in _array(archive, "keys").tolist()]
                     self.labels = _array(archive, "labels").astype(np.int64)
                     self._check()
+        except FileNotFoundError as error:
+            raise InvalidRequest(f"{file}: no such file of predictions; name another.") from error
         except OSError as error:
             raise OperationFailed(f"{file}: {error.strerror or error}.") from error
         except _DAMAGED as error:
             raise OperationFailed(
-                f"{file} is not a whole file of predictions; make it again with --save-predictions."
+                f"{file} is not a whole file of predictions; make it again with `predictions`."
             ) from error
         if newer:
             raise OperationFailed(
                 f"{file} has version {document['version']}; this program reads up to {FORMAT_VERSION}: update it."
             )
         if document["format"] != FORMAT:
-            raise OperationFailed(
-                f"{file} is not a file of predictions; `alexnet-tools eval --save-predictions` makes them."
-            )
+            raise OperationFailed(f"{file} is not a file of predictions; an evaluation writes them with `predictions`.")
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -184,7 +184,7 @@ class Predictions:
         except OSError as error:
             raise OperationFailed(f"{self.file}: {error.strerror or error}.") from error
         except _DAMAGED as error:
-            raise OperationFailed(f"{self.file} is damaged; make it again with --save-predictions.") from error
+            raise OperationFailed(f"{self.file} is damaged; make it again with `predictions`.") from error
 
     def _check(self) -> None:
         labels = self.labels

@@ -49,7 +49,7 @@ def figure_one(results: Mapping[str, ActivationResult], numbers: FigureOne, imag
             f"the paper: about {numbers.faster:g} times, on all of CIFAR-10"
         )
     else:
-        lines.append("No ratio: not every training reached the target; raise --epochs, or try other rates.")
+        lines.append("No ratio: not every training reached the target; allow more epochs, or try other rates.")
     seconds = sum(trial.seconds for result in results.values() for trial in result.trials)
     lines.append(f"{seconds / 60:.0f} minutes of training at the best rates, all seeds")
     return "\n".join(lines)

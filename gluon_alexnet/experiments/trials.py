@@ -230,7 +230,7 @@ def _resume(folder: Path, trainer: SmallTrainer, plan: TrialPlan) -> Trial:
         return Trial([], [])
     state, parameters, momentum = checkpoint.load((folder / "latest").resolve())
     if state.seed != plan.seed or "wrong_guesses" not in parameters:
-        raise OperationFailed(f"{folder} holds no training of seed {plan.seed}; name another --out.")
+        raise OperationFailed(f"{folder} holds no training of seed {plan.seed}; name another `out`.")
     wrong = parameters.pop("wrong_guesses").asnumpy().astype(int).tolist()
     trainer.restore(parameters, momentum)
     each = -(-plan.images // plan.batch_size)
@@ -253,11 +253,11 @@ def claimed(out: Path, data: Data, settings: dict) -> Iterator[None]:
     if file.exists():
         if file.read_text(encoding="utf-8") != text:
             raise InvalidRequest(
-                f"{out} holds results of other settings or data (see {file}); name another folder with --out."
+                f"{out} holds results of other settings or data (see {file}); name another folder with `out`."
             )
     elif out.exists() and any(out.iterdir()):
         raise InvalidRequest(
-            f"{out} is not empty and holds no results of this experiment; name another folder with --out."
+            f"{out} is not empty and holds no results of this experiment; name another folder with `out`."
         )
     else:
         out.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,9 @@ def check_names(path: Path, overwrite: bool) -> None:
     for role in (*NEEDED, "description"):
         file = file_of(path, role)
         if file.is_file() and not overwrite:
-            raise InvalidRequest(f"{file} is there already; add --overwrite to replace that net, or give another OUT.")
+            raise InvalidRequest(
+                f"{file} is there already; add `overwrite` to replace that net, or give another `out`."
+            )
     for role in _ROLES:
         if os.path.lexists(file_of(path, role)):
             place_of(file_of(path, role))

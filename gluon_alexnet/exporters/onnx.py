@@ -84,7 +84,7 @@ def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InvalidRequest(f"--onnx needs {name} ({error}); install this package with its extra onnx.") from error
+        raise InvalidRequest(f"`onnx` needs {name} ({error}); install this package with its extra onnx.") from error
 
 
 def _constant_weights(graph: Any) -> None:

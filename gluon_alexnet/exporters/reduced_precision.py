@@ -137,7 +137,7 @@ def add(
     if not found.rise <= limits.max_rise:
         raise OperationFailed(
             f"On {found.images} images {form} has a top-1 error of {found.reduced.top1_error:.2f} % and float32 of "
-            f"{found.float32.top1_error:.2f} %: {found.rise:.2f} points more, and --max-drop allows "
+            f"{found.float32.top1_error:.2f} %: {found.rise:.2f} points more, and `max_drop` allows "
             f"{limits.max_rise:g}; nothing was written."
         )
     some = limits.views[:READ_BACK]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..errors import InvalidRequest, OperationFailed
 from ..model.classifier import Model, classify_with, count_parameters
 from . import processor
 from .files import FORMAT, FORMAT_VERSION, NEEDED, Publication, file_of
+
+_LOG = logging.getLogger(__name__)
 
 
 def is_export(path: Path) -> bool:
@@ -66,7 +69,7 @@ def load_export(path: Path, context: Any, parts: bool = False) -> Model:
     description = read_export(path, context)
     recipe = str(description["provenance"].get("recipe", ""))
     size, variants = int(description["input"]["shape"][-1]), tuple(description["provenance"]["variants"])
-    refused = f"{path} is a convolutional part and knows no classes; train a net that begins with it (--init-from)."
+    refused = f"{path} is a convolutional part and knows no classes; train a net that begins with it (`init_from`)."
     if is_part(description) and not parts:
         raise InvalidRequest(refused)
     block = load_pair(path, context)
@@ -74,6 +77,7 @@ def load_export(path: Path, context: Any, parts: bool = False) -> Model:
     def refuse(images: np.ndarray) -> np.ndarray:  # noqa: ARG001  as every net is called
         raise InvalidRequest(refused)
 
+    _LOG.info("loaded the export %s: %d classes, input %d pixels", path, len(description["classes"]), size)
     classifies = refuse if is_part(description) else classify_with(block, context)
     return Model(classifies, size, description["classes"], str(path), variants, count_parameters(block), None, recipe)
 
@@ -108,7 +112,7 @@ def read_export(path: Path, context: Any) -> dict:
         )
     if fewer_bits and context.device_type != "cpu":
         article = {"int8": "an int8", "bf16": "a bf16"}[fewer_bits]
-        raise InvalidRequest(f"{path} is {article} net, which oneDNN computes on a CPU; use --cpus 0.")
+        raise InvalidRequest(f"{path} is {article} net, which oneDNN computes on a CPU; use cpu(0) as `device`.")
     if fewer_bits == "bf16" and (reason := processor.no_bfloat16()):
         raise InvalidRequest(f"{path} is a bf16 net, and {reason}; use the float32 net.")
     for role in (*NEEDED, "onnx"):

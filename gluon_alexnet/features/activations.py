@@ -134,7 +134,7 @@ def _fc7(graph: Graph, context: Any) -> Fc7:
     internals = graph.symbol.get_internals()
     if not {"fc8_fwd_output", "fc7_bias"} <= set(internals.list_outputs()):
         raise InvalidRequest(
-            "This net has no fc7 and fc8, whose vectors are compared; `activations` takes any layer of it."
+            "This net has no fc7 and fc8, whose vectors are compared; the activations of its layers can be had."
         )
     symbol = internals["fc8_fwd_output"].get_children()[0]
     block = _block(symbol, graph.values, context)

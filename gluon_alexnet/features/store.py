@@ -244,7 +244,7 @@ def _read_header(folder: Path, contents: Contents) -> dict:
         if ours != theirs:
             raise InvalidRequest(
                 f"{folder} holds the activations of another {what} ({str(theirs)[:12]}, not {ours[:12]}); name another "
-                "folder with --features."
+                "folder with `features`."
             )
     if found != contents or header.get("block_bytes") != BLOCK_BYTES:
         raise OperationFailed(_damaged(folder, f"{HEADER} contradicts the net or the data set"))
@@ -261,7 +261,7 @@ def _check_room(draft: Path, contents: Contents, done: int) -> None:
     if needed > free:
         raise OperationFailed(
             f"The vectors need {needed / 1e9:.1f} GB more, and {draft.parent} has {free / 1e9:.1f} GB free; name a "
-            "folder on another disk with --features."
+            "folder on another disk with `features`."
         )
 
 

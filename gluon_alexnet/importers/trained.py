@@ -30,6 +30,23 @@ class Verdict:
     smooth: int
     kernels: int
 
+    @property
+    def trained(self) -> bool:
+        """Whether somebody trained it."""
+        return self.verdict == TRAINED
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its figures, a line."""
+        if self.verdict == CONSTANT:
+            return "conv1: every kernel is constant; these are no weights of a trained net"
+        figure = (
+            f"neighbouring weights correlate with {self.correlation:.2f} (drawn at random: 0.00, limit {THRESHOLD})"
+        )
+        if self.trained:
+            return f"conv1: trained, {figure}; {self.smooth} of {self.kernels} kernels by themselves"
+        return f"conv1: NOISE, drawn and never trained: {figure}"
+
 
 def judge_kernels(conv1: np.ndarray) -> Verdict:
     """Judge float32 kernels (kernels, colours, height, width) of the first layer, 3 pixels or more on each side."""

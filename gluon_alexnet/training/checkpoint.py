@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -28,6 +29,7 @@ from ..recipes import schema as recipes
 from ..recipes.timetable import LAYERS, Change, RateRequest
 from .lr_schedule import ManualRate, Moment
 
+_LOG = logging.getLogger(__name__)
 FORMAT_VERSION = recipes.FORMAT_VERSION
 KEPT = 2  # newest checkpoints kept beside the best one
 RECENT_UPDATES = 100  # what the recent loss is a running mean over
@@ -104,7 +106,7 @@ def read_description(run: Path) -> RunDescription:
     """RUN/recipe.json. Raises InvalidRequest if RUN is no run, OperationFailed if the file is damaged or too new."""
     file = run / "recipe.json"
     if not file.exists():
-        raise InvalidRequest(f"{run} is not a run: it has no recipe.json; `alexnet-tools train` makes runs.")
+        raise InvalidRequest(f"{run} is not a run: it has no recipe.json; a training makes runs.")
     content = _read_json(file)
     try:
         return RunDescription(
@@ -158,6 +160,7 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
     if best:
         _point(run / "best", target)
     _remove_old(run, folder)
+    _LOG.info("saved %s%s", target, ", the best so far" if best else "")
     return target
 
 
@@ -193,6 +196,7 @@ def load_run(path: Path) -> tuple[RunDescription, State, dict, dict]:
     description = read_description(run_of(folder))
     state, parameters, momentum = load(folder)
     _check_shapes(folder, description, parameters, momentum)
+    _LOG.info("loaded %s: recipe %s, step %d", folder, description.recipe.name, state.step)
     return description, state, parameters, momentum
 
 
@@ -215,7 +219,7 @@ def asked_rate(run: Path) -> RateRequest | None:
     named = isinstance(layers, list) and all(layer in LAYERS for layer in layers) and isinstance(biases, bool)
     least = 0 if layers or biases else 1e-300  # the rate that all others follow is not 0
     if not isinstance(rate, float) or not least <= rate < float("inf") or not isinstance(by, str) or not named:
-        raise OperationFailed(f"{file} asks for no learning rate; `alexnet-tools lr` does.")
+        raise OperationFailed(f"{file} asks for no learning rate.")
     return RateRequest(rate, by, tuple(layers), biases)
 
 
@@ -233,10 +237,18 @@ def find_checkpoint(path: Path) -> Path:
     """The checkpoint folder that a path means: a run's latest one, or the folder itself."""
     if (path / "state.json").exists():
         return path.resolve()
-    read_description(path)
+    if not (path / "recipe.json").exists():
+        raise InvalidRequest(f"{path} is neither a run nor a checkpoint: it has no recipe.json and no state.json.")
     if not (path / "latest").exists():
         raise OperationFailed(f"{path} has no checkpoint yet; train it for at least an epoch.")
     return (path / "latest").resolve()
+
+
+def no_net(path: Path) -> InvalidRequest:
+    """The sentence for a path that is neither a run, a checkpoint nor an exported net."""
+    return InvalidRequest(
+        f"{path} is neither a run, a checkpoint nor an exported net (no such folder, and {path}.json is not there)."
+    )
 
 
 def choose(path: Path, which: str) -> tuple[Path, str, bool]:
@@ -260,7 +272,7 @@ def choose(path: Path, which: str) -> tuple[Path, str, bool]:
     if best in (None, latest):
         return path, f"{path}: {latest.name}, its latest checkpoint{' and the best' if best else ''}.", False
     other = best.name if best else ""
-    return path, f"{path}: {latest.name}, its latest checkpoint; --checkpoint best takes {other}.", True
+    return path, f"{path}: {latest.name}, its latest checkpoint; `checkpoint` best takes {other}.", True
 
 
 def run_of(checkpoint: Path) -> Path:
@@ -272,7 +284,7 @@ def newest_run(runs: Path) -> Path:
     """The run below ``runs`` that saved last. Raises InvalidRequest where there is none."""
     found = [link.parent for link in runs.glob("*/latest") if (link.parent / "recipe.json").exists()]
     if not found:
-        raise InvalidRequest(f"There is no run with a checkpoint in {runs}; `alexnet-tools train` makes one.")
+        raise InvalidRequest(f"There is no run with a checkpoint in {runs}; train one.")
     return max(found, key=lambda run: (run / "latest").lstat().st_mtime_ns)
 
 

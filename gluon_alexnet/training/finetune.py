@@ -32,6 +32,8 @@ def read_net(path: Path) -> tuple[dict, list[dict]]:
         classes = symbol.read_export(path, mx.cpu())["classes"]
         stored = mx.nd.load(str(file_of(path, "parameters")))
         return {name.partition(":")[2]: value for name, value in stored.items()}, classes
+    if not path.is_dir():
+        raise checkpoint.no_net(path)
     description, _, parameters, _ = checkpoint.load_run(path)
     return parameters, description.classes
 
@@ -79,11 +81,11 @@ def _layer(initial: dict, found: dict, layer: str, path: Path) -> dict:
     for name in names:
         for net, values in (("the new net", initial), (str(path), found)):
             if name not in values:
-                raise InvalidRequest(f"{layer} cannot be taken: {net} has no such layer; leave it out of --layers.")
+                raise InvalidRequest(f"{layer} cannot be taken: {net} has no such layer; leave it out of `layers`.")
         if found[name].shape != initial[name].shape:
             raise InvalidRequest(
                 f"{layer} cannot be taken: {name} of {path} has the shape {found[name].shape}, that of the new net "
-                f"{initial[name].shape}; leave it out of --layers."
+                f"{initial[name].shape}; leave it out of `layers`."
             )
     return {name: found[name] for name in names}
 

@@ -154,7 +154,7 @@ def _step(
         raise OperationFailed(
             f"At step {state.step + 1} (epoch {state.epoch + 1}, learning rate {rates.weights:g}) {error}: "
             "training stopped before that update and the last checkpoint is good; resume it with a smaller "
-            "--lr."
+            "`learning_rate`."
         ) from error
 
 
@@ -191,7 +191,7 @@ def _say_how_it_ended(learning: Learning, state: State, callback: TrainingCallba
     if lr_schedule.guesses(state.errors[-1], classes):
         callback.message(
             f"The net still guesses: {state.step:,} updates are too few for one that begins from noise (the paper's "
-            "has some 900,000). Give it more epochs or images, or begin with a net that has learned: --init-from."
+            "has some 900,000). Give it more epochs or images, or begin with a net that has learned: `init_from`."
         )
 
 

@@ -145,8 +145,8 @@ def few_updates(learning: schema.Learning, images: int) -> str | None:
         return None
     return (
         f"{learning.epochs} epochs of {images} images are {updates} updates: a net that begins from noise will hardly "
-        "have learned anything by then. Begin with a net that has learned (--init-from), or give it more epochs, more "
-        "images or a smaller --batch-size."
+        "have learned anything by then. Begin with a net that has learned (`init_from`), or give it more epochs, more "
+        "images or a smaller `batch_size`."
     )
 
 

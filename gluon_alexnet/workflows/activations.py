@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidRequest
-from .image_files import load_image, load_images
+from .devices import open_device
+from .image_files import ImageFiles, load_image, load_images
+from .progress import ImageProgress, silent
 
 if TYPE_CHECKING:
     from ..features.activation_store import ActivationWriter
@@ -40,6 +43,50 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, images: int) -> None:
         super().__init__()
         self.images = images
+
+
+def list_layers(model: Path, device: Any = None) -> dict[str, tuple[int, ...]]:
+    """The names of a net's layers, in order, with the shape of one image's output. Raises as :func:`open_graph`."""
+    from ..features.activations import layer_shapes
+    from .load import open_graph
+
+    return layer_shapes(open_graph(model, open_device(device, "This")))
+
+
+def save_activations(
+    model: Path,
+    images: Sequence[str] | None,
+    output: Path,
+    layers: Iterable[str],
+    *,
+    data: Path | None = None,
+    split: str = "val",
+    before_activation: bool = False,
+    views: int = 1,
+    device: Any = None,
+    progress: ImageProgress = silent,
+    on_problem: Callable[[str], None] = lambda sentence: None,
+) -> WrittenActivations:
+    """:func:`write_activations` over files and folders, or over a split of a packed data set.
+
+    images: names of files and folders, `-` for names on stdin; None where ``data`` is a data set folder.
+    progress(total, what): around the work, with a total of None for files; gives a function of the number of images
+    done. on_problem: called with a sentence for each file that cannot be read.
+    """
+    from gluon_alexnet.recordio.reading.reader import Reader
+
+    context = open_device(device, "This")
+    with ExitStack() as opened:
+        source: Source
+        if data is not None:
+            reader = opened.enter_context(Reader(data, split))
+            source = DatasetImages(reader, opened.enter_context(progress(len(reader), "activations")))
+        else:
+            bar = opened.enter_context(progress(None, "activations"))
+            source = FileImages(ImageFiles(images or ()), bar, on_problem)
+        return write_activations(
+            model, source, output, layers, context, before_activation=before_activation, views=views
+        )
 
 
 def write_activations(

@@ -82,7 +82,7 @@ class DeviceCheck:
 
 
 def check_devices(
-    devices: Sequence[str],
+    devices: Sequence[str] | None = None,
     *,
     recipe: str = "paper",
     batch_size: int = 128,
@@ -91,16 +91,17 @@ def check_devices(
 ) -> DeviceCheck:
     """Run a net on these devices and on ``cpu(0)``, and compare (Sec. 3.2, 5).
 
-    devices: names such as ``["gpu(0)", "gpu(1)"]``; of two, the first alone and both, one column on each, are tried.
-    Outputs, the gradients of one update, three updates, and the probabilities over ten views are compared; images/s,
-    memory and the copies between the columns are measured. On GPUs all of it without TF32 and with it. Where the
-    memory does not suffice for ``batch_size``, half of it is tried, and so on, and the notes name what fits.
+    devices: names such as ``["gpu(0)", "gpu(1)"]`` (default: the best two here); of two, the first alone
+    and both, one column on each, are tried. Outputs, the gradients of one update, three updates, and the probabilities
+    over ten views are compared; images/s, memory and the copies between the columns are measured. On GPUs all of it
+    without TF32 and with it. Where the memory does not suffice for ``batch_size``, half of it is tried, and so on, and
+    the notes name what fits.
     progress(what): called before each measurement. Raises InvalidRequest for devices that cannot be used.
     """
     from .devices import open_devices
 
     began = time.monotonic()
-    names = tuple(str(context) for context in open_devices(list(devices), len(devices)))
+    names = tuple(str(context) for context in open_devices(devices, 2))
     if len(names) > 2:
         raise InvalidRequest(f"The paper's net has two columns; check one or two devices at a time, not {len(names)}.")
     rows = _rows(names)
@@ -124,7 +125,7 @@ def check_devices(
                     raise OperationFailed(f"Not even one image fits: {error}") from error
                 size //= 2
                 notes.append(
-                    f"A batch of {2 * size} does not fit ({error}); tried {size}: train with --batch-size {size}."
+                    f"A batch of {2 * size} does not fit ({error}); tried {size}: train with a `batch_size` of {size}."
                 )
     return DeviceCheck(
         datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -25,8 +25,8 @@ def join_job(kvstore: str | None, report: Callable[[str], None]) -> process_grou
     if kvstore is None:
         if os.environ.get("DMLC_ROLE"):
             raise InvalidRequest(
-                f"DMLC_ROLE is {os.environ['DMLC_ROLE']!r}, so this process is one of a job: say --kvstore dist_sync, "
-                "or unset DMLC_ROLE."
+                f"DMLC_ROLE is {os.environ['DMLC_ROLE']!r}, so this process is one of a job: say dist_sync as "
+                "`kvstore`, or unset DMLC_ROLE."
             )
         return None
     job = process_group.read_job()

@@ -20,6 +20,8 @@ from ..errors import InvalidRequest, OperationFailed
 from ..evaluation.ensemble import average, predict
 from ..evaluation.metrics import ErrorCounter, Score, best_classes
 from ..evaluation.predictions import Description, Net, Predictions, PredictionsWriter, compatible
+from ..training.checkpoint import newest_run
+from .folders import RUNS
 from .progress import ImageProgress, silent
 
 IMAGES_PER_PASS = 16  # of ten views each, shared among the nets: about 2 GB for full nets
@@ -70,7 +72,7 @@ class Evaluation:
 
 
 def evaluate(
-    models: Any,
+    models: Any = None,
     data: str | os.PathLike[str] | None = None,
     *,
     split: str = "val",
@@ -84,10 +86,10 @@ def evaluate(
     """Top-1 and top-5 error of a net, or of the weighted mean of several nets' probabilities (Sec. 4.1, 6).
 
     models: a path of a run, a checkpoint or an exported net, a model of :func:`load`, or a list of these, all of the
-    same classes. data: data set folder (default: the first model's). views: 10, the four corners and the centre with
-    their reflections, 1, the centre, or both. weights: of the models, positive (default: equal). device: "gpu(0)",
-    "cpu(0)". on_damaged: "stop" at a damaged record, or "skip" and count it. progress(total, what): around the work;
-    gives a function of the number of images done.
+    same classes (default: the newest run in runs/). data: data set folder (default: the first model's). views: 10, the
+    four corners and the centre with their reflections, 1, the centre, or both. weights: of the models, positive
+    (default: equal). device: "gpu(0)", "cpu(0)". on_damaged: "stop" at a damaged record, or "skip" and count it.
+    progress(total, what): around the work; gives a function of the number of images done.
 
     Every image is counted once. Raises InvalidRequest where models and data set do not belong together,
     OperationFailed where a probability is not a number, a record is damaged, or the counts do not match.
@@ -97,8 +99,8 @@ def evaluate(
 
     _check_views(views)
     if files.submission and on_damaged == "skip":
-        raise InvalidRequest("--submission needs a line for each image, so no record can be skipped.")
-    given = list(models) if isinstance(models, (list, tuple)) else [models]
+        raise InvalidRequest("`submission` needs a line for each image, so no record can be skipped.")
+    given = list(models) if isinstance(models, (list, tuple)) else [newest_run(RUNS) if models is None else models]
     for path in (one for one in given if not hasattr(one, "classify")):
         check_model(Path(path))
     folder = data_of(given[0]) if data is None else Path(data)
@@ -110,7 +112,7 @@ def evaluate(
     if ours != theirs:
         raise InvalidRequest(
             f"{nets[0].source} knows {len(ours)} classes and {folder} has {len(theirs)}, and they are not the same; "
-            "name the data set it was trained on with --data."
+            "name the data set it was trained on with `data`."
         )
     description = Description(
         str(folder),
@@ -225,8 +227,8 @@ class _Outputs:
         self._files = files
         if not labelled and not files.predictions and not files.submission:
             raise InvalidRequest(
-                "The images of this split have no public labels, so there is no error to measure; write --submission "
-                "FILE for the challenge's own server, or --save-predictions FILE."
+                "The images of this split have no public labels, so there is no error to measure; write a `submission` "
+                "for the challenge's own server, or `predictions`."
             )
         self._submission = None
         if files.submission:
@@ -264,7 +266,7 @@ def _check_views(views: Sequence[int]) -> None:
 def _weights(weights: Sequence[float] | None, count: int, what: str) -> list[float]:
     weights = list(weights) if weights else [1.0] * count
     if len(weights) != count:
-        raise InvalidRequest(f"--weights has {len(weights)} numbers for {count} {what}.")
+        raise InvalidRequest(f"`weights` has {len(weights)} numbers for {count} {what}.")
     if min(weights) <= 0 or not sum(weights) < float("inf"):
         raise InvalidRequest("Weights must be positive numbers.")
     return weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from .run_data import data_of_run
 if TYPE_CHECKING:
     from ..exporters.files import Publication
 
+_LOG = logging.getLogger(__name__)
 IMAGES_COMPARED = 8
 BATCH_TIMED = 32
 
@@ -70,32 +72,43 @@ class Written:
 
 
 def export(
-    run: Path,
-    out: Path,
-    context: Any,
-    formats: Formats = Formats(),
+    model: Any,
+    out: Path | str,
+    *,
+    onnx: bool = False,
+    plain: bool = False,
+    pytorch: bool = False,
+    int8: bool = False,
+    bf16: bool = False,
+    device: Any = None,
     checks: Checks = Checks(),
     card: CardText = CardText(),
     progress: ImageProgress = silent,
     overwrite: bool = False,
 ) -> list[Written]:
-    """Write a run, a checkpoint or another exported net as OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md.
+    """Write a net as OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md, a model card.
 
-    formats: adds OUT.onnx, OUT.py with OUT.safetensors, OUT-int8-…, OUT-bf16-…. context: MXNet's device to verify on.
-    progress(total, what): around each comparison; gives a function of the number of images done. overwrite: replace an
-    export to OUT that is there. What was written is read back and its probabilities compared on real images before
-    anything gets its name. Raises InvalidRequest for what cannot be exported so, OperationFailed where a file gives
-    other probabilities or a net in fewer bits has too many errors; then nothing is left under the final names.
+    model: a model of ``load``, or the path of a run, a checkpoint or another exported net. onnx: OUT.onnx, too, plain:
+    with response normalisation as operators that every runtime knows. pytorch: OUT.py with OUT.safetensors. int8,
+    bf16: OUT-int8-…, OUT-bf16-…. device: "cpu(0)", "gpu(0)" to verify on. progress(total, what): around each
+    comparison; gives a function of the number of images done. overwrite: replace an export to OUT that is there.
+    Returns one :class:`Written` per net: the pair, and those in fewer bits.
+
+    What was written is read back and its probabilities compared on real images before anything gets its name. Raises
+    InvalidRequest for what cannot be exported so, OperationFailed where a file gives other probabilities or a net in
+    fewer bits has too many errors; then nothing is left under the final names.
     """
     from ..exporters.files import Publication, check_names
 
+    path, out, formats = Path(getattr(model, "path", model)), Path(out), Formats(onnx, plain, pytorch, int8, bf16)
+    context = open_device(device, "An export")
     _check(formats)
-    if run.resolve() == out.resolve():
-        raise InvalidRequest(f"{run} would be replaced by what is made of it; give another OUT.")
+    if path.resolve() == out.resolve():
+        raise InvalidRequest(f"{path} would be replaced by what is made of it; give another `out`.")
     for form in ("", *(f"-{form}" for form in ("int8", "bf16") if getattr(formats, form))):
         check_names(out.with_name(f"{out.name}{form}"), overwrite)
-    source = open_source(run, context)
-    check_finite(source.classifier, run)
+    source = open_source(path, context)
+    check_finite(source.classifier, path)
     job = _Job(source, out, context, formats, checks, card, progress)
     with Publication(overwrite) as publication:
         written = [job.float32(publication)]
@@ -145,6 +158,7 @@ class _Job:
         views = crop_views(of_data(self.data, "val", IMAGES_COMPARED), size, 1)[:, 0]
         draft = publication.draft(self.out)
         differences = symbol.write_pair(publication, draft, self.source.classifier, views, self.context)
+        _LOG.info("wrote the symbol/params pair, and read it back: %s", differences)
         expected = classify_with(self.source.classifier, self.context)(views)
         remarks: list[str] = []
         if self.formats.onnx:
@@ -152,12 +166,14 @@ class _Job:
 
             onnx.write(draft, size, len(classes), self.formats.plain)
             differences |= onnx.verify(publication, draft, views, expected)
+            _LOG.info("wrote the ONNX file, and ran it: %s", differences)
         if self.formats.pytorch:
             from ..exporters import pytorch
 
             pytorch.write_beside(draft, size, classes)
             found = pytorch.verify(publication, draft, views, expected, self.checks.torch_python)
             differences |= found
+            _LOG.info("wrote the PyTorch file, and ran it: %s", found)
             if not found:
                 remarks.append(
                     f"{self.out.name}.py was not run: PyTorch is not installed here; its arrays were read back."
@@ -254,29 +270,3 @@ class _Job:
 def largest(differences: Mapping[str, float]) -> float:
     """The largest of the differences."""
     return float(np.max(list(differences.values()), initial=0.0))
-
-
-def export_model(
-    model: Any,
-    out: Path | str,
-    *,
-    onnx: bool = False,
-    plain: bool = False,
-    pytorch: bool = False,
-    int8: bool = False,
-    bf16: bool = False,
-    device: Any = None,
-    checks: Checks = Checks(),
-    card: CardText = CardText(),
-    overwrite: bool = False,
-) -> list[Written]:
-    """``gluon_alexnet.export``: write a net as OUT-symbol.json, OUT-0000.params, OUT.json and OUT.md, a model card.
-
-    model: a model of ``load``, or the path of a run, a checkpoint or another exported net. onnx, plain, pytorch, int8,
-    bf16: the further forms, as :class:`Formats` says. device: "cpu(0)", "gpu(0)" to verify on. overwrite: replace an
-    export that is there. Returns one :class:`Written` per net: the pair, and those in fewer bits. What was written is
-    read back and compared before it gets its name. Raises as :func:`export` does.
-    """
-    path = Path(getattr(model, "path", model))
-    formats = Formats(onnx, plain, pytorch, int8, bf16)
-    return export(path, Path(out), open_device(device, "An export"), formats, checks, card, overwrite=overwrite)

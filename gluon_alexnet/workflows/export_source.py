@@ -29,8 +29,12 @@ def open_source(run: Path, context: Any) -> Source:
     Raises InvalidRequest for what is none of them or has fewer bits; OperationFailed for damaged files.
     """
     from ..exporters import symbol
+    from .run_data import check_model
 
-    return _open_export(run, context) if symbol.is_export(run) else _open_run(run, context)
+    if symbol.is_export(run):
+        return _open_export(run, context)
+    check_model(run)
+    return _open_run(run, context)
 
 
 def _open_run(run: Path, context: Any) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from .devices import open_device
 if TYPE_CHECKING:
     from ..exporters.files import Publication
 
+_LOG = logging.getLogger(__name__)
 IMAGES_COMPARED = 8
 
 
@@ -94,6 +96,7 @@ def import_weights(
     if kind is not None and kind not in KINDS:
         raise InvalidRequest(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
     kind = kind or _kind_of(given)
+    _LOG.info("the files are of the kind %s", kind)
     if kind == "caffe":
         draft = _of_caffe(given, mean_file, context)
     else:

@@ -40,7 +40,7 @@ def recipe_of(layers: Path, params: Path, input_size: int = INPUT_SIZE, initiali
     if net.functions and not initialized:
         raise InvalidRequest(
             f"{layers.name} takes initial weights from another net by its author's program ({net.functions[0]} and "
-            f"{len(net.functions) - 1} other layers have initWFunc=), which is not run: name that net with --init-from."
+            f"{len(net.functions) - 1} other layers have initWFunc=), which is not run: name that net with `init_from`."
         )
     return Recipe(layers.stem, net.graph, AS_RUN.augmentation, Learning(updates=net.updates, drops_on_plateau=False))
 

@@ -32,7 +32,7 @@ class LearningOptions:
 def changed(recipe: Recipe, options: LearningOptions) -> Recipe:
     """The recipe with another way to learn. Raises InvalidRequest for options that contradict each other or the net."""
     if options.steps is not None and options.plateau is not None:
-        raise InvalidRequest("Steps and a plateau contradict each other: give --lr-steps or --plateau, not both.")
+        raise InvalidRequest("Steps and a plateau contradict each other: give `steps` or `plateau`, not both.")
     if options.timetable is not None and (options.steps is not None or options.plateau is not None):
         raise InvalidRequest("A timetable says when the rate drops: give no steps and no plateau beside it.")
     learning = recipe.learning

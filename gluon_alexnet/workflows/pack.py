@@ -95,15 +95,15 @@ def pack(
 def _check(year: int | None, source: PathName, folders: Sequence[PathName], half_as_val: int | None) -> None:
     train, val, _ = folders
     if year and not source:
-        raise InvalidRequest("--ilsvrc needs --source DIR, the folder with the downloaded files.")
+        raise InvalidRequest("`ilsvrc` needs `source`, the folder with the downloaded files.")
     if year and (any(folders) or half_as_val is not None):
-        raise InvalidRequest("--ilsvrc finds its splits in --source; leave --train, --val, --test, --split-half out.")
+        raise InvalidRequest("`ilsvrc` finds its splits in `source`; leave `train`, `val`, `test`, `half_as_val` out.")
     if source and not year:
-        raise InvalidRequest("--source goes with --ilsvrc 2012 or --ilsvrc 2010; which is it?")
+        raise InvalidRequest("`source` goes with `ilsvrc`, 2012 or 2010; which is it?")
     if not year and not train:
-        raise InvalidRequest("Say what to pack: --ilsvrc 2012 --source DIR, or --train DIR --val DIR.")
+        raise InvalidRequest("Say what to pack: `ilsvrc` and `source`, or `train` and `val`.")
     if not year and (val is None) == (half_as_val is None):
-        raise InvalidRequest("Give --val DIR, or --split-half SEED to take half of --train for it.")
+        raise InvalidRequest("Give `val`, or `half_as_val`, a seed, to take half of `train` for it.")
 
 
 def _challenge(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Optional
 
 # Called with (total, what) around a piece of work; gives a function of the number of images done since the last call.
-ImageProgress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
+# A total of None is not known beforehand.
+ImageProgress = Callable[[Optional[int], str], AbstractContextManager[Callable[[int], None]]]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from .devices import open_device
 from .load import open_run
 from .run_data import recorded_data
 
+_LOG = logging.getLogger(__name__)
 IMAGES_PER_PASS = {10: 16, 1: 128}  # by views
 SPLIT = "val"
 
@@ -84,6 +86,7 @@ def report(
             sections.time_and_speed(told),
             repeat(told, views),
         ]
+    _LOG.info("judged %d images over %s views; %d parts of a page", total, list(views), len(parts))
     _write(output, told, counted, parts)
     return counted.scores
 

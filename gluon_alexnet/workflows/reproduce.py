@@ -15,6 +15,7 @@ from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from .. import safe_json
 from ..atomic_files import write_text
 from ..errors import InvalidRequest, OperationFailed
+from ..experiments import plots, tables
 from ..experiments.tables import Ablation
 from ..recipes import variants as recipe_variants
 from ..recipes.presets import RECIPES
@@ -25,6 +26,7 @@ from ..training.callbacks import TrainingCallback
 from .devices import Devices
 from .evaluate import evaluate
 from .progress import ImageProgress, silent
+from .reproduced import Reproduced, write_table
 from .train import train, with_learning
 
 
@@ -34,6 +36,7 @@ class Ablations:
 
     ablations: list[Ablation]
     images: int  # of the validation split
+    written: Reproduced | None  # the table and the drawing; None where a callback stopped the work
 
 
 def train_and_measure(
@@ -52,6 +55,8 @@ def train_and_measure(
     variants: names (default: all that have a difference in the paper). What is finished is not done again; what was
     stopped is resumed. Raises InvalidRequest, before anything is trained, where a folder holds another recipe's run or
     another data set's.
+
+    Writes OUT/ablations.txt and OUT/ablations.png once all is done.
     """
     data, out = Path(data), Path(out)
     digest = read_manifest(data).digest
@@ -63,21 +68,23 @@ def train_and_measure(
             found = checkpoint.read_description(out / name)
             if found.data_digest != digest or found.recipe != recipes[name]:
                 raise InvalidRequest(
-                    f"{out / name} is a run of another recipe or data set; name another folder with --out."
+                    f"{out / name} is a run of another recipe or data set; name another folder with `out`."
                 )
-    results, images = [], 0
+    results: list[Ablation] = []
+    images = 0
     for number, (name, one) in enumerate(recipes.items(), 1):
         for callback in callbacks:
             callback.message(f"{number} of {len(recipes)}: {name}")
         measured = _measured(out / name, data, one, devices, callbacks, progress)
         if measured is None:
-            break
+            return Ablations(results, images, None)
         images, trained = measured["images"], checkpoint.read_state(checkpoint.find_checkpoint(out / name)).epoch
         top1, top5 = (
             {score["views"]: score[which] for score in measured["scores"]} for which in ("top1_error", "top5_error")
         )
         results.append(Ablation(name, top1, top5, trained))
-    return Ablations(results, images)
+    plots.draw_ablations(results, str(data), out / "ablations.png")
+    return Ablations(results, images, write_table(out, "ablations", tables.ablations(results, images, str(data))))
 
 
 def _measured(

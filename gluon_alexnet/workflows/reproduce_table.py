@@ -13,8 +13,10 @@ from typing import Any
 
 from gluon_alexnet.recordio.dataset.manifest import MANIFEST, Manifest, read_manifest
 
+from ..atomic_files import write_text
 from ..errors import InvalidRequest
 from ..evaluation.predictions import Predictions
+from ..experiments import paper_tables
 from ..experiments.paper_tables import DATA_SETS, TABLES, Row, Step, rows_of, steps_of
 from ..recipes.presets import RECIPES, an_eighth
 from ..recipes.schema import Recipe
@@ -24,6 +26,16 @@ from .devices import Devices
 from .evaluate import Evaluation, EvaluationFiles, average_predictions, evaluate
 from .progress import ImageProgress, silent
 from .train import InitFrom, train, with_learning
+
+__all__ = [
+    "DATA_SETS",
+    "MeasuredRow",
+    "plan_of",
+    "rehearsed",
+    "reproduce_table",
+    "wanted_rows",
+    "write_results",
+]
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,19 @@ def reproduce_table(
     return found
 
 
+def plan_of(table: str, rows: Sequence[str] = ()) -> str:
+    """The steps of a table's rows in words: what is trained on what, by which recipe, in which order."""
+    return paper_tables.plan(table, wanted_rows(table, rows))
+
+
+def write_results(table: str, measured: Sequence[MeasuredRow], out: Path) -> str:
+    """Write OUT/TABLE.txt, the measured rows beside the printed ones; returns what it holds."""
+    scores = [(row.row, {split: found.scores[0] for split, found in row.errors.items()}) for row in measured]
+    text = paper_tables.results(table, scores)
+    write_text(out / f"{table}.txt", text + "\n")
+    return text
+
+
 def wanted_rows(table: str, names: Sequence[str]) -> list[Row]:
     """The rows of a table with these names; all without names. Raises InvalidRequest where there is none."""
     if table not in TABLES:
@@ -102,7 +127,7 @@ class _Work:
         if step.data not in data or not (self.data / MANIFEST).exists():
             there = f"{self.data} holds none" if step.data in data else "no folder of it is given"
             raise InvalidRequest(
-                f"{step.name} needs {needed.words}, and {there}; name it with --data {step.data}=DIR (alexnet-tools "
+                f"{step.name} needs {needed.words}, and {there}; name it in `data`, {step.data}=DIR (alexnet-tools "
                 f"{needed.pack} makes it)."
             )
         manifest = read_manifest(self.data)
@@ -128,7 +153,7 @@ class _Work:
         if found.data_digest != self.digest or found.recipe != self.recipe or not same:
             raise InvalidRequest(
                 f"{self.run} is a run of another recipe, data set or start than {self.step.name}; name another folder "
-                "with --out."
+                "with `out`."
             )
 
 
@@ -147,7 +172,7 @@ def check_data_set(manifest: Manifest, name: str, folder: Path, step: str) -> No
     if not fits:
         raise InvalidRequest(
             f"{step} needs {needed.words} ({needed.classes:,} classes), but {folder} {given}; name the right folder "
-            f"with --data {name}=DIR (alexnet-tools {needed.pack} makes it)."
+            f"in `data`, {name}=DIR (alexnet-tools {needed.pack} makes it)."
         )
 
 

@@ -10,7 +10,10 @@ from gluon_alexnet.recordio.dataset.manifest import MANIFEST, DatasetError, read
 from ..errors import InvalidRequest
 from ..exporters import symbol
 from ..training import checkpoint
+from ..training.checkpoint import choose, newest_run
 from .folders import DATA_DEFAULT
+
+__all__ = ["check_model", "choose", "data_of", "data_of_run", "newest_run", "recorded_data"]
 
 
 def data_of(model: Any) -> Path:
@@ -27,7 +30,7 @@ def data_of_run(path: Path) -> Path:
         if not (DATA_DEFAULT / MANIFEST).exists():
             raise InvalidRequest(
                 f"{path} is an exported net, which does not know its data set, and there is none in {DATA_DEFAULT}; "
-                "give --data."
+                "give `data`."
             )
         return DATA_DEFAULT
     check_model(path)
@@ -45,18 +48,18 @@ def recorded_data(run: Path, description: checkpoint.RunDescription) -> Path:
     tried = [given] if given.is_absolute() else [given, *(folder / given for folder in run.resolve().parents)]
     there = [folder for folder in tried if (folder / MANIFEST).exists()]
     if not there:
-        raise InvalidRequest(f"{run} was trained on the data set {given}, which is not there; give --data.")
+        raise InvalidRequest(f"{run} was trained on the data set {given}, which is not there; give `data`.")
     return next((folder for folder in there if _digest(folder) == description.data_digest), there[0])
 
 
 def check_model(path: Path) -> None:
     """Raise InvalidRequest where a path is neither a folder nor an exported net."""
     if not symbol.is_export(path) and not path.is_dir():
-        raise InvalidRequest(f"{path} is neither a run folder nor an exported net ({path}.json is not there).")
+        raise checkpoint.no_net(path)
 
 
 def _digest(folder: Path) -> str | None:
     try:
         return read_manifest(folder).digest
-    except DatasetError:
+    except (DatasetError, InvalidRequest):
         return None

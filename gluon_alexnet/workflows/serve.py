@@ -163,7 +163,7 @@ def serve(
 
 def _run_facts(run: checkpoint.RunDescription, state: checkpoint.State, parameters: int) -> dict[str, str]:
     recipe, last = run.recipe, state.epochs[-1] if state.epochs else {}
-    named = " ".join([f"recipe {recipe.name}", *(f"--variant {name}" for name in recipe.variants)])
+    named = " ".join([f"recipe {recipe.name}", *(f"variant {name}" for name in recipe.variants)])
     learned = f"has learned for {state.epoch} epochs from {last['images']:,} images" if last else "has just begun"
     sentence = f"This one {learned} of {_classes(run.classes)}"
     if last:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..features import activations, binary_codes, config, store
 from ..plots import Neighbour, Similar, draw_similar
 from ..training import checkpoint
 from .devices import open_device
-from .image_files import load_image
+from .image_files import ImageFiles, load_image
 from .load import open_run
 from .progress import silent
 from .run_data import check_model, data_of_run
@@ -102,21 +103,21 @@ def find_similar(
 ) -> SimilarImages:
     """The ``count`` images of a split nearest to each file in the Euclidean distance of fc7's activations.
 
-    model: a run, a checkpoint or an exported net. data: data set (default: the run's). bits: also search by binary
-    codes of so many bits, which an auto-encoder learns once (Sec. 6.1). features: where the split's activations are
-    kept (default: in the run, or beside the export); they are computed once. Raises InvalidRequest for wrong use,
-    OperationFailed for a file that is no image or damaged vectors, Stopped on Ctrl-C.
+    model: a run, a checkpoint or an exported net. files: images, and folders of images. data: data set (default: the
+    run's). bits: also search by binary codes of so many bits, which an auto-encoder learns once (Sec. 6.1). features:
+    where the split's activations are kept (default: in the run, or beside the export); they are computed once. Raises
+    InvalidRequest for wrong use, OperationFailed for a file that is no image or damaged vectors, Stopped on Ctrl-C.
     """
-    if len(files) > MOST_IMAGES:
-        raise InvalidRequest(f"{len(files)} images at a time are too many to read; give {MOST_IMAGES} or fewer.")
+    files = _named(files)
     if bits is not None:
         binary_codes.check_bits(bits)
+    check_model(Path(model))
     images = _read(files)
     folder = data_of_run(Path(model)) if data is None else Path(data)
     with Reader(folder, split) as reader:
         if len(reader) < count:
-            raise InvalidRequest(f"{folder} ({split}) has {len(reader)} images: too few for --count {count}.")
-        fc7, place = _open_fc7(Path(model), open_device(device, "This command"))
+            raise InvalidRequest(f"{folder} ({split}) has {len(reader)} images: too few for a `count` of {count}.")
+        fc7, place = _open_fc7(Path(model), open_device(device, "A search"))
         vectors = _vectors(features, place, fc7, reader, reports)
         queries = fc7.of_images(images)
         began = time.monotonic()
@@ -145,6 +146,16 @@ def draw(found: SimilarImages, bits: int | None, output: Path) -> None:
             words = f"by code\nof {bits} bits\n(framed:\nas above)"
             rows.append(Similar(None, words, [one.drawn for one in query.by_code]))
     draw_similar(rows, output)
+
+
+def _named(files: Sequence[Path]) -> list[Path]:
+    """The files, and those below the folders among them."""
+    found = [Path(name) for name in islice(ImageFiles(map(os.fspath, files)), MOST_IMAGES + 1)]
+    if len(found) > MOST_IMAGES:
+        raise InvalidRequest(f"More than {MOST_IMAGES} images at a time are too many to read; give fewer.")
+    if not found:
+        raise OperationFailed(f"There is not one image in {', '.join(map(str, files))}.")
+    return found
 
 
 def _read(files: Sequence[Path]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ from .learning_options import LearningOptions, changed
 from .resuming import began_with, say_other_devices
 from .run_data import recorded_data
 from .training_data import TrainingData
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,7 @@ def train(
     """
     everyone = CallbackList(callbacks)
     if resume:
-        if recipe or variants or seed is not None or init_from or "batch_size" in learning:
-            raise InvalidRequest(
-                "--resume keeps the run's recipe, seed and batch size, and its net; leave those options out."
-            )
+        _check_resumed(recipe=recipe, variants=variants, seed=seed, init_from=init_from, **learning)
         plan = _resumed(data, None if run is None else Path(run), devices, learning)
     else:
         chosen = recipe if isinstance(recipe, Recipe) else _named(recipe or "paper")
@@ -135,6 +135,7 @@ def train(
         say_other_devices(plan.run, plan.contexts, everyone)
     with joined_workers(options.job, options.kvstore, trainer, description, state, everyone.message) as workers:
         seen = TrainingData(plan.folder, description.recipe, state.seed, options.on_damaged, workers)
+        _log_start(description, trainer, plan)
         session = _Session(plan, description, trainer, seen, state, workers)
         if workers.rank == 0:
             finished = session.lead(everyone, options.checkpoint_minutes, new)
@@ -252,6 +253,22 @@ class StopOnly(TrainingCallback):
         return self._other.stop()
 
 
+def _log_start(description: checkpoint.RunDescription, trainer: Trainer, plan: _Plan) -> None:
+    _LOG.info("recipe %s; data set %s, digest %s", description.recipe, plan.folder, description.data_digest)
+    _LOG.info("%d columns on %s; %s", trainer.columns, plan.contexts, description.versions)
+
+
+def _check_resumed(**given: Any) -> None:
+    """Raise InvalidRequest for what a run keeps: it names all of that which is given."""
+    kept = ("recipe", "variants", "seed", "init_from", "batch_size")
+    wrong = [f"`{name}`" for name in kept if given.get(name) not in (None, ())]
+    if wrong:
+        raise InvalidRequest(
+            "`resume` keeps the run's recipe with its variants, its seed, batch size and net; leave "
+            f"{', '.join(wrong)} out."
+        )
+
+
 def _named(name: str) -> Recipe:
     if name not in RECIPES:
         raise InvalidRequest(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
@@ -261,9 +278,9 @@ def _named(name: str) -> Recipe:
 def _begun(data: str | os.PathLike[str] | None, recipe: Recipe, run: Path | None, devices: Devices) -> _Plan:
     run = run or RUNS / "-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants])
     if (run / "recipe.json").exists():
-        raise InvalidRequest(f"{run} holds a run already; continue it with --resume or name another folder.")
+        raise InvalidRequest(f"{run} holds a run already; continue it with `resume` or name another folder.")
     if run.exists() and not run.is_dir():
-        raise InvalidRequest(f"{run} is a file and no folder for a run; name another with --run.")
+        raise InvalidRequest(f"{run} is a file and no folder for a run; name another with `run`.")
     contexts = open_devices(devices, recipe.network.devices)
     check_memory(recipe, contexts)
     folder = DATA_DEFAULT if data is None else Path(data)
@@ -271,8 +288,8 @@ def _begun(data: str | os.PathLike[str] | None, recipe: Recipe, run: Path | None
     batch_size, images = recipe.learning.batch_size, manifest.split("train").images
     if batch_size > images:
         raise InvalidRequest(
-            f"The batch size is {batch_size}, but {folder} has {images} training images; give --batch-size {images} "
-            "or less."
+            f"The batch size is {batch_size}, but {folder} has {images} training images; give {images} or "
+            "less as `batch_size`."
         )
     classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
     description = checkpoint.RunDescription(
@@ -294,7 +311,7 @@ def _resumed(
     if manifest.digest != description.data_digest:
         raise InvalidRequest(
             f"{run} was trained on another data set than {folder} (digest {description.data_digest[:12]}…, not "
-            f"{manifest.digest[:12]}…); name the right one with --data."
+            f"{manifest.digest[:12]}…); name the right one with `data`."
         )
     return _Plan(run, description, contexts, folder, manifest)
 

@@ -11,7 +11,7 @@ from typing import Any, Union
 
 from gluon_alexnet import safe_json
 from gluon_alexnet.atomic_files import write_bytes
-from gluon_alexnet.errors import InvalidRequest, OperationFailed
+from gluon_alexnet.errors import InvalidRequest, MissingDataset, OperationFailed
 
 SCHEMA_VERSION = 1
 
@@ -111,11 +111,11 @@ class Manifest:
     filters: dict[str, str] = field(default_factory=lambda: dict(FILTERS))
 
     def split(self, name: str) -> Split:
-        """The split of that name; :class:`DatasetError` names the splits that exist."""
+        """The split of that name; :class:`SourceError` names the splits that exist."""
         for split in self.splits:
             if split.name == name:
                 return split
-        raise DatasetError(f"the data set has no split {name!r}; it has {', '.join(s.name for s in self.splits)}")
+        raise SourceError(f"the data set has no split {name!r}; it has {', '.join(s.name for s in self.splits)}")
 
     @property
     def digest(self) -> str:
@@ -141,19 +141,19 @@ def write_manifest(folder: PathLike, manifest: Manifest) -> None:
 def read_manifest(folder: PathLike) -> Manifest:
     """Read and check `dataset.json`.
 
-    Raises :class:`DatasetError` when it is missing, cut, of another program or of a newer version.
+    Raises :class:`gluon_alexnet.errors.MissingDataset` when it is missing, :class:`SourceError` for one part of a data
+    set, :class:`DatasetError` when it is cut, of another program or of a newer version.
     """
     path = Path(folder) / MANIFEST
     try:
         document = safe_json.parse(path.read_bytes().decode("utf-8"))
     except FileNotFoundError as error:
         if path.with_name("part.json").exists():
-            raise DatasetError(
-                f"{folder}: one part of a data set; join all parts with `alexnet-tools merge`"
-            ) from error
-        raise DatasetError(
-            f"{path}: no data set here; make one with `alexnet-tools pack --data {folder}`, or name another folder "
-            "with --data"
+            raise SourceError(f"{folder}: one part of a data set; merge all parts into one first") from error
+        raise MissingDataset(f"{path}: no data set here; name another folder, or pack one", str(folder)) from error
+    except NotADirectoryError as error:
+        raise MissingDataset(
+            f"{folder}: a file, so there is no data set here; name another folder, or pack one", str(folder)
         ) from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error

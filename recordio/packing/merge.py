@@ -31,7 +31,7 @@ def merge(parts: Sequence[PathLike], out: PathLike, overwrite: bool = False) -> 
         try:
             plan = read_plan(folder / PART)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise SourceError(f"{folder}: no finished part of a data set; pack it with --part, to its end") from error
+            raise SourceError(f"{folder}: no finished part of a data set; pack it as a `part`, to its end") from error
         part, count = plan.part
         first = first or plan
         if plan.sha256 != first.sha256:
@@ -53,7 +53,7 @@ def merge(parts: Sequence[PathLike], out: PathLike, overwrite: bool = False) -> 
     stay: list[Path] = []
     with staging:
         if staging.complete:
-            raise SourceError(f"{out}: holds a data set already; add --overwrite to replace it")  # parts may be newer
+            raise SourceError(f"{out}: holds a data set already; add `overwrite` to replace it")  # parts may be newer
         for part, folder in sorted(folders.items()):
             linked = _link(folder, replace(first, part=(part, first.part[1])), staging.folder)
             stay += [] if linked else [folder]
@@ -66,7 +66,7 @@ def _check(folder: Path, plan: Plan) -> None:
         for stem in plan.stems(split):
             shard = read_receipt(folder / (stem + ".receipt")).shard
             if shard.name != stem + ".rec" or not is_whole(folder, shard):
-                raise DatasetError(f"{folder / stem}: cut, changed or missing; pack that part again with --overwrite")
+                raise DatasetError(f"{folder / stem}: cut, changed or missing; pack that part again with `overwrite`")
 
 
 def _link(folder: Path, plan: Plan, into: Path) -> bool:

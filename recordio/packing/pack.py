@@ -119,5 +119,5 @@ def _jobs(
 
 def _left(staging: StagingArea) -> str:
     if staging.kept:
-        return "the finished shards are kept: add --resume to go on with them"
+        return "the finished shards are kept: add `resume` to go on with them"
     return "nothing was packed"

@@ -102,7 +102,7 @@ def make_plan(
     if part[1] > max(1, planned[0].shards):
         raise SourceError(
             f"{planned[0].shards} training shards cannot be shared among {part[1]} parts; "
-            f"give every part the same --shards of {part[1]} or more"
+            f"give every part the same `shards` of {part[1]} or more"
         )
     return Plan(tuple(classes), tuple(planned), seed, encoding, part, small)
 
@@ -117,7 +117,7 @@ def read_plan(path: Path) -> Plan:
     try:
         return _plan(safe_json.parse(path.read_bytes()))
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path}: damaged or of another version; pack there again with --overwrite") from error
+        raise DatasetError(f"{path}: damaged or of another version; pack there again with `overwrite`") from error
 
 
 def _plan(document: dict[str, Any]) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from ..sources.class_folders import Source
 from .shard_writer import ShardWriter, write_receipt
 
 # Images in work per worker: enough that a slow one does not stall the others, few enough for flat memory.
+_LOG = logging.getLogger(__name__)
 _LOOK_AHEAD = 16
 
 
@@ -74,6 +76,7 @@ def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | Non
                         progress(1, rejected=rejected)
             packed = writer.finished(sums.total() if sums else None)
             write_receipt(Path(job.folder) / (job.stem + ".receipt"), packed)
+            _LOG.info("packed %s: %d images, %d bytes", packed.shard.name, packed.shard.images, packed.shard.bytes)
 
 
 def _in_order(

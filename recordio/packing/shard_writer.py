@@ -137,7 +137,7 @@ def read_receipt(path: Path) -> PackedShard:
             digests,
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path}: damaged or missing; pack that part again with --overwrite") from error
+        raise DatasetError(f"{path}: damaged or missing; pack that part again with `overwrite`") from error
 
 
 def is_whole(folder: Path, shard: Shard) -> bool:

@@ -138,14 +138,14 @@ class StagingArea:
             return
         if unfinished is not None and not self._overwrite:
             if self._resume:
-                what = "of other images or options; give it the same as before, or --overwrite to start anew"
+                what = "of other images or options; give it the same as before, or `overwrite` to start anew"
             else:
-                what = "already; add --resume to go on with it, or --overwrite to start anew"
+                what = "already; add `resume` to go on with it, or `overwrite` to start anew"
             raise SourceError(f"{self.out}: holds an unfinished pack {what}")
         self.complete = self._resume and there is not None and self._same(there)
         if there is not None and not self.complete and not self._overwrite:
             raise SourceError(
-                f"{self.out}: holds a data set already; name another folder, or add --overwrite to replace it"
+                f"{self.out}: holds a data set already; name another folder, or add `overwrite` to replace it"
             )
         self._old = there or []
         self.folder.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from ..dataset.shuffle import shuffled
 from .buffers import Buffers
 from .random_access import DamagedRecord, RecordStore
 
+_LOG = logging.getLogger(__name__)
 ON_DAMAGED = ("stop", "skip")
 
 _BATCHES_AHEAD = 3
@@ -67,6 +69,8 @@ class Reader:
         self._skip = on_damaged == "skip"
         self._records = RecordStore(self.folder, self.manifest, self.split)
         self._buffers = Buffers()
+        shards, form = len(self.split.shards), self.manifest.encoding
+        _LOG.info("reading %s of %s: %d images in %d shards, %s", split, folder, len(self), shards, form)
 
     def __len__(self) -> int:
         return self.split.images

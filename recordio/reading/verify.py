@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from array import array
 from collections import deque
@@ -33,6 +34,7 @@ from ..dataset.manifest import (
 from ..dataset.statistics import Statistics, Sums, read_statistics
 from .random_access import RecordStore
 
+_LOG = logging.getLogger(__name__)
 _LOOK_AHEAD = 64  # records in work: enough for many cores, few enough for flat memory
 _UNKNOWN_KEY = "name unknown"
 
@@ -85,6 +87,7 @@ def verify(
             before = len(problems)
             counts = np.zeros(len(manifest.classes), np.int64)
             for number, shard in enumerate(split.shards):
+                _LOG.info("checking %s: %d images", shard.name, shard.images)
                 check = _Check(folder, manifest, split, number, shard)
                 problems += check.files()
                 for record in check.records(pool):

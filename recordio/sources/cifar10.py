@@ -81,7 +81,7 @@ def _of_archive(path: Path) -> dict[str, bytes]:
                     found[name] = tar.extractfile(entry).read()  # type: ignore[union-attr]
     except FileNotFoundError as error:
         raise SourceError(
-            f"{path}: no such file; name cifar-10-binary.tar.gz or cifar-10-python.tar.gz with --source"
+            f"{path}: no such file; name cifar-10-binary.tar.gz or cifar-10-python.tar.gz with `source`"
         ) from error
     except PermissionError as error:
         raise SourceError(f"{path}: {error.strerror}") from error

@@ -88,7 +88,7 @@ def find_ilsvrc(year: int, source: PathLike, allow_missing: bool = False, progre
     elif layout.patches:
         found.notes.append(f"{folder}: no {layout.patches[0]}, which replaces images that came out blank")
     if found.missing and not allow_missing:
-        raise SourceError("; ".join(found.missing) + "; complete them, or pack what is there with --allow-missing")
+        raise SourceError("; ".join(found.missing) + "; complete them, or pack what is there with `allow_missing`")
     return found
 
 

@@ -32,7 +32,7 @@ class Submission:
         if any(number is None for number in classes):
             raise SourceError(
                 "the classes have no numbers of a development kit, so there is nothing to submit them to; "
-                "pack the challenge's own files with --ilsvrc"
+                "pack the challenge's own files with `ilsvrc`"
             )
         self._classes = np.array(classes, np.int64)
         self._lines = _lines(keys)

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from gluon_alexnet.errors import MissingDataset
 from gluon_alexnet.recordio.dataset.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -16,6 +17,7 @@ from gluon_alexnet.recordio.dataset.manifest import (
     DatasetError,
     Manifest,
     Shard,
+    SourceError,
     Split,
     read_manifest,
     write_manifest,
@@ -59,12 +61,12 @@ def test_digest_is_of_the_content_and_not_of_the_file(tmp_path):
 
 
 def test_unknown_split_names_those_that_exist():
-    with pytest.raises(DatasetError, match="no split 'test'; it has train, val"):
+    with pytest.raises(SourceError, match="no split 'test'; it has train, val"):
         MADE.split("test")
 
 
 def test_missing_data_set_says_how_to_make_one(tmp_path):
-    with pytest.raises(DatasetError, match=r"dataset.json: no data set here; make one with `alexnet-tools pack"):
+    with pytest.raises(MissingDataset, match=r"dataset.json: no data set here; name another folder, or pack one"):
         read_manifest(tmp_path)
 
 

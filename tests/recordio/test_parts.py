@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from helpers.images import class_tree, contents, records_by_mxnet
 from helpers.processes import killer
 
-from gluon_alexnet.recordio.dataset.manifest import DatasetError, read_manifest
+from gluon_alexnet.recordio.dataset.manifest import SourceError, read_manifest
 from gluon_alexnet.recordio.dataset.statistics import read_statistics
 from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.tools.main import main
@@ -87,7 +87,7 @@ def test_statistics_are_exact(tmp_path, parts, reference):
 
 
 def test_a_part_is_no_data_set(parts):
-    with pytest.raises(DatasetError, match=r"one part of a data set; join all parts with `alexnet-tools merge`"):
+    with pytest.raises(SourceError, match=r"one part of a data set; merge all parts into one first"):
         read_manifest(parts[0])
 
 

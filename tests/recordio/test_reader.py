@@ -11,7 +11,7 @@ import pytest
 from helpers.images import mxnet, packed, pixels_by_pillow, records_by_mxnet
 
 from gluon_alexnet.recordio.dataset.images import shorter_side_256
-from gluon_alexnet.recordio.dataset.manifest import DatasetError, read_manifest
+from gluon_alexnet.recordio.dataset.manifest import SourceError, read_manifest
 from gluon_alexnet.recordio.reading.buffers import Buffers
 from gluon_alexnet.recordio.reading.reader import Reader, epoch_order
 
@@ -182,7 +182,7 @@ def test_wrong_arguments(folder):
             reader.batches(0)
         with pytest.raises(ValueError, match="start -1"):
             reader.batches(1, start=-1)
-    with pytest.raises(DatasetError, match="no split 'test'; it has train, val"):
+    with pytest.raises(SourceError, match="no split 'test'; it has train, val"):
         Reader(folder, "test")
     with pytest.raises(ValueError, match="on_damaged is 'ignore', expected stop or skip"):
         Reader(folder, "val", on_damaged="ignore")

@@ -188,7 +188,9 @@ def test_wrong_use(place, monkeypatch, words, sentence):
 
 def test_no_model_and_no_image(place, tmp_path):
     words = ["--layer", "fc6", "--output", tmp_path / "o", "--cpus", 0]
-    assert "neither a run folder nor an exported net" in run("activations", tmp_path / "none", "x.jpg", *words, code=2)
+    assert "neither a run, a checkpoint nor an exported net" in run(
+        "activations", tmp_path / "none", "x.jpg", *words, code=2
+    )
     said = run("activations", place / "run", place / "photos" / "0" / "broken.jpg", *words, code=1)
     assert "There is not one image to compute activations of" in said
     assert list(tmp_path.iterdir()) == []

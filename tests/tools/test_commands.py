@@ -73,7 +73,7 @@ def test_views_and_split_are_the_user_s_choice(place):
     assert [score["views"] for score in document["scores"]] == [1]
     assert document["images"] == CLASSES * TRAIN
     assert "give 10, 1 or 10,1" in run("eval", "--data", place / "data", "--model", place / "run", "--views", 5, code=2)
-    said = run("eval", "--data", place / "data", "--model", place / "run", "--split", "test", code=1)
+    said = run("eval", "--data", place / "data", "--model", place / "run", "--split", "test", code=2)
     assert "train, val" in said
 
 
@@ -176,7 +176,8 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_continues_bit_by_bit(place, tmp_
         (["--recipe", "other"], "'other' is not one of"),
         (["--variant", "other"], "There is no variant 'other'"),
         (["--variant", "one-gpu", "--variant", "no-cross-link"], "the two contradict each other"),
-        (["--resume", "--seed", 1], "--resume keeps the run's recipe, seed and batch size"),
+        (["--resume", "--seed", 1], "seed, batch size and net; leave --seed out"),
+        (["--resume", "--recipe", "paper", "--init-from", "x"], "leave --recipe, --init-from out"),
         (["--resume"], "is not a run"),
     ],
 )
@@ -226,12 +227,12 @@ def test_a_run_is_not_overwritten(place):
 def test_commands_before_their_time(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "There is no run with a checkpoint in runs" in run("eval", "--data", place / "data", code=2)
-    assert "no data set here" in run("train", code=1)
-    assert "no data set here" in run("eval", "--ilsvrc", 2010, "--model", place / "run", code=1)
-    assert "is neither a run folder nor an exported net" in run(
+    assert "no data set here" in run("train", code=2)
+    assert "no data set here" in run("eval", "--ilsvrc", 2010, "--model", place / "run", code=2)
+    assert "is neither a run, a checkpoint nor an exported net" in run(
         "eval", "--data", place / "data", "--model", "x", code=2
     )
-    assert "is not a run" in run("export", tmp_path, tmp_path / "out", code=2)
+    assert "is neither a run nor a checkpoint" in run("export", tmp_path, tmp_path / "out", code=2)
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "missing"])
@@ -245,7 +246,8 @@ def test_damaged_data_is_named_and_nothing_is_trained(place, tmp_path, name, dam
         (data / name).unlink()
     else:
         (data / name).write_bytes(content[: len(content) // 2] if damage == "cut" else b"something else")
-    assert name in run("train", "--data", data, "--run", tmp_path / "run", *NARROW, code=1)
+    code = 2 if (name, damage) == ("dataset.json", "missing") else 1  # a folder without it is no data set
+    assert name in run("train", "--data", data, "--run", tmp_path / "run", *NARROW, code=code)
     assert not (tmp_path / "run" / "latest").exists()
 
 
@@ -288,7 +290,7 @@ def test_plots_are_written_and_say_what_they_hold(place, tmp_path):
 
 
 def test_plots_of_what_is_no_run_or_no_image_are_refused(place, tmp_path):
-    assert "is not a run" in run("plot", "filters", tmp_path, code=2)
+    assert "is neither a run nor a checkpoint" in run("plot", "filters", tmp_path, code=2)
     junk = tmp_path / "junk.jpg"
     junk.write_bytes(b"junk")
     words = ["plot", "predictions", place / "run", junk, "--output", tmp_path / "p.png"]

@@ -116,7 +116,9 @@ def test_an_export_predicts_as_its_run(place, tmp_path):
     for one, two in zip(by_export.splitlines(), by_run.splitlines()):
         one, two = json.loads(one), json.loads(two)
         assert [g["wnid"] for g in one["guesses"]] == [g["wnid"] for g in two["guesses"]]
-    assert "is neither a run folder nor an exported net" in invoke("predict", tmp_path / "x", files[0], code=2)[1]
+    assert (
+        "is neither a run, a checkpoint nor an exported net" in invoke("predict", tmp_path / "x", files[0], code=2)[1]
+    )
 
 
 @pytest.mark.slow

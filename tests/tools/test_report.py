@@ -209,7 +209,7 @@ def test_a_thousand_classes(tmp_path, small_recipe):
 
 
 def test_what_cannot_be_reported_is_said(place, tmp_path):
-    assert "is not a run" in invoke("report", tmp_path, code=2)[1]
+    assert "is neither a run nor a checkpoint" in invoke("report", tmp_path, code=2)[1]
     words = ["report", place / "run", "--cpus", 0]
     assert "is no folder" in invoke(*words, "--output", tmp_path / "none" / "r.html", code=2)[1]
     other = class_tree(tmp_path / "other", ("x", "y"), 2)

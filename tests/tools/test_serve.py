@@ -91,7 +91,7 @@ def test_an_export_is_served_as_its_run(place):
 
 
 def test_what_cannot_be_served_is_said(place, tmp_path):
-    assert "neither a run folder nor" in invoke("serve", tmp_path / "none", code=2)[1]
+    assert "neither a run, a checkpoint nor" in invoke("serve", tmp_path / "none", code=2)[1]
     assert "give that, too" in invoke("serve", place / "run a", "--features", tmp_path, code=2)[1]
     with connection.listen("127.0.0.1", 0) as listener:
         listener.listen()

@@ -111,8 +111,8 @@ def test_bad_input_is_said_in_a_sentence(place, tmp_path):
     net = place / "run"
     assert "junk.jpg is no image this program reads" in similar(place, tmp_path, net, junk, code=1)
     assert "none.jpg: No such file" in similar(place, tmp_path, net, tmp_path / "none.jpg", code=1)
-    assert "is neither a run folder nor an exported net" in similar(place, tmp_path, "x", image, code=2)
-    assert "is not a run" in similar(place, tmp_path, tmp_path, image, code=2)
+    assert "is neither a run, a checkpoint nor an exported net" in similar(place, tmp_path, "x", image, code=2)
+    assert "is neither a run nor a checkpoint" in similar(place, tmp_path, tmp_path, image, code=2)
     assert "12 bits does not fill bytes" in similar(place, tmp_path, net, image, "--codes", 12, code=2)
     assert "no split 'test'" in similar(place, tmp_path, net, image, "--split", "test", code=1)
     assert "give 40 or fewer" in similar(place, tmp_path, net, *[image] * 41, code=2)

@@ -73,5 +73,5 @@ def test_source_sizes_are_told(tmp_path):
 
 def test_wrong_use_is_said(folder, tmp_path):
     assert "ends in .png" in stats("--data", folder, "--figure", tmp_path / "stats.gif", code=2)
-    assert "no data set here" in stats("--data", tmp_path, code=1)
-    assert "stats.png" in stats("--data", folder, "--figure", tmp_path / "nowhere" / "stats.png", code=1)
+    assert "no data set here" in stats("--data", tmp_path, code=2)
+    assert "stats.png" in stats("--data", folder, "--figure", tmp_path / "nowhere" / "stats.png", code=2)

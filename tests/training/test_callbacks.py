@@ -11,8 +11,8 @@ import pytest
 from helpers.runner import run
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.tools.commands import lr
 from gluon_alexnet.training import checkpoint, run_log
+from gluon_alexnet.workflows import learning_rate
 
 CLASSES, TRAIN = 4, 4
 PROGRAM = [sys.executable, "-c", "from gluon_alexnet.tools.main import main; main()"]
@@ -95,7 +95,7 @@ def test_a_run_that_ends_before_it_takes_the_rate_is_told(data, tmp_path, monkey
     run("train", "--resume", "--run", folder, "--cpus", 0, "--epochs", 2)
     assert [record["learning_rate"] for record in log(folder, "rate")] == [0.001]
     monkeypatch.setattr(run_log, "is_running", lambda run: True)
-    monkeypatch.setattr(lr, "SECONDS", 0.0)
+    monkeypatch.setattr(learning_rate, "SECONDS", 0.0)
     assert "has not taken the rate yet" in run("lr", folder, 0.002)
 
 
@@ -153,7 +153,7 @@ def test_a_run_that_begins_with_another_net(data, tmp_path):
     [
         (["--layers", "conv1"], "name it with --init-from"),
         (["--match-classes"], "name it with --init-from"),
-        (["--init-from", "nothing"], "nothing is not a run"),
+        (["--init-from", "nothing"], "nothing is neither a run, a checkpoint nor an exported net"),
         (["--init-from", "nothing", "--layers", "conv1-9"], "conv1 to conv6"),
         (["--init-from", "nothing", "--layers", "pool1"], "no layer"),
         (["--layer-rates", "conv1"], "not a layer with a number"),

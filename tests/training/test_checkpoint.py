@@ -126,7 +126,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(run, monkeypatch, full_disk):
 
 
 def test_what_is_no_run_is_said(tmp_path, run):
-    with pytest.raises(InvalidRequest, match=r"is not a run: it has no recipe\.json"):
+    with pytest.raises(InvalidRequest, match=r"is n(ot|either) a run.*: it has no recipe\.json"):
         checkpoint.find_checkpoint(tmp_path)
     with pytest.raises(OperationFailed, match="no checkpoint yet"):
         checkpoint.find_checkpoint(run)

@@ -107,7 +107,7 @@ def test_what_cannot_be_taken_is_named(small_recipe, run, tmp_path):
         taken(small_recipe, run[0], [{"wnid": "x", "name": "x"}], match=True)
     with pytest.raises(InvalidRequest, match="no classes to match"):
         taken(small_recipe, run[0], OLD, match=True)
-    with pytest.raises(InvalidRequest, match="is not a run"):
+    with pytest.raises(InvalidRequest, match="is neither a run"):
         taken(small_recipe, tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_the_batch_that_fits_is_named(monkeypatch):
     monkeypatch.setattr(check, "_run", run)
     found = check.check_devices(["cpu(0)", "cpu(1)"])
     assert found.trusted and found.batch_size == 32
-    assert "train with --batch-size 32" in found.notes[-1]
+    assert "train with a `batch_size` of 32" in found.notes[-1]
 
 
 def test_gpus_are_tried_alone_and_together_without_tf32_and_with_it():

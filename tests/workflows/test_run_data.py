@@ -78,13 +78,13 @@ def test_a_data_set_that_is_gone_is_said_with_what_to_give(place, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     said = run("eval", "--model", "out", code=2)
     assert "out is an exported net, which does not know its data set" in said and "give --data" in said
-    with pytest.raises(InvalidRequest, match="neither a run folder nor an exported net"):
+    with pytest.raises(InvalidRequest, match="neither a run, a checkpoint nor an exported net"):
         data_of_run(tmp_path / "nope")
 
 
 def test_a_model_that_is_none_is_said_before_the_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "nope is neither a run folder nor an exported net" in run("eval", "--model", "nope", code=2)
+    assert "nope is neither a run, a checkpoint nor an exported net" in run("eval", "--model", "nope", code=2)
     assert "nope is neither" in run("eval", "--model", "nope", "--data", "none", code=2)
 
 

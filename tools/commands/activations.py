@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from ..options import OutputFolder, checkpoint_choice, devices, open_context
+from gluon_alexnet.errors import OperationFailed
+
+from ..console import verbosity
+from ..options import OutputFolder, checkpoint_choice, devices, names_of
 from ..process import exit_code
+from ..progress import image_progress, tell
 
 
 @click.command("activations")
@@ -26,8 +29,9 @@ from ..process import exit_code
 @click.option("--data", type=click.Path(path_type=Path), help="Packed data set, instead of IMAGES.")
 @click.option("--split", default="val", show_default=True, help="Split of --data.")
 @click.option("--list", "listing", is_flag=True, help="Print the layers' names and shapes, and stop.")
+@verbosity
 def command(model, images, devices, layers, before_activation, views, output, data, split, listing):
-    """Write the activations of layers over images, a NumPy file per layer.
+    """Write what layers make of images, a NumPy file per layer.
 
     \b
     Example: alexnet-tools activations RUN photos/ --layer conv5 --layer fc6 --output out
@@ -39,13 +43,9 @@ def command(model, images, devices, layers, before_activation, views, output, da
     reported on stderr, and the exit code is 1 at the end.
     """
     from gluon_alexnet.workflows import activations
-    from gluon_alexnet.workflows.load import open_graph
 
-    context = open_context(devices)
     if listing:
-        from gluon_alexnet.features.activations import layer_shapes
-
-        for name, shape in layer_shapes(open_graph(model, context)).items():
+        for name, shape in activations.list_layers(model, names_of(devices)).items():
             click.echo(f"{name:<12} {'×'.join(map(str, shape))}")
         return
     if not layers:
@@ -54,35 +54,28 @@ def command(model, images, devices, layers, before_activation, views, output, da
         raise click.UsageError("Name the folder to make with --output.")
     if bool(images) == (data is not None):
         raise click.UsageError("Give IMAGES, or a packed data set with --data.")
-    _write(activations, model, images, context, layers, before_activation, int(views), output, data, split)
-
-
-def _write(activations, model, images, context, layers, before_activation, views, output, data, split):
-    from gluon_alexnet.errors import OperationFailed
-    from gluon_alexnet.workflows.image_files import ImageFiles
-
-    from ..progress import progress, say
-
     began = time.monotonic()
-    with ExitStack() as opened:
-        if data is not None:
-            from gluon_alexnet.recordio.reading.reader import Reader
+    try:
+        written = activations.save_activations(
+            model,
+            images or None,
+            output,
+            layers,
+            data=data,
+            split=split,
+            before_activation=before_activation,
+            views=int(views),
+            device=names_of(devices),
+            progress=image_progress,
+            on_problem=tell,
+        )
+    except activations.Stopped as stopped:
+        click.echo(f"Stopped after {stopped.images} images; the same command goes on.", err=True)
+        raise SystemExit(exit_code(stopped)) from None
+    _show(written, time.monotonic() - began)
 
-            reader = opened.enter_context(Reader(data, split))
-            bar = opened.enter_context(progress(len(reader), "images", "activations"))
-            source = activations.DatasetImages(reader, bar.update)
-        else:
-            bar = opened.enter_context(progress(None, "images", "activations"))
-            files = ImageFiles(images)
-            source = activations.FileImages(files, bar.update, say)
-        try:
-            written = activations.write_activations(
-                model, source, output, layers, context, before_activation=before_activation, views=views
-            )
-        except activations.Stopped as stopped:
-            click.echo(f"Stopped after {stopped.images} images; the same command goes on.", err=True)
-            raise SystemExit(exit_code(stopped)) from None
-    seconds = time.monotonic() - began
+
+def _show(written, seconds):
     for name, shape in written.shapes.items():
         click.echo(f"{written.folder / name}.npy: float32 {(written.images, *shape)}")
     before = f", {written.resumed} of them done before" if written.resumed else ""

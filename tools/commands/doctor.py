@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from pathlib import Path
 
 import click
 
-from gluon_alexnet.tools import options
+from .. import options
+from ..option_names import with_options
+from ..progress import say
 
 
 @click.command("doctor")
@@ -42,57 +42,16 @@ def command(check, devices, recipe, batch_size, report):
         return
     if devices is not None:
         raise click.UsageError("Devices are compared with cpu(0) by --check; give it, too.")
-    from gluon_alexnet import backend
-    from gluon_alexnet.errors import OperationFailed
+    from gluon_alexnet.workflows.doctor import examine
 
-    problems = [f"{library} is missing: apt-get install {package}" for library, package in backend.missing_libraries()]
-    build, gpus = backend.build(), backend.gpus()
-    _row("Python", platform.python_version())
-    for name, version in backend.versions().items():
-        _row(name, version)
-    _row("MXNet build", {"cpu": "CPU", "cu112": "CUDA 11.2", None: "none"}[build])
-    _row("cores", f"{backend.usable_cores()}, threads {os.environ.get('OMP_NUM_THREADS', backend.usable_cores())}")
-    for index, gpu in enumerate(gpus):
-        state = "supported" if gpu.supported else "not supported: MXNet 1.9.1 has no code for it"
-        _row(f"gpu({index})", f"{gpu.name}, compute capability {gpu.capability[0]}.{gpu.capability[1]}, {state}")
-    if not gpus:
-        _row("GPUs", "none (no NVIDIA driver, or no device)")
-    if gpus and build == "cpu":
-        _row("note", "GPUs are there, but MXNet is the CPU build; install the extra cu112 to use them")
-    if not problems:
-        problems = _try(build, gpus, backend, OperationFailed)
-    for problem in problems:
+    found = examine()
+    for name, value in found.facts:
+        _row(name, value)
+    for problem in found.problems:
         _row("problem", problem)
-    if problems:
+    if found.problems:
         raise SystemExit(1)
     _row("training", "works")
-
-
-def _try(build, gpus, backend, failure):
-    try:
-        mx = backend.mx
-        kind = "gpu" if build == "cu112" and any(gpu.supported for gpu in gpus) else "cpu"
-        index = next((i for i, gpu in enumerate(gpus) if gpu.supported), 0) if kind == "gpu" else 0
-        context = mx.Context(kind, index)
-        total = mx.nd.Convolution(
-            mx.nd.ones((1, 1, 3, 3), ctx=context),
-            mx.nd.ones((1, 1, 3, 3), ctx=context),
-            kernel=(3, 3),
-            num_filter=1,
-            no_bias=True,
-        ).asscalar()
-        import cv2  # noqa: F401
-    except failure as error:
-        return [str(error)]
-    except ImportError as error:
-        return [f"{error}; install this package again"]
-    except mx.base.MXNetError as error:
-        return [str(backend.mxnet_sentence(error))]
-    _row(
-        "contexts",
-        f"{context} computes" + (f"; gpu(0) to gpu({len(gpus) - 1})" if build == "cu112" and gpus else "; any cpu(N)"),
-    )
-    return [] if total == 9 else [f"a convolution of ones on {context} gives {total}, not 9"]
 
 
 def _row(name, value):
@@ -100,15 +59,13 @@ def _row(name, value):
 
 
 def _check(devices, recipe, batch_size, report):
-    from gluon_alexnet import backend
     from gluon_alexnet.workflows.check_devices import check_devices
 
-    kind, indices = devices or backend.default_devices(2)
     found = check_devices(
-        [f"{kind}({index})" for index in indices],
+        options.names_of(devices),
         recipe=recipe,
         batch_size=batch_size,
-        progress=lambda what: click.echo(f"Measuring {what} ...", err=True),
+        progress=lambda what: say(f"Measuring {what} …"),
     )
     for name, value in found.machine.items():
         _row(name, value)
@@ -124,7 +81,7 @@ def _check(devices, recipe, batch_size, report):
             _measured(result.name, result.measurement)
     click.echo()
     for note in found.notes:
-        click.echo(f"Note: {note}")
+        click.echo(with_options(f"Note: {note}"))
     found.write(report)
     click.echo(f"Report: {report}; {found.seconds:.0f} s")
     for problem in found.problems:

@@ -8,13 +8,14 @@ import click
 
 from gluon_alexnet.workflows.folders import RUNS, folder_of_year
 
+from ..console import verbosity
 from ..options import checkpoint_choice, devices, names_of, on_damaged, report_damaged
 from ..progress import image_progress
 from ..results_table import EvaluationTable, ReportOptions, WeightList, results_options
 
 
 def _or_newest(_ctx, _param, paths):
-    from gluon_alexnet.training.checkpoint import newest_run
+    from gluon_alexnet.workflows.run_data import newest_run
 
     return paths or (newest_run(RUNS),)
 
@@ -26,30 +27,31 @@ def _or_newest(_ctx, _param, paths):
 )
 @click.option(
     "--model",
-    "paths",
+    "models",
     multiple=True,
     type=click.Path(path_type=Path),
     callback=_or_newest,
     help="Run, checkpoint or exported OUT; several are averaged.  [default: the newest run]",
 )
-@checkpoint_choice("paths", always=True)
+@checkpoint_choice("models", always=True)
 @click.option("--weights", type=WeightList(), help="Weights of several models in the mean.  [default: all the same]")
 @click.option("--split", default="val", show_default=True, help="Split to evaluate.")
 @click.option("--views", default="10,1", show_default=True, help="Ten views, the centre view, or both.")
 @on_damaged
 @results_options
-def command(devices, data, paths, weights, split, views, on_damaged, **options):
+@verbosity
+def command(devices, data, models, weights, split, views, on_damaged, **options):
     """Measure the error of one net, or of several averaged.
 
     \b
     Example: alexnet-tools eval --ilsvrc 2012
     Example: alexnet-tools eval --ilsvrc 2012 --model runs/a --model runs/b --weights 2,1
     """
-    wanted, counts, paths = ReportOptions(**options), _views(views), list(paths)
+    wanted, counts = ReportOptions(**options), _views(views)
     from gluon_alexnet.workflows.evaluate import evaluate
 
     found = evaluate(
-        paths,
+        list(models),
         data or (folder_of_year(int(wanted.year)) if wanted.year else None),
         split=split,
         views=counts,

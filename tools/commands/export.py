@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from ..options import OutputNames, checkpoint_choice, devices, open_context
-from ..progress import image_progress
+from ..console import verbosity
+from ..options import OutputNames, checkpoint_choice, devices, names_of
+from ..progress import image_progress, say
 
 PATH = click.Path(path_type=Path)
 
@@ -36,6 +37,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option(
     "--compare-images",
+    "compared_images",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
@@ -48,9 +50,10 @@ PATH = click.Path(path_type=Path)
     "--license", help="Licence that the model card names.  [default: Apache-2.0; of imported weights: theirs]"
 )
 @click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
+@verbosity
 @click.pass_context
 def command(ctx, run, out, devices, overwrite, **options):
-    """Write a run as files that others load: MXNet, ONNX, PyTorch, int8, bf16.
+    """Write a net for others: MXNet, ONNX, PyTorch, int8, bf16.
 
     \b
     Example: alexnet-tools export runs/20120930-paper alexnet --onnx --pytorch
@@ -68,25 +71,28 @@ def command(ctx, run, out, devices, overwrite, **options):
         raise click.UsageError("--plain belongs to --onnx.")
     if not math.isfinite(options["max_drop"]):
         raise click.BadParameter("give a number of percentage points such as 1.", param_hint="--max-drop")
-    from gluon_alexnet.workflows.export import CardText, Checks, Formats, export
+    from gluon_alexnet.workflows.export import CardText, Checks, export
 
-    formats = Formats(**{name: options[name] for name in ("onnx", "plain", "pytorch", "int8", "bf16")})
+    formats = {name: options[name] for name in ("onnx", "plain", "pytorch", "int8", "bf16")}
     checks = Checks(
         options["data"],
         options["calibration"],
         options["calibration_images"],
-        options["compare_images"],
+        options["compared_images"],
         options["max_drop"],
         options["torch_python"],
     )
     words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
     card = CardText(words, options["license"])
-    written = export(run, out, open_context(devices), formats, checks, card, image_progress, overwrite)
+    device = names_of(devices)
+    written = export(
+        run, out, device=device, checks=checks, card=card, progress=image_progress, overwrite=overwrite, **formats
+    )
     for net in written:
         for line in _lines(net):
             click.echo(line)
         for remark in net.remarks:
-            click.echo(remark, err=True)
+            say(remark)
 
 
 def _lines(net):

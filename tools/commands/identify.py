@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from .import_ import of_kernels
-
 
 @click.command("identify")
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
 def command(files):
-    """Say which of the AlexNets a file holds, and whether it was trained.
+    """Say which AlexNet a file holds, and if it was trained.
 
     \b
     Example: alexnet-tools identify alexnet.pth
@@ -33,4 +31,4 @@ def command(files):
         for difference in found.differences:
             click.echo(f"  {difference}")
         if found.kernels is not None:
-            click.echo(f"  {of_kernels(found.kernels)}")
+            click.echo(f"  {found.kernels.sentence}")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.importers import KINDS
+from gluon_alexnet.workflows.choices import KINDS
 
-from ..options import OutputNames, devices, open_context
+from ..console import verbosity
+from ..options import OutputNames, devices, names_of
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -23,6 +24,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--classes", type=FILE, help="A class a line: wnid and name.  [default: ILSVRC-2012's, or numbers]")
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of images to verify with.  [default: noise]")
 @click.option("--overwrite", is_flag=True, help="Replace an export that is there.")
+@verbosity
 @click.pass_context
 def command(ctx, files, out, devices, kind, mean, classes, images, overwrite):
     """Write another program's AlexNet as an exported net.
@@ -36,16 +38,14 @@ def command(ctx, files, out, devices, kind, mean, classes, images, overwrite):
     levels 0-255 in, what the source does to an image is inside. Nothing in a file is executed, and another program's
     computation judges before anything gets its name.
     """
-    from gluon_alexnet.importers.trained import TRAINED
     from gluon_alexnet.workflows.import_weights import import_weights
 
-    context = open_context(devices)
     words = shlex.join(["alexnet-tools", *ctx.meta.get("words", [])])
     found = import_weights(
         files,
         out,
         kind=kind,
-        device=context,
+        device=names_of(devices),
         mean=mean,
         classes=classes,
         images=images,
@@ -59,22 +59,10 @@ def command(ctx, files, out, devices, kind, mean, classes, images, overwrite):
         caffe = found.kind == "caffe"
         remark = "; --mean takes a mean image" if caffe else "; each colour is divided by its standard deviation"
         click.echo(f"mean: {', '.join(f'{one:.2f}' for one in found.mean)} (RGB, ILSVRC-2012's){remark}")
-    click.echo(of_kernels(found.kernels), err=found.kernels.verdict != TRAINED)
+    click.echo(found.kernels.sentence, err=not found.kernels.trained)
     noise = " (--images takes real ones)" if images is None else ""
     what = "a probability" if found.classes else "an activation of pool5"
     click.echo(
         f"{out}-symbol.json, {out}-0000.params, {out}.json, {out}.md: {found.judge} computes the same, largest "
         f"difference {found.differences[found.judge]:.1e} in {what} over {found.images} {found.images_source}{noise}"
     )
-
-
-def of_kernels(kernels) -> str:
-    """One line: whether conv1 looks trained."""
-    from gluon_alexnet.importers.trained import CONSTANT, THRESHOLD, TRAINED
-
-    if kernels.verdict == CONSTANT:
-        return "conv1: every kernel is constant; these are no weights of a trained net"
-    figure = f"neighbouring weights correlate with {kernels.correlation:.2f} (drawn at random: 0.00, limit {THRESHOLD})"
-    if kernels.verdict == TRAINED:
-        return f"conv1: trained, {figure}; {kernels.smooth} of {kernels.kernels} kernels by themselves"
-    return f"conv1: NOISE, drawn and never trained: {figure}"

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import math
 import re
-import socket
-import time
 from pathlib import Path
 
 import click
 
 from ..options import Layers
 
-SECONDS = 120.0  # to wait until the run takes the rate
-POLL = 0.2
 REFUSED = "{} is no learning rate; give a number above 0."
 
 
@@ -43,34 +37,10 @@ def command(run, rate, layers, biases):
     it is one more change of the run's timetable, which holds till the timetable says otherwise. The run saves a
     checkpoint with it, and log.jsonl says who set it, and when.
     """
-    from gluon_alexnet.recipes.timetable import RateRequest
-    from gluon_alexnet.training import checkpoint, run_log
-    from gluon_alexnet.workflows.learning_options import check_layers
+    from gluon_alexnet.workflows.learning_rate import set_learning_rate
 
-    special = bool(layers) or biases
-    if not (math.isfinite(rate) and (rate > 0 or (special and rate == 0))):
-        raise click.BadParameter(REFUSED.format(f"{rate:g}"), param_hint="RATE")
-    check_layers(checkpoint.read_description(run).recipe, layers or ())
-    if not run_log.is_running(run):
-        raise click.UsageError(
-            f"{run} is not being trained at the moment; give the rate to alexnet-tools train --resume --run {run} --lr."
-        )
-    request = RateRequest(rate, f"{_user()}@{socket.gethostname()}", tuple(layers or ()), biases)
-    asked = checkpoint.ask_rate(run, request)
-    began = time.monotonic()
-    while asked.exists():
-        if time.monotonic() - began > SECONDS:
-            click.echo(f"{run} has not taken the rate yet (a validation?); it will after its next step.")
-            return
-        if not run_log.is_running(run):
-            raise click.ClickException(f"{run} ended before it took the rate; when it is resumed, it will.")
-        time.sleep(POLL)
+    if not set_learning_rate(run, rate, layers or (), biases):
+        click.echo(f"{run} has not taken the rate yet (a validation?); it will after its next step.")
+        return
     whose = f" of {', '.join(layers)}" if layers else ""
     click.echo(f"{run}: the rate{' of biases' * biases}{whose} is {rate:g} from now on")
-
-
-def _user():
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

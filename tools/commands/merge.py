@@ -9,13 +9,14 @@ import click
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
 from ..options import OutputFolder, report_shared
+from ..progress import warn
 
 
 @click.command("merge")
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--data", type=OutputFolder(), default=DATA_DEFAULT, show_default=True, help="New data set.")
+@click.option("--data", "out", type=OutputFolder(), default=DATA_DEFAULT, show_default=True, help="New data set.")
 @click.option("--overwrite", is_flag=True, help="Replace the data set that is there.")
-def command(parts, data, overwrite):
+def command(parts, out, overwrite):
     """Join the PARTS that `pack --part` made into one data set.
 
     \b
@@ -24,13 +25,12 @@ def command(parts, data, overwrite):
     The result is the same, byte for byte, as of one pack of everything. Its shards are hard links to those of the
     parts, which may be removed afterwards.
     """
-    from gluon_alexnet.recordio.dataset.manifest import read_manifest
-    from gluon_alexnet.recordio.packing.merge import merge
+    from gluon_alexnet.workflows.merge import merge
 
-    report, stay = merge(parts, data, overwrite)
-    for part in stay:
-        click.echo(f"{part}: on another file system, so {data} holds links into it: keep that folder", err=True)
-    for split in read_manifest(data).splits:
-        report_shared(split.name, split.images, split.also_in_train)
-    packed = ", ".join(f"{count} {name}" for name, count in report.packed.items())
-    click.echo(f"merged {len(parts)} parts: {packed}; rejected {report.rejected}; {report.seconds:.1f} s; {data}")
+    done = merge(parts, out, overwrite)
+    for part in done.linked:
+        warn(f"{part}: on another file system, so {out} holds links into it: keep that folder")
+    for split, shared in done.also_in_train.items():
+        report_shared(split, done.packed[split], shared)
+    packed = ", ".join(f"{count} {name}" for name, count in done.packed.items())
+    click.echo(f"merged {len(parts)} parts: {packed}; rejected {done.rejected}; {done.seconds:.1f} s; {out}")

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import click
 
-from gluon_alexnet.recordio.dataset.manifest import ENCODINGS, SMALL
+from gluon_alexnet.workflows.choices import ENCODINGS, SMALL
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
+from ..console import verbosity
 from ..options import OutputFolder, report_shared
 from ..progress import say
 
@@ -27,15 +28,22 @@ class Part(click.ParamType):
 
 
 @click.command("pack")
-@click.option("--ilsvrc", "year", type=click.Choice(["2010", "2012"]), help="Pack that year's challenge from --source.")
+@click.option("--ilsvrc", type=click.Choice(["2010", "2012"]), help="Pack that year's challenge from --source.")
 @click.option("--source", metavar="DIR", help="Folder with the official tars and kit as downloaded, or unpacked.")
 @click.option("--train", metavar="DIR", help="Training images: a folder or nXXXXXXXX.tar per class, or a tar of these.")
 @click.option("--val", metavar="DIR", help="Validation images, the same classes.")
 @click.option("--test", metavar="DIR", help="Test images, the same classes.")
-@click.option("--split-half", metavar="SEED", type=click.IntRange(0, 2**63 - 1), help="Half of --train becomes val.")
+@click.option(
+    "--split-half",
+    "half_as_val",
+    metavar="SEED",
+    type=click.IntRange(0, 2**63 - 1),
+    help="Half of --train becomes val.",
+)
 @click.option("--allow-missing", is_flag=True, help="Pack what is there of an incomplete download.")
 @click.option(
     "--data",
+    "out",
     type=OutputFolder(),
     metavar="OUT",
     help=f"The data set's new folder.  [default: {DATA_DEFAULT}, or of the year]",
@@ -65,10 +73,13 @@ class Part(click.ParamType):
     help="Scale images below 256 pixels up, or put them in the centre of ImageNet's mean colour.",
 )
 @click.option("--part", type=Part(), default="1/1", help="Pack one part of several; alexnet-tools merge joins them.")
-@click.option("--dask", metavar="ADDRESS", help="Pack on the workers of this Dask scheduler, e.g. tcp://10.0.0.1:8786.")
+@click.option(
+    "--dask", "cluster", metavar="ADDRESS", help="Pack on the workers of this Dask scheduler, e.g. tcp://10.0.0.1:8786."
+)
 @click.option("--resume", is_flag=True, help="Go on with a pack that was killed; finished shards are kept.")
 @click.option("--overwrite", is_flag=True, help="Replace the data set in OUT once the new one is complete.")
-def command(year, source, train, val, test, split_half, allow_missing, data, dask, **options):
+@verbosity
+def command(ilsvrc, **options):
     """Make a data set of 256x256 images and their statistics.
 
     \b
@@ -81,24 +92,11 @@ def command(year, source, train, val, test, split_half, allow_missing, data, das
     """
     from gluon_alexnet.workflows.pack import pack
 
-    done = pack(
-        train=train,
-        val=val,
-        test=test,
-        out=data,
-        ilsvrc=year and int(year),
-        source=source,
-        half_as_val=split_half,
-        allow_missing=allow_missing,
-        report=say,
-        progress=_progress,
-        cluster=dask,
-        **options,
-    )
+    done = pack(ilsvrc=ilsvrc and int(ilsvrc), report=say, progress=_progress, **options)
     if done.resumed:
-        click.echo(f"{done.resumed} images had been done before", err=True)
+        say(f"{done.resumed} images had been done before")
     if done.rejected and options["part"] == (1, 1):
-        click.echo(f"Rejected images and why: {done.data}/rejected.tsv", err=True)
+        say(f"Rejected images and why: {done.data}/rejected.tsv")
     for split, shared in done.also_in_train.items():
         report_shared(split, done.images[split], shared)
     packed = ", ".join(f"{count} {name}" for name, count in done.packed.items())

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from ..options import DrawingFile, NumberList, checkpoint_choice, devices, names_of, open_context
+from ..options import DrawingFile, NumberList, checkpoint_choice, devices, names_of
+from ..progress import image_progress, say
 
 MODEL = click.Path(path_type=Path)
-MOST_SALIENT, MOST_PREDICTED = 16, 40  # images that one drawing can hold
+MOST_PREDICTED = 40  # images that one drawing can hold
 OUTPUT: dict[str, Any] = {
     "type": DrawingFile(),
     "help": "File to write: .png, .svg or .pdf.",
@@ -19,7 +20,7 @@ OUTPUT: dict[str, Any] = {
 
 @click.group("plot")
 def command():
-    """Draw a net and what it sees: kernels, curves, predictions, confusion, views.
+    """Draw a net and what it sees: kernels, curves, guesses.
 
     \b
     Example: alexnet-tools plot filters RUN
@@ -31,12 +32,12 @@ def command():
 @checkpoint_choice("run")
 @click.option("--output", default="filters.png", show_default=True, **OUTPUT)
 def filters(run, output):
-    """Draw the kernels of layer 1, the columns apart, as in Fig. 3."""
+    """Draw the kernels of layer 1, as in Figure 3."""
     from gluon_alexnet.workflows.figures import plot_filters
 
     kernels = plot_filters(run, output)
     if len(kernels) != 96:
-        click.echo(f"{run} has {len(kernels)} kernels in layer 1; Fig. 3 shows the 96 of the full net.", err=True)
+        say(f"{run} has {len(kernels)} kernels in layer 1; Fig. 3 shows the 96 of the full net.")
     click.echo(f"{output}: {len(kernels)} kernels")
 
 
@@ -44,7 +45,7 @@ def filters(run, output):
 @click.argument("runs", type=MODEL, nargs=-1, required=True)
 @click.option("--output", default="curves.png", show_default=True, **OUTPUT)
 def curves(runs, output):
-    """Draw the errors and the loss of one or more runs over each other.
+    """Draw the errors and the loss of runs over each other.
 
     \b
     Example: alexnet-tools plot curves runs/paper runs/no-lrn --output both.svg
@@ -62,10 +63,10 @@ def curves(runs, output):
 @devices
 @click.option("--output", default="predictions.png", show_default=True, **OUTPUT)
 def predictions(model, images, devices, output):
-    """Draw images with the five best classes of ten views as bars, as in Fig. 4 left.
+    """Draw images with their five best classes (Figure 4).
 
-    IMAGES are files, or folders with all that is below them. An image's true class is known if it lies in a folder
-    named like a class.
+    The bars are the probabilities over ten views. IMAGES are files, or folders with all that is below them. An image's
+    true class is known if it lies in a folder named like a class.
     """
     from gluon_alexnet.workflows.figures import draw_predictions
     from gluon_alexnet.workflows.load import load
@@ -169,22 +170,26 @@ def units(model, devices, data, split, layer, units, count, output):
 
     The receptive field, which is all that a unit sees of an image, is framed, and what lies in it is drawn beneath.
     """
-    from gluon_alexnet.recordio.reading.reader import Reader
-    from gluon_alexnet.workflows.inside import draw_units
-    from gluon_alexnet.workflows.run_data import data_of_run
+    from gluon_alexnet.workflows.inside_figures import plot_units
 
-    from ..progress import progress
-
-    context = open_context(devices)
-    folder = data or data_of_run(model)
-    with Reader(folder, split) as reader, progress(len(reader), "images", layer) as bar:
-        told = draw_units(model, reader, layer, units, output, context, count=count, report=bar.update)
-        searched = len(reader)
-    for unit in told:
+    found = plot_units(
+        model,
+        layer,
+        output,
+        data=data,
+        split=split,
+        units=units,
+        count=count,
+        device=names_of(devices),
+        progress=image_progress,
+    )
+    for unit in found.units:
         column = f" (column {unit.column})" if unit.column else ""
         best = ", ".join(f"{key} {value:.3g}" for key, value in zip(unit.keys[:3], unit.values))
         click.echo(f"{layer} unit {unit.unit}{column}: {best}")
-    click.echo(f"{output}: {len(told)} units, {count} of {searched} images of {folder} ({split}) for each")
+    click.echo(
+        f"{output}: {len(found.units)} units, {count} of {found.searched} images of {found.data} ({split}) for each"
+    )
 
 
 @command.command("saliency")
@@ -202,20 +207,9 @@ def saliency(model, images, devices, wanted, output):
 
     It is the gradient of the class's output in front of the softmax, in each pixel of the centre view.
     """
-    from gluon_alexnet.errors import OperationFailed
-    from gluon_alexnet.workflows.image_files import ImageFiles, load_images
-    from gluon_alexnet.workflows.inside import draw_saliency
+    from gluon_alexnet.workflows.inside_figures import plot_saliency
 
-    loaded = []
-    for batch in load_images(ImageFiles(images), 8):
-        for image in batch:
-            if image.pixels is None:
-                raise OperationFailed(image.problem)
-            loaded.append((image.name, image.pixels))
-        if len(loaded) > MOST_SALIENT:
-            raise click.UsageError(f"More than {MOST_SALIENT} images cannot be read in one drawing; give fewer.")
-    if not loaded:
-        raise OperationFailed("There is not one image to draw.")
-    for one in draw_saliency(model, loaded, wanted, output, open_context(devices)):
+    followed = plot_saliency(model, images, output, wanted=wanted, device=names_of(devices))
+    for one in followed:
         click.echo(f"{one.name}: {one.class_name} ({one.wnid}), probability {one.probability:.3f}")
-    click.echo(f"{output}: {len(loaded)} images")
+    click.echo(f"{output}: {len(followed)} images")

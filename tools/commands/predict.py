@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from ..console import verbosity
 from ..options import DrawingFile, checkpoint_choice, devices, names_of
 
 FIGURE_IMAGES = 40
@@ -29,6 +30,7 @@ FIGURE_IMAGES = 40
     type=DrawingFile(),
     help="Draw the images as in Fig. 4, too: .png, .svg or .pdf.",
 )
+@verbosity
 def command(model, images, devices, views, as_json, figure):
     """Name the five best classes of images, with probabilities.
 
@@ -45,7 +47,7 @@ def command(model, images, devices, views, as_json, figure):
     from gluon_alexnet.workflows.image_files import ImageFiles
     from gluon_alexnet.workflows.load import Prediction, load
 
-    from ..progress import progress, say
+    from ..progress import progress, say, tell
 
     net = load(model, names_of(devices))
     files, done, failed = ImageFiles(images), 0, 0
@@ -57,7 +59,7 @@ def command(model, images, devices, views, as_json, figure):
         for prediction in net.predictions(iter(files), int(views)):
             if prediction.problem:
                 failed += 1
-                say(prediction.problem)
+                tell(prediction.problem)
             else:
                 done += 1
                 if figure is not None and len(shown) < FIGURE_IMAGES:
@@ -70,11 +72,8 @@ def command(model, images, devices, views, as_json, figure):
     if shown:
         draw_predictions(shown, net.classes, figure)
         more = f"; the figure shows the first {len(shown)}" if done > len(shown) else ""
-        click.echo(f"{figure}: {len(shown)} images{more}", err=True)
-    click.echo(
-        f"{done} images in {seconds:.1f} s, {done / seconds:.1f} images/s; {files.ignored} other files passed over",
-        err=True,
-    )
+        say(f"{figure}: {len(shown)} images{more}")
+    say(f"{done} images in {seconds:.1f} s, {done / seconds:.1f} images/s; {files.ignored} other files passed over")
     if failed:
         raise OperationFailed(f"{failed} of {done + failed} files could not be read as images.")
     if not done:

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-CLASSES = 1000  # of ILSVRC; fc8's size, and so the counts, depend on it
-
 
 @click.command("recipes")
 @click.option("--cuda-convnet", "layer_files", is_flag=True, help="Show the nets of cuda-convnet's layer files FILES.")
@@ -34,40 +32,28 @@ def command(layer_files, input_size, files):
 
 
 def _list():
-    from gluon_alexnet.model.shapes import parameter_count
-    from gluon_alexnet.recipes import presets, published
+    from gluon_alexnet.workflows.recipes import CLASSES, list_recipes
 
-    def parameters(one):
-        return f"{sum(parameter_count(one.network, CLASSES).values()):,}"
-
+    found = list_recipes()
     click.echo(f"recipe             parameters ({CLASSES} classes); what its own net earned, top-1/top-5 %")
-    for name, one in presets.RECIPES.items():
-        click.echo(f"{name:<18} {parameters(one):>10}  {presets.SUMMARIES[name]}")
-        for row in published.of_recipe(name):
+    for one in found.recipes:
+        click.echo(f"{one.name:<18} {one.parameters:>10,}  {one.summary}")
+        for row in one.results:
             click.echo(f"{'':<31}{'centre view: ' if 'centre' in row.net else ''}{_score(row)}")
-    _list_variants(parameters)
+    click.echo("\nvariant          parameters of paper+variant; what is said of such a change, top-1/top-5 %")
+    for one in found.variants:
+        click.echo(f"{one.name:<16} {one.parameters:>10,}  {one.summary}")
+        if one.difference:
+            click.echo(f"{'':<29}paper, against the full net: {one.difference}")
+        for row in one.results:
+            click.echo(f"{'':<29}another net: recipe {row.recipe}, {_score(row)}")
     click.echo("\nother results, top-1/top-5 %")
-    for row in published.RESULTS:
-        if row.recipe is None and None not in (row.top1, row.top5):
-            click.echo(f"{row.net:<34} {_score(row)}")
+    for row in found.others:
+        click.echo(f"{row.net:<34} {_score(row)}")
 
 
 def _score(row):
     return f"{row.top1:.2f}/{row.top5:.2f} on {row.year} {row.split} ({row.source})"
-
-
-def _list_variants(parameters):
-    from gluon_alexnet.recipes import presets, published, variants
-
-    click.echo("\nvariant          parameters of paper+variant; what is said of such a change, top-1/top-5 %")
-    for variant in variants.VARIANTS:
-        one = variants.apply(presets.PAPER, [variant.name])
-        click.echo(f"{variant.name:<16} {parameters(one):>10}  {variant.summary}")
-        if variant.name in published.DIFFERENCES:
-            click.echo(f"{'':<29}paper, against the full net: {published.DIFFERENCES[variant.name]}")
-        for row in published.RESULTS:
-            if row.variants == (variant.name,) and row.recipe:
-                click.echo(f"{'':<29}another net: recipe {row.recipe}, {_score(row)}")
 
 
 def _show(file, input_size):

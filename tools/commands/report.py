@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ..console import verbosity
 from ..options import OutputFile, checkpoint_choice, devices, names_of
 
 
@@ -25,8 +26,9 @@ from ..options import OutputFile, checkpoint_choice, devices, names_of
     show_default=True,
     help="HTML file to write.",
 )
+@verbosity
 def command(run, devices, data, views, output):
-    """Tell of a run on one page: what was trained on what, how it went, what the net knows.
+    """Show a run on one page: how it went, what the net knows.
 
     \b
     Example: alexnet-tools report RUN --output report.html

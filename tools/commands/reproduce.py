@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from gluon_alexnet.experiments.config import FIGURE_ONE, NORMALIZATION_TEST
-from gluon_alexnet.recipes.presets import RECIPES
+from gluon_alexnet.workflows.choices import CIFAR, FIGURE_ONE, NORMALIZATION_TEST, RECIPES
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
-from ..options import OutputFolder, devices, names_of, open_contexts
+from ..console import verbosity
+from ..options import OutputFolder, devices, names_of
+from ..progress import image_progress, progress, say
 from ..reproduce_tables import table_1, table_2
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -38,7 +39,7 @@ class RateList(click.ParamType):
 
 @click.group("reproduce")
 def command():
-    """Repeat the paper's small experiments, its ablations, and the rows of its tables.
+    """Repeat the paper's experiments, ablations and tables.
 
     \b
     Example: alexnet-tools reproduce figure-1
@@ -52,12 +53,11 @@ command.add_command(table_2)
 
 def _on_cifar(name):
     """The options of the experiments on CIFAR-10."""
-    source = Path("data/cifar-10-binary.tar.gz")
     options = (
         click.option(
             "--source",
             type=click.Path(path_type=Path),
-            default=source,
+            default=CIFAR,
             show_default=True,
             help="CIFAR-10, binary or python version: archive or unpacked folder.",
         ),
@@ -67,6 +67,7 @@ def _on_cifar(name):
         click.option("--images", type=POSITIVE, help="Use the first training images only.  [default: all]"),
         click.option("--seeds", type=POSITIVE, help=f"Trainings of each kind.  [default: {FIGURE_ONE.seeds}]"),
         devices,
+        verbosity,
     )
 
     def decorate(function):
@@ -102,16 +103,11 @@ def figure_1(source, out, devices, **changes):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet.experiments import cifar, config, plots, tables
+    from gluon_alexnet.workflows.cifar import reproduce_figure_one
 
-    images, numbers = _changed(config.FIGURE_ONE, changes)
-    data = _data(source, images, numbers.descent.batch_size)
-    net = config.FourLayers()
-    settings = {"experiment": "figure-1", "images": len(data.train), "descent": numbers.descent, "net": net}
-    with _trial_context(out, devices, data, settings) as place:
-        results = cifar.figure_one(place, numbers, data)
-    plots.draw_figure_one(results, numbers, len(data.train), out / "figure-1.png")
-    _finish(out, "figure-1", tables.figure_one(results, numbers, len(data.train)))
+    with _watching(out) as watching:
+        done = reproduce_figure_one(source, out, device=names_of(devices), watching=watching, **changes)
+    _show(done)
 
 
 @command.command("lrn")
@@ -134,22 +130,14 @@ def lrn(source, out, devices, views, **changes):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet.experiments import cifar, config, plots, tables
+    from gluon_alexnet.workflows.cifar import reproduce_normalization
 
     counts = [int(count) for count in views.split(",")]
-    images, numbers = _changed(config.NORMALIZATION_TEST, changes)
-    data = _data(source, images, numbers.descent.batch_size)
-    settings = {
-        "experiment": "lrn",
-        "images": len(data.train),
-        "epochs": numbers.epochs,
-        "descent": numbers.descent,
-        "augmentation": numbers.augmentation,
-    }
-    with _trial_context(out, devices, data, settings) as place:
-        results = cifar.normalization_test(place, numbers, data, counts)
-    plots.draw_normalization_test(results, numbers, len(data.train), out / "lrn.png")
-    _finish(out, "lrn", tables.normalization_test(results, numbers, len(data.train)))
+    with _watching(out) as watching:
+        done = reproduce_normalization(
+            source, out, views=counts, device=names_of(devices), watching=watching, **changes
+        )
+    _show(done)
 
 
 @command.command("ablations")
@@ -167,6 +155,7 @@ def lrn(source, out, devices, views, **changes):
     "--out", type=OutputFolder(), default=Path("reproduced/ablations"), show_default=True, help="Runs and results."
 )
 @devices
+@verbosity
 def ablations(data, recipe, variants, epochs, batch_size, out, devices):
     """Train the full net and its variants, and compare them.
 
@@ -175,11 +164,9 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet.experiments import plots, tables
     from gluon_alexnet.workflows.reproduce import train_and_measure
 
     from ..console_callbacks import ConsoleCallback, StopOnSignal
-    from ..progress import image_progress
 
     changes = {"epochs": epochs, "batch_size": batch_size}
     stopper = StopOnSignal()
@@ -194,80 +181,31 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
             progress=image_progress,
             **{name: value for name, value in changes.items() if value is not None},
         )
-        if stopper.received:
-            raise SystemExit(128 + stopper.received[0])
-    plots.draw_ablations(results.ablations, str(data), out / "ablations.png")
-    _finish(out, "ablations", tables.ablations(results.ablations, results.images, str(data)))
-
-
-def _changed(numbers, changes):
-    """(images to use, the numbers with the options given)."""
-    images = changes.pop("images")
-    return images, replace(numbers, **{name: value for name, value in changes.items() if value is not None})
-
-
-def _data(source, images, batch_size):
-    from gluon_alexnet.experiments.trials import Data
-    from gluon_alexnet.recordio.sources.cifar10 import read_cifar
-
-    cifar = read_cifar(source)
-    if images is not None and not batch_size <= images <= len(cifar.train):
-        raise click.BadParameter(
-            f"{images}; {source} has {len(cifar.train)} training images, and a batch {batch_size}.",
-            param_hint="--images",
-        )
-    data = Data(cifar.train, cifar.train_labels, cifar.test, cifar.test_labels)
-    return data if images is None else data.first(images)
+        if results.written is None:
+            raise SystemExit(128 + (stopper.received or [signal.SIGTERM])[0])
+    _show(results.written)
 
 
 @contextmanager
-def _trial_context(out, chosen, data, settings):
-    """Where the trials run; says how to go on when the user stops them."""
-    from gluon_alexnet.experiments import trials
+def _watching(out):
+    """Progress of trainings; says how to go on when the user stops them."""
+    from gluon_alexnet.workflows.cifar import Interrupted, Watching
 
     from ..console_callbacks import StopOnSignal
-    from ..progress import progress
-
-    contexts = open_contexts(chosen, 1)
-    if len(contexts) != 1:
-        raise click.UsageError(f"These small nets run on 1 device, not on {len(contexts)}.")
 
     @contextmanager
     def report(name, most, done):
         with progress(most, "updates", name, initial=done) as bar:
             yield lambda count, error: bar.update(count, training_error=f"{error:.2f} %")
 
-    with trials.claimed(out, data, settings), StopOnSignal().watching() as received:
+    with StopOnSignal().watching() as received:
         try:
-            yield trials.TrialContext(out, contexts[0], lambda: bool(received), report)
-        except trials.Interrupted:
+            yield Watching(lambda: bool(received), report)
+        except Interrupted:
             click.echo(f"Stopped; what was done is in {out}, and the same command goes on from there.", err=True)
             raise SystemExit(128 + received[0]) from None
 
 
-def _finish(out, name, table):
-    from gluon_alexnet.atomic_files import write_text
-
-    text = f"{_machine()}\n{table}"
-    write_text(out / f"{name}.txt", text + "\n")
-    click.echo(text)
-    click.echo(f"{out / name}.txt and {out / name}.png", err=True)
-
-
-def _machine():
-    """Day, processor, cores, threads and versions, in a line."""
-    import datetime
-    import platform
-
-    from gluon_alexnet import backend
-
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.machine()
-    versions = ", ".join(f"{name} {version}" for name, version in backend.versions().items() if "mxnet" in name)
-    return (
-        f"{datetime.date.today()}, {processor}, cores: {backend.usable_cores()}, threads: {backend.threads()}, "
-        f"Python {platform.python_version()}, {versions}"
-    )
+def _show(done):
+    click.echo(done.text)
+    say(f"{done.table} and {done.drawing}")

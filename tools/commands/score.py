@@ -25,19 +25,10 @@ def command(file, year, kit, truth):
 
     Prints the kit's flat error, the share of images whose class is not among the first 1…5 guesses.
     """
-    import numpy as np
+    from gluon_alexnet.workflows.score import score_submission
 
-    from gluon_alexnet.recordio.dataset.manifest import SourceError
-    from gluon_alexnet.recordio.sources.ilsvrc_devkit import read_devkit
-    from gluon_alexnet.recordio.sources.ilsvrc_submission import flat_errors, kit_numbers, read_submission
-
-    if not kit.exists():
-        raise SourceError(f"{kit}: no such file or folder; name the development kit")
-    read = read_devkit(kit, int(year))
-    labels = read.labels(truth.read_bytes(), truth) if truth else read.validation
-    numbers = np.array(kit_numbers(read.classes))[labels]
-    errors = flat_errors(read_submission(file, len(read.classes)), numbers, file)
+    score = score_submission(file, kit, int(year), truth)
     click.echo("guesses  flat error")
-    for count, error in enumerate(errors, 1):
+    for count, error in enumerate(score.errors, 1):
         click.echo(f"{count:>7}  {error:>10.4f}")
-    click.echo(f"{len(numbers)} images of {truth or kit}, each counted once")
+    click.echo(f"{score.images} images of {truth or kit}, each counted once")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from ..console import verbosity
 from ..options import checkpoint_choice, devices, names_of
+from ..progress import say
 
 
 @click.command("serve")
@@ -21,6 +23,7 @@ from ..options import checkpoint_choice, devices, names_of
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is every network.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@verbosity
 def command(model, devices, data, features, host, port):
     """Serve a net over HTTP, with a page that shows what it sees.
 
@@ -47,14 +50,13 @@ def command(model, devices, data, features, host, port):
     def started(service, address):
         click.echo(f"{service.model.name} is served at {address}/ (Ctrl-C ends it)")
         if service.gallery is not None and not service.gallery.searchable:
-            click.echo(
+            say(
                 f"The nearest training images are not shown: alexnet-tools similar {model} --data {data} IMAGE "
-                "computes what that needs, once.",
-                err=True,
+                "computes what that needs, once."
             )
 
     def ending():
         with contextlib.suppress(OSError):  # the terminal may be gone
-            click.echo("Ending: what has begun is answered.", err=True)
+            say("Ending: what has begun is answered.")
 
     serve.serve(model, data, features, host, port, names_of(devices), started, ending)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..console import verbosity
 from ..options import DrawingFile, OutputFolder, checkpoint_choice, devices, names_of
 from ..process import exit_code
 
@@ -31,6 +32,7 @@ MOST_NEIGHBOURS = 12
     show_default=True,
     help="File to write, .png, .svg or .pdf.",
 )
+@verbosity
 def command(run, files, devices, data, split, features, bits, count, output):
     """Find the training images most similar to others.
 
@@ -38,9 +40,9 @@ def command(run, files, devices, data, split, features, bits, count, output):
     Example: alexnet-tools similar RUN --data data/ilsvrc2012 --codes 128 IMAGES
 
     Similar are images at a small Euclidean distance in the activations of layer fc7, as in Fig. 4 right. RUN is a
-    run, a checkpoint or an exported OUT. The activations of the whole split are computed once and kept. With --codes an
-    auto-encoder learns short binary codes of them (Sec. 6.1), once; how many of the nearest images they keep is
-    reported.
+    run, a checkpoint or an exported OUT. IMAGES are files, and folders with all that is below them. The activations
+    of the whole split are computed once and kept. With --codes an auto-encoder learns short binary codes of them
+    (Sec. 6.1), once; how many of the nearest images they keep is reported.
     """
     from gluon_alexnet.workflows import similar
 
@@ -72,9 +74,10 @@ def command(run, files, devices, data, split, features, bits, count, output):
     for query in found.queries:
         _print(query, bits)
     similar.draw(found, bits, output)
+    where = f"{found.searched} ({split} of {found.data})"
     click.echo(
-        f"{output}: {len(files)} images and the {count} nearest of {found.searched} ({split} of {found.data}) for "
-        f"each, found in {found.seconds:.2f} s; the vectors are in {found.vectors}"
+        f"{output}: {len(found.queries)} images and the {count} nearest of {where} for each, "
+        f" found in {found.seconds:.2f} s; the vectors are in {found.vectors}"
     )
 
 

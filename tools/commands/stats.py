@@ -22,15 +22,9 @@ def command(data, figure):
     \b
     Example: alexnet-tools stats --data data/ilsvrc2012 --figure stats.png
     """
-    from gluon_alexnet.recordio.dataset import report
-    from gluon_alexnet.recordio.dataset.manifest import SourceError, read_manifest
-    from gluon_alexnet.recordio.dataset.statistics import read_statistics
+    from gluon_alexnet.workflows.stats import describe_data
 
-    if figure is not None and figure.suffix.lower() != ".png":
-        raise SourceError(f"{figure}: the figure is a PNG; name a file that ends in .png")
-    manifest, statistics = read_manifest(data), read_statistics(data)
-    for line in report.lines(manifest, statistics):
+    for line in describe_data(data, figure):
         click.echo(line)
     if figure is not None:
-        report.draw(manifest, statistics, figure)
         click.echo(f"figure: {figure}")

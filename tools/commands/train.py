@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.recipes.presets import RECIPES
+from gluon_alexnet.workflows.choices import RECIPES
 from gluon_alexnet.workflows.folders import DATA_DEFAULT, RUNS
 
+from ..console import verbosity
 from ..options import (
     AboveZero,
     LayerFactors,
@@ -28,7 +29,7 @@ from ..progress import say
 @click.command("train")
 @devices
 @click.option("--data", type=click.Path(path_type=Path), help=f"Data set folder.  [default: {DATA_DEFAULT}]")
-@click.option("--recipe", "recipe_name", type=click.Choice(list(RECIPES)), help="Training recipe.  [default: paper]")
+@click.option("--recipe", type=click.Choice(list(RECIPES)), help="Training recipe.  [default: paper]")
 @click.option(
     "--cuda-convnet",
     "layer_files",
@@ -37,17 +38,22 @@ from ..progress import say
     help="The net and the rates of cuda-convnet's files LAYERS and PARAMS, in place of a recipe.",
 )
 @click.option("--input-size", type=click.IntRange(min=1), help="Pixels a side that such a net reads.  [default: 224]")
-@click.option("--variant", "variant_names", multiple=True, help="A change to the recipe; may be given more than once.")
+@click.option("--variant", "variants", multiple=True, help="A change to the recipe; may be given more than once.")
 @click.option("--run", "run", type=OutputFolder(), help=f"Run folder.  [default: {RUNS}/<date>-<recipe>]")
 @click.option("--resume", is_flag=True, help="Continue the run of --run, or the newest one.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images in an update.")
-@click.option("--lr", "rate", type=AboveZero(), help="Initial learning rate.")
+@click.option("--lr", "learning_rate", type=AboveZero(), help="Initial learning rate.")
 @click.option("--lr-steps", "steps", type=NumberList(), help="Epochs after which the rate drops, e.g. 25,51,79.")
 @click.option(
     "--plateau", type=click.IntRange(1), help="Epochs without a better validation error until it drops, three times."
 )
-@click.option("--layer-rates", type=LayerFactors(), help="Factors of layers' rates, e.g. conv1=0.1,fc8=10; 0 freezes.")
+@click.option(
+    "--layer-rates",
+    "layer_factors",
+    type=LayerFactors(),
+    help="Factors of layers' rates, e.g. conv1=0.1,fc8=10; 0 freezes.",
+)
 @click.option(
     "--timetable",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -70,22 +76,16 @@ from ..progress import say
 @kvstore
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to RUN/tensorboard.")
 @on_damaged
+@verbosity
 def command(
     devices,
     data,
-    recipe_name,
+    recipe,
     layer_files,
     input_size,
-    variant_names,
+    variants,
     run,
     resume,
-    epochs,
-    batch_size,
-    rate,
-    steps,
-    plateau,
-    layer_rates,
-    timetable,
     init_from,
     layers,
     weights_only,
@@ -95,6 +95,7 @@ def command(
     kvstore,
     tensorboard,
     on_damaged,
+    **learning,
 ):
     """Train a net, e.g. one column on each of two GPUs.
 
@@ -118,21 +119,12 @@ def command(
         )
     if resume and layer_files:
         raise click.UsageError("--resume keeps the run's net; leave --cuda-convnet out.")
-    changes = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "learning_rate": rate,
-        "steps": steps,
-        "plateau": plateau,
-        "layer_factors": layer_rates,
-        "timetable": timetable,
-    }
     stopper = StopOnSignal(announce=job is None)
     with stopper.watching():
         result = train(
             data,
-            recipe=_of_files(layer_files, input_size, recipe_name, init_from is not None) or recipe_name,
-            variants=variant_names,
+            recipe=_of_files(layer_files, input_size, recipe, init_from is not None) or recipe,
+            variants=variants,
             devices=names_of(devices),
             run=run,
             resume=resume,
@@ -140,7 +132,7 @@ def command(
             init_from=None if init_from is None else InitFrom(init_from, layers, match_classes, not weights_only),
             callbacks=[ConsoleCallback(), stopper, *([TensorBoardWriter()] if tensorboard else [])],
             options=TrainingOptions(checkpoint_minutes, on_damaged, job, kvstore),
-            **{name: value for name, value in changes.items() if value is not None},
+            **{name: value for name, value in learning.items() if value is not None},
         )
     report_damaged(result.damaged)
     if result.leads:
@@ -163,13 +155,13 @@ def _say_how_it_ended(result):
     )
 
 
-def _of_files(files, input_size, recipe_name, initialized):
+def _of_files(files, input_size, recipe, initialized):
     """The recipe of a pair of layer files, if there is one."""
     if not files:
         if input_size is not None:
             raise click.UsageError("--input-size belongs to --cuda-convnet; a recipe has its own.")
         return None
-    if recipe_name:
+    if recipe:
         raise click.UsageError("Give --recipe or --cuda-convnet, not both.")
     from gluon_alexnet.workflows.layer_files import INPUT_SIZE, recipe_of
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from pathlib import Path
 
 import click
 
+from gluon_alexnet.errors import OperationFailed
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
+from ..console import verbosity
 from ..options import report_shared
-
-SHARED_SHOWN = 10  # images that are in train, too
+from ..progress import image_progress, say
 
 
 @click.command("verify")
@@ -20,6 +19,7 @@ SHARED_SHOWN = 10  # images that are in train, too
     "--data", type=click.Path(path_type=Path), default=DATA_DEFAULT, show_default=True, help="Data set folder."
 )
 @click.option("--workers", type=click.IntRange(1), help="Threads; default: one per core.")
+@verbosity
 def command(data, workers):
     """Read all of a data set and check everything.
 
@@ -30,31 +30,19 @@ def command(data, workers):
     computed again. Each damaged record is named on stdout: shard, position, image, reason. Images of val and
     test that are in train, too, are named and counted: they are no test of a net.
     """
-    from gluon_alexnet.recordio.dataset.manifest import DatasetError, read_manifest
-    from gluon_alexnet.recordio.reading.verify import verify
+    from gluon_alexnet.workflows.verify import verify
 
-    from ..progress import progress
-
-    began = time.monotonic()
-    manifest = read_manifest(data)
-    images = sum(split.images for split in manifest.splits)
-    shared: Counter[str] = Counter()
-    named: list[str] = []
-
-    def count_shared(split, key, twin):
-        shared[split] += 1
-        if len(named) < SHARED_SHOWN:
-            named.append(f"  {split}: {key} is train's {twin}")
-
-    with progress(images, "images", "verify") as bar:
-        problems = verify(data, workers, bar.update, count_shared)
-    for problem in problems:
+    found = verify(data, workers, image_progress)
+    for problem in found.problems:
         click.echo(problem)
-    if problems:
-        raise DatasetError(f"{data}: {len(problems)} problems; copy the named files again, or pack the data set again")
-    seconds = time.monotonic() - began
-    for split in manifest.splits:
-        report_shared(split.name, split.images, shared[split.name])
-    for sentence in named:
-        click.echo(sentence, err=True)
-    click.echo(f"{data}: {images} images are what was packed; {seconds:.1f} s, {images / seconds:.0f} images/s")
+    if found.problems:
+        raise OperationFailed(
+            f"{data}: {len(found.problems)} problems; copy the named files again, or pack the data set again"
+        )
+    for split, images in found.images.items():
+        report_shared(split, images, found.also_in_train[split])
+    for sentence in found.duplicates:
+        say(f"  {sentence}")
+    images = sum(found.images.values())
+    speed = f"{found.seconds:.1f} s, {images / found.seconds:.0f} images/s"
+    click.echo(f"{data}: {images} images are what was packed; {speed}")
