@@ -150,7 +150,7 @@ def test_the_advice_for_a_missing_data_set_is_a_command_that_click_takes(tmp_pat
 
 
 def help_of(*words):
-    result = CliRunner().invoke(main, [*words, "--help"], terminal_width=80)
+    result = CliRunner().invoke(main, [*words, "--help"])
     assert result.exit_code == 0
     return result.output
 
