@@ -12,11 +12,14 @@ import gluon_alexnet
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 import rooms  # noqa: E402  (beside this file)
+import which  # noqa: E402
 
 (HERE / "_build").mkdir(exist_ok=True)
-draft = HERE / "_build" / f"rooms-{os.getpid()}.md"  # two builds may run at a time
-draft.write_text(rooms.draw(HERE.parent), encoding="utf-8")
-draft.replace(HERE / "_build" / "rooms.md")
+written = {f"which-{name}": table for name, table in which.tables(HERE.parent).items()}
+for name, text in {"rooms": rooms.draw(HERE.parent), **written}.items():
+    draft = HERE / "_build" / f"{name}-{os.getpid()}.md"  # two builds may run at a time
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(HERE / "_build" / f"{name}.md")
 
 project = "gluon-alexnet"
 author = "the gluon-alexnet maintainers"
