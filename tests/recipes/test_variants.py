@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers.paper import PARAMETERS
+from helpers import numpy_layers
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
@@ -91,22 +91,29 @@ def test_the_last_epoch(one, epochs):
     assert [lr_schedule.finished(learning, [50.0] * n) for n in (epochs - 1, epochs)] == [False, True]
 
 
-def test_a_frozen_layer_stays_and_each_parameter_has_its_own_rate(small_recipe, rng):
-    trainer = Trainer(
-        dataclasses.replace(small_recipe, learning=schema.Learning(momentum=0.0, weight_decay=0.0)), 5, [mx.cpu(0)]
-    )
-    crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 5, 4)
-    moved = []
-    frozen = lr_schedule.LearningRates(0.01, 0.02, {"conv1": (0.0, 0.0)})
-    for rates in (frozen, lr_schedule.LearningRates(0.01, 0.01)):
-        trainer.initialize(seed=1)
-        before = {name: value.asnumpy() for name, value in trainer.parameters().items()}
-        trainer.step(crops, labels, rates, seed=0)
-        moved.append({name: value.asnumpy() - before[name] for name, value in trainer.parameters().items()})
-    for name, distance in moved[0].items():
-        factor = 0 if name.startswith("conv1") else 2 if name.endswith("_bias") else 1
-        np.testing.assert_allclose(distance, factor * moved[1][name], rtol=1e-4, atol=1e-6, err_msg=name)
-        assert np.abs(moved[1][name]).max() > 0
+def test_a_frozen_layer_stays_whatever_its_momentum_and_goes_on_with_it_when_it_is_let_go(small_recipe, rng):
+    """conv1 learns, is frozen for two updates, learns again; every parameter against the printed rule in NumPy."""
+    learning = schema.Learning(momentum=0.9, weight_decay=0.01)
+    trainer = Trainer(dataclasses.replace(small_recipe, learning=learning), 5, [mx.cpu(0)])
+    trainer.initialize(seed=1)
+    learns, frozen = {}, {"conv1": (0.0, 0.0)}
+    velocity = dict.fromkeys(trainer.parameters(), 0.0)
+    for step, layers in enumerate((learns, frozen, frozen, learns)):
+        crops, labels = rng.normal(0, 50, (4, 3, 99, 99)).astype(np.float32), rng.integers(0, 5, 4)
+        before = {name: value.asnumpy().astype(np.float64) for name, value in trainer.parameters().items()}
+        trainer.step(crops, labels, lr_schedule.LearningRates(0.01, 0.02, layers), seed=0)
+        gradients = {name: p.grad().asnumpy() for pairs in trainer._replicas[0].parameters for name, p in pairs}
+        for name, value in trainer.parameters().items():
+            rate, decay = (0.02, 0.0) if name.endswith("_bias") else (0.01, 0.01)
+            if layers and name.startswith("conv1"):
+                np.testing.assert_array_equal(value.asnumpy(), before[name].astype(np.float32), err_msg=name)
+                assert np.abs(velocity[name]).max() > 0  # it would have coasted
+                continue
+            velocity[name] = 0.9 * velocity[name] - rate * (gradients[name] + decay * before[name])
+            # Each sum is rounded to the float32 numbers around the parameter.
+            near = 1e-5 * np.abs(velocity[name]).max() + 1e-6 * np.abs(before[name]).max()
+            moved = value.asnumpy() - before[name]
+            np.testing.assert_allclose(moved, velocity[name], rtol=1e-4, atol=near, err_msg=f"{name} {step}")
 
 
 def test_the_second_normalization_is_the_formula(rng):
@@ -124,39 +131,44 @@ def test_the_second_normalization_is_the_formula(rng):
         np.testing.assert_allclose(layer(mx.nd.array(x)).asnumpy(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_layer_1_of_the_2012_code_normalizes_and_pools_before_relu(rng):
-    network = dataclasses.replace(presets.AS_RUN.network, normalization=None, map_normalization=None)
+def test_layer_1_of_the_2012_code_normalizes_and_pools_before_relu(small_recipe, rng):
+    """Layers 1 and 2 between their convolutions, normalisation on, each column by NumPy in float64."""
+    run, small = presets.AS_RUN.network, small_recipe.network
+    network = dataclasses.replace(run, conv1=small.conv1, conv2=small.conv2, input_size=99)
     lower, seen = LowerLayers(network, columns=2), {}
-    lower.initialize(mx.init.Normal(0.01))
-    lower.pool1.register_forward_hook(lambda block, inputs, output: seen.update(pooled=output.asnumpy()))
-    lower.conv2.register_forward_hook(lambda block, inputs, output: seen.update(entered=inputs[0].asnumpy()))
-    lower(mx.nd.array(rng.normal(0, 50, (1, 3, 224, 224))))
-    assert seen["pooled"].min() < 0
-    np.testing.assert_array_equal(seen["entered"], np.maximum(seen["pooled"], 0))
+    lower.initialize(mx.init.Normal(0.05))
+    for name in ("conv1", "conv2"):
+        getattr(lower, name).register_forward_hook(
+            lambda block, inputs, output, name=name: seen.update({name: (inputs[0].asnumpy(), output.asnumpy())})
+        )
+    given = lower(mx.nd.array(rng.normal(0, 50, (2, 3, 99, 99)))).asnumpy()
 
+    def columns(x):
+        return np.split(x.astype(np.float64), 2, axis=1)
 
-# Worked out by hand from the paper: conv3 own column has 384·(3·3·128+1); the one-GPU net halves all but conv5 and fc.
-COUNTS = {
-    "one-gpu": {
-        "conv1": 48 * 364,
-        "conv2": 128 * (25 * 48 + 1),
-        "conv3": 192 * (9 * 128 + 1),
-        "conv4": 192 * (9 * 192 + 1),
-        "conv5": 256 * (9 * 192 + 1),
-    },
-    "no-cross-link": {"conv3": 384 * (9 * 128 + 1)},
-    "without-conv3": {"conv3": None, "conv4": 384 * (9 * 128 + 1)},
-    "without-conv4": {"conv4": None, "conv5": 256 * (9 * 192 + 1)},
-    "without-conv5": {"conv5": None, "fc6": 4096 * (384 * 36 + 1)},
-    "six-conv": {"conv6": 256 * (9 * 256 + 1)},
-}
+    def pooled(x):
+        return numpy_layers.pool(x, 3, 2, 0, (x.shape[2] - 3) // 2 + 1, np.max)
 
+    def first(x, order):
+        steps = {
+            "norm": lambda a: numpy_layers.cross_map(a, 5, 1e-4, 0.75, 2),
+            "pool": pooled,
+            "relu": lambda a: np.maximum(a, 0),
+        }
+        for step in order.split():
+            x = steps[step](x)
+        return x
 
-@pytest.mark.parametrize("name", ["", *NAMES])
-def test_parameter_counts_by_hand(name):
-    one = variants.apply(presets.PAPER, [name] if name else [])
-    expected = {layer: count for layer, count in {**PARAMETERS, **COUNTS.get(name, {})}.items() if count is not None}
-    assert parameter_count(one.network, 1000) == expected
+    def second(x):
+        return pooled(numpy_layers.same_map(numpy_layers.cross_map(np.maximum(x, 0), 5, 1e-4, 0.75, 2), 1e-3, 0.75))
+
+    conv1, conv2 = columns(seen["conv1"][1]), columns(seen["conv2"][1])
+    expected = np.concatenate([first(x, "norm pool relu") for x in conv1], axis=1)
+    np.testing.assert_allclose(seen["conv2"][0], expected, rtol=1e-5, atol=1e-6 * expected.max())
+    for other in ("relu norm pool", "pool norm relu", "relu pool norm", "pool relu"):  # which this can tell apart
+        wrong = np.concatenate([first(x, other) for x in conv1], axis=1)
+        assert np.abs(wrong - expected).max() > 1e-3 * expected.max(), other
+    np.testing.assert_allclose(given, np.concatenate([second(x) for x in conv2], axis=1), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["", *NAMES])
