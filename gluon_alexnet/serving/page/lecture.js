@@ -6,7 +6,7 @@ const state = {
 };
 
 const SWITCHES = {
-  normalization: ["Without response normalisation", "neighbouring maps do not compete (Sec. 3.3)"],
+  normalization: ["Without response normalisation", "neighbouring maps do not compete (Sec.\u00a03.3)"],
   column1: ["Without the first column", "its maps and neurons are zero in every layer"],
   column2: ["Without the second column", "its maps and neurons are zero in every layer"],
 };
@@ -19,8 +19,8 @@ const LAYER_TEXTS = {
   conv3: "Kernels of 3×3 over all that layer 2 found, without pooling before or after.",
   conv4: "More of the same size; what a map stands for is hard to name by now.",
   conv5: "The last convolution. Each map asks for one complicated thing, and most are silent on most images.",
-  conv6: "The sixth convolution of CNN* (Sec. 6).",
-  fc6: "Places are gone: every neuron reads every map. Dropout silenced half of them at a time while the net learned (Sec. 4.2).",
+  conv6: "The sixth convolution of CNN* (Sec.\u00a06).",
+  fc6: "Places are gone: every neuron reads every map. Dropout silenced half of them at a time while the net learned (Sec.\u00a04.2).",
   fc7: "The net’s description of the image, by which the nearest images of section 5 are found.",
 };
 
