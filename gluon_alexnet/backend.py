@@ -157,9 +157,9 @@ def contexts(kind: str, indices: Sequence[int]) -> list:
     kind: ``"gpu"`` or ``"cpu"``. indices: device numbers; MXNet treats ``cpu(0)`` and ``cpu(1)`` as two
     devices. Raises InvalidRequest for a repeated, negative, absent or unsupported device.
     """
-    given = f"--{kind}s {','.join(map(str, indices))}"
+    given = ", ".join(f"{kind}({index})" for index in indices)
     if len(set(indices)) != len(indices):
-        raise InvalidRequest(f"{given}: a device is named twice; name each once, e.g. --{kind}s 0,1.")
+        raise InvalidRequest(f"{given}: a device is named twice; name each once.")
     if any(index < 0 for index in indices):
         raise InvalidRequest(f"{given}: device numbers count from 0.")
     if kind == "gpu":

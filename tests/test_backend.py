@@ -45,7 +45,7 @@ def test_which_gpus_the_wheel_has_code_for(gpu, supported):
 @pytest.mark.parametrize(
     ("gpus", "indices", "sentence"),
     [
-        ([], [0, 1], "shows no NVIDIA GPU .* use --cpus 0,1"),
+        ([], [0, 1], "shows no NVIDIA GPU .* CPU contexts as `devices` for the same columns: cpu.0., cpu.1."),
         ([TURING], [0, 1], "there is no GPU 1; this machine has 1 GPU, number 0"),
         ([TURING, ADA], [0, 2], "there is no GPU 2; this machine has 2 GPUs, numbers 0 to 1"),
         ([TURING, HOPPER], [0, 1], r"GPU 1 \(H100, compute capability 9\.0\) cannot run MXNet 1\.9\.1"),
@@ -69,7 +69,7 @@ def test_gpus_with_the_cpu_build_are_said(monkeypatch):
 
 def test_cpus_are_contexts_of_their_own():
     assert [str(context) for context in backend.contexts("cpu", [0, 1])] == ["cpu(0)", "cpu(1)"]
-    with pytest.raises(InvalidRequest, match="--cpus 0,0: a device is named twice"):
+    with pytest.raises(InvalidRequest, match=r"cpu\(0\), cpu\(0\): a device is named twice"):
         backend.contexts("cpu", [0, 0])
 
 

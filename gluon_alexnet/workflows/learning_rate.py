@@ -27,7 +27,7 @@ def set_learning_rate(run: Path, rate: float, layers: Sequence[str] = (), biases
     """
     special = bool(layers) or biases
     if not (math.isfinite(rate) and (rate > 0 or (special and rate == 0))):
-        raise InvalidRequest(f"{rate:g} is no learning rate; give a number above 0.")
+        raise InvalidRequest(f"`rate` is {rate:g}, which is no learning rate; give a number above 0.")
     check_layers(checkpoint.read_description(run).recipe, layers)
     if not run_log.is_running(run):
         raise InvalidRequest(

@@ -35,7 +35,7 @@ def pack_on_cluster(address: str, jobs: Iterable[ShardJob], progress: Progress |
         from distributed.comm.core import CommClosedError
         from distributed.scheduler import KilledWorker
     except ImportError as error:
-        raise SourceError("a cluster needs Dask; install it with: pip install 'gluon-alexnet[dask]'") from error
+        raise SourceError("`cluster` needs Dask; install it with: pip install 'gluon-alexnet[dask]'") from error
 
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)

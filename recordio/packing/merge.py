@@ -31,7 +31,7 @@ def merge(parts: Sequence[PathLike], out: PathLike, overwrite: bool = False) -> 
         try:
             plan = read_plan(folder / PART)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise SourceError(f"{folder}: no finished part of a data set; pack it as a `part`, to its end") from error
+            raise SourceError(f"{folder}: no finished part of a data set; pack it with `part`, to its end") from error
         part, count = plan.part
         first = first or plan
         if plan.sha256 != first.sha256:

@@ -203,7 +203,7 @@ def test_ablations_train_what_is_not_trained_yet_and_measure_as_eval_does(tmp_pa
         (["--images", 127], "a batch 128"),
         (["--images", 201], "has 200 training images"),
         (["--seeds", 0], "0 is not in the range"),
-        (["--cpus", "0,1"], "run on 1 device, not on 2"),
+        (["--cpus", "0,1"], "runs on one device, and 2 are given"),
         (["--relu-rates", "0.1,-1"], "is not a list of different rates above 0"),
         (["--tanh-rates", "nan"], "is not a list of different rates above 0"),
         (["--tanh-rates", "0.1,0.1"], "is not a list of different rates above 0"),

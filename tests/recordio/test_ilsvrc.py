@@ -287,13 +287,13 @@ def test_class_that_the_kit_does_not_know(made, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--ilsvrc", "2012"], "--ilsvrc needs --source DIR"),
-        (["--source", "downloads"], "--source goes with --ilsvrc 2012 or --ilsvrc 2010"),
+        (["--ilsvrc", "2012"], "--ilsvrc needs --source, the folder"),
+        (["--source", "downloads"], "--source goes with --ilsvrc, 2012 or 2010"),
         (["--ilsvrc", "2012", "--source", "d", "--train", "x"], "leave --train, --val, --test, --split-half out"),
         (["--ilsvrc", "2011", "--source", "d"], "'2011' is not one of '2010', '2012'"),
         (["--ilsvrc", "2012", "--source", "nowhere"], "nowhere: no such folder; name the one that holds"),
-        (["--train", "x"], "Give --val DIR, or --split-half SEED"),
-        (["--train", "x", "--val", "y", "--split-half", "1"], "Give --val DIR, or --split-half SEED"),
+        (["--train", "x"], "Give --val, or --split-half, a seed"),
+        (["--train", "x", "--val", "y", "--split-half", "1"], "Give --val, or --split-half, a seed"),
         ([], "Say what to pack"),
     ],
 )

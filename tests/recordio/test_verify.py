@@ -202,8 +202,8 @@ def test_checksums_are_those_of_the_records(folder):
 
 def test_no_data_set(tmp_path):
     code, lines, err = verify(tmp_path)
-    assert (code, lines) == (1, [])
-    assert "no data set here; make one with" in err
+    assert (code, lines) == (2, [])
+    assert "no data set here; name another folder, or pack one" in err
 
 
 def test_workers_change_nothing(folder):

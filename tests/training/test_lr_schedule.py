@@ -126,5 +126,5 @@ def test_an_error_like_that_of_guessing(error, classes, expected):
 
 def test_too_few_updates_are_said_before_they_are_made():
     assert "12 epochs of 450 images are 48 updates" in lr_schedule.few_updates(Learning(epochs=12), 450)
-    assert "--init-from" in lr_schedule.few_updates(Learning(epochs=12), 450)
+    assert "`init_from`" in lr_schedule.few_updates(Learning(epochs=12), 450)
     assert lr_schedule.few_updates(Learning(epochs=90), 450) is None
