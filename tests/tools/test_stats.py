@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from helpers.images import class_tree, file_bytes, packed, photo, pixels_by_pillow, records_by_mxnet
 from PIL import Image
 
+from gluon_alexnet.drawing import headless_pyplot
 from gluon_alexnet.recordio.dataset import report
 from gluon_alexnet.recordio.dataset.manifest import ClassInfo, read_manifest
 from gluon_alexnet.recordio.dataset.statistics import read_statistics
@@ -67,11 +70,47 @@ def test_source_sizes_are_told(tmp_path):
     pack({"train": source.images}, [ClassInfo(wnid, wnid) for wnid in source.wnids], tmp_path / "data")
     statistics = read_statistics(tmp_path / "data")
     assert statistics.source_sizes.sum() == 8
-    assert "4 (50.0%) were scaled up to 256" in report.lines(read_manifest(tmp_path / "data"), statistics)[-1]
+    assert "4 (50.0 %) were scaled up to 256" in report.lines(read_manifest(tmp_path / "data"), statistics)[-1]
     assert "half have a shorter side below 256 pixels" in stats("--data", tmp_path / "data")
 
 
 def test_wrong_use_is_said(folder, tmp_path):
-    assert "ends in .png" in stats("--data", folder, "--figure", tmp_path / "stats.gif", code=2)
+    assert "must end in .png, .svg or .pdf" in stats("--data", folder, "--figure", tmp_path / "stats.gif", code=2)
     assert "no data set here" in stats("--data", tmp_path, code=2)
     assert "stats.png" in stats("--data", folder, "--figure", tmp_path / "nowhere" / "stats.png", code=2)
+
+
+def made(folder, classes, sides, grey=False):
+    """A packed data set of single-coloured images of these (height, width), in turn over the classes."""
+    for number, (height, width) in enumerate(sides):
+        image = photo(number, height, width)
+        if grey:
+            image[:] = image[:, :, :1]
+        place = folder / "train" / classes[number % len(classes)]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number}.png").write_bytes(file_bytes(image, "PNG"))
+    source = class_folder(folder / "train")
+    pack({"train": source.images}, [ClassInfo(wnid, wnid) for wnid in source.wnids], folder / "data")
+    return folder / "data"
+
+
+def written(data, file):
+    with headless_pyplot().rc_context({"svg.fonttype": "none"}):
+        stats("--data", data, "--figure", file)
+    return [element.text for element in ElementTree.parse(file).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_sources_of_one_size_are_told_in_words_and_not_in_an_empty_box(tmp_path):
+    found = written(made(tmp_path, ["a", "b"], [(224, 224)] * 5, grey=True), tmp_path / "s.svg")
+    assert "All 5 are 216 to 234 × 216 to 234 pixels" in found
+    assert "width, pixels" not in found
+    assert "axis 2" not in found  # of grey images there is one axis
+    assert "(along 2 and 3 nothing differs)" in found
+    assert {"a", "b", "3", "train, 5 images"} <= set(found)  # each bar has its name and its number
+
+
+def test_the_sizes_have_two_numbers_at_least_on_each_axis(tmp_path):
+    found = written(made(tmp_path, ["a"], [(300, 400), (310, 420), (330, 410)]), tmp_path / "s.svg")
+    assert "width, pixels" in found
+    assert len([text for text in found if text.isdigit() and 200 < int(text) < 600]) >= 4
+    assert "scaled up" not in " ".join(found)

@@ -8,14 +8,14 @@ import click
 
 from gluon_alexnet.workflows.folders import DATA_DEFAULT
 
-from ..options import OutputFile
+from ..options import DrawingFile
 
 
 @click.command("stats")
 @click.option(
     "--data", type=click.Path(path_type=Path), default=DATA_DEFAULT, show_default=True, help="Data set folder."
 )
-@click.option("--figure", type=OutputFile(), help="Draw mean, axes, classes and source sizes as a PNG.")
+@click.option("--figure", type=DrawingFile(), help="Draw mean, axes, classes and source sizes: .png, .svg or .pdf.")
 def command(data, figure):
     """Show a data set's counts, mean, colour axes and sizes.
 
