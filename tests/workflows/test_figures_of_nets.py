@@ -75,7 +75,7 @@ def test_commands_draw_and_say_what(place, tmp_path):
     ("words", "sentence", "code"),
     [
         (["confusion", "run", "--output", "c.gif"], "c.gif must end in .png, .svg or .pdf", 2),
-        (["confusion", "nope"], "nope is neither a run folder nor an exported net", 2),
+        (["confusion", "nope"], "nope is neither a run", 2),
         (["confusion", "run", "--split", "test"], "test", 1),
         (["views", "run", "train"], "The views of more than 8 images do not fit into a drawing", 2),
         (["views", "run", "none.jpg"], "none.jpg: No such file", 1),
