@@ -1,0 +1,89 @@
+"""Keep a training's result: its log and recipe, its errors as JSON, its epochs as CSV, in benchmarks/results/NAME.
+
+    alexnet-tools eval --model RUN --data DATA --save-predictions FILE
+    python benchmarks/results_add.py NAME --run RUN --predictions FILE --title TITLE --words WORDS --command COMMAND
+
+Every number comes from the log or from the predictions. results_page.py writes docs/results.md from what is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import statistics
+from pathlib import Path
+
+from report import environment
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = (
+    "epoch",
+    "learning_rate",
+    "training_loss",
+    "validation_top1",
+    "validation_top5",
+    "validation_images",
+    "seconds",
+)
+
+
+def epochs(log: Path) -> list[dict]:
+    """The line of each finished epoch, the last written where a killed run repeated one."""
+    found = {}
+    for line in log.read_text().splitlines():
+        record = json.loads(line)
+        if record["event"] == "epoch":
+            found[record["epoch"]] = record
+    return [
+        {**record, "learning_rate": record.get("learning_rate", record.get("rate"))}
+        for _, record in sorted(found.items())
+    ]
+
+
+def errors(predictions: Path) -> list[dict]:
+    """Errors over each number of views, counted again from saved probabilities."""
+    from gluon_alexnet.workflows.evaluate import average_predictions
+
+    scored = average_predictions([predictions])
+    return [
+        {"views": score.views, "images": score.images, "top1": score.top1, "top5": score.top5}
+        for score in scored.scores
+    ]
+
+
+def main() -> None:
+    """Write the folder of a result; one that is there is replaced."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name")
+    for option in ("--run", "--predictions"):
+        parser.add_argument(option, type=Path, required=True)
+    for option in ("--title", "--words", "--command"):
+        parser.add_argument(option, required=True)
+    given = parser.parse_args()
+    folder = RESULTS / given.name
+    folder.mkdir(exist_ok=True)
+    for name in ("log.jsonl", "recipe.json"):
+        shutil.copy(given.run / name, folder / name)
+    done = epochs(folder / "log.jsonl")
+    with open(folder / "epochs.csv", "w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(done)
+    speeds = [record["images"] / record["seconds"] for record in done]
+    result = {
+        "title": given.title,
+        "words": given.words,
+        "command": given.command,
+        "machine": environment("mxnet"),
+        "epochs": len(done),
+        "seconds": round(sum(record["seconds"] for record in done)),
+        "images_per_second": {"median": round(statistics.median(speeds), 1), "best": round(max(speeds), 1)},
+        "errors": errors(given.predictions),
+    }
+    (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
