@@ -42,7 +42,7 @@ def main() -> None:
         parts.append(
             f"{one['epochs']} epochs in {one['seconds'] / 3600:.1f} hours of training and validation, "
             f"{speed['median']} images/s in the median epoch and {speed['best']} in the fastest; {one['machine']}. "
-            f"Error of {one['errors'][0]['images']} validation images, top-1 / top-5: {error(one, 10)} % over ten views, "
+            f"Error of {one['errors'][0]['images']} images, top-1 / top-5: {error(one, 10)} % over ten views, "
             f"{error(one, 1)} % over the centre view.\n"
         )
         lines = [
