@@ -93,7 +93,7 @@ class LayerFactors(click.ParamType):
 def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command], Command]:
     """--checkpoint: which one of a run is meant by the command's argument or option of this name.
 
-    always: say which one it is even where the latest is the best.
+    Where nothing is named, the newest run is meant. always: say which one it is even where the latest is the best.
     """
 
     def decorate(command: Command) -> Command:
@@ -106,7 +106,8 @@ def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command
         )
         @functools.wraps(command)
         def chosen(*args: Any, checkpoint: str, **values: Any) -> Any:
-            from gluon_alexnet.workflows.run_data import choose
+            from gluon_alexnet.workflows.folders import RUNS
+            from gluon_alexnet.workflows.run_data import choose, newest_run
 
             from .progress import say
 
@@ -116,7 +117,7 @@ def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command
                     say(sentence)
                 return path
 
-            given = values[parameter]
+            given = values[parameter] or [newest_run(RUNS)]
             values[parameter] = path_of(given) if isinstance(given, Path) else [path_of(one) for one in given]
             return command(*args, **values)
 

@@ -6,18 +6,12 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.workflows.folders import RUNS, folder_of_year
+from gluon_alexnet.workflows.folders import folder_of_year
 
 from ..console import verbosity
 from ..options import checkpoint_choice, devices, names_of, on_damaged, report_damaged
 from ..progress import image_progress
 from ..results_table import EvaluationTable, ReportOptions, WeightList, results_options
-
-
-def _or_newest(_ctx, _param, paths):
-    from gluon_alexnet.workflows.run_data import newest_run
-
-    return paths or (newest_run(RUNS),)
 
 
 @click.command("eval")
@@ -30,7 +24,6 @@ def _or_newest(_ctx, _param, paths):
     "models",
     multiple=True,
     type=click.Path(path_type=Path),
-    callback=_or_newest,
     help="Run, checkpoint or exported OUT; several are averaged.  [default: the newest run]",
 )
 @checkpoint_choice("models", always=True)
