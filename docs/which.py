@@ -221,7 +221,7 @@ def outputs(measured: dict) -> str:
         cells = [
             row["difference"],
             ", ".join(f"`{name}`" for name in row["nets"]) or "none, a mistake in use",
-            f"{100 * row['relative']:.2g} %",
+            f"{100 * row['relative']:.{0 if row['relative'] >= 0.1 else 1}f} %",
             f"{row['before']:.3f} → {row['after']:.3f}",
             f"{100 * row['same_class']:.0f} %",
         ]
