@@ -80,7 +80,7 @@ def _reproduce(table, plan_only, rows, data, rehearsal, out, devices, **changes)
             **{name: value for name, value in changes.items() if value is not None},
         )
     if measured:
-        click.echo(write_results(table, measured, out))
+        click.echo(write_results(table, measured, out, rehearsal))
     if stopper.received:
         click.echo(f"Stopped; what was done is in {out}, and the same command goes on from there.", err=True)
         raise SystemExit(128 + stopper.received[0])

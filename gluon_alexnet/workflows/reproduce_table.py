@@ -98,10 +98,10 @@ def plan_of(table: str, rows: Sequence[str] = ()) -> str:
     return paper_tables.plan(table, wanted_rows(table, rows))
 
 
-def write_results(table: str, measured: Sequence[MeasuredRow], out: Path) -> str:
+def write_results(table: str, measured: Sequence[MeasuredRow], out: Path, rehearsal: bool = False) -> str:
     """Write OUT/TABLE.txt, the measured rows beside the printed ones; returns what it holds."""
     scores = [(row.row, {split: found.scores[0] for split, found in row.errors.items()}) for row in measured]
-    text = paper_tables.results(table, scores)
+    text = paper_tables.results(table, scores, rehearsal)
     write_text(out / f"{table}.txt", text + "\n")
     return text
 

@@ -196,7 +196,7 @@ def test_the_command_plans_refuses_and_rehearses(data, tmp_path):
     assert not (tmp_path / "out").exists()
     short = ["--rehearsal", "--row", "1-cnn", "--epochs", 1, "--batch-size", 4, "--cpus", "0"]
     said = run(*words, *folders, *short)
-    assert "1 CNN" in said and "printed: val 40.7/18.2" in said
+    assert "A rehearsal: nets of an eighth of the width" in said and "printed: val 40.7/18.2" in said
     assert (tmp_path / "out" / "table-2.txt").read_text() in said
     assert checkpoint.read_description(tmp_path / "out" / "net-145").recipe.alexnet.conv1.kernels == 12
 
