@@ -11,7 +11,7 @@ import pytest
 from helpers import numpy_gradients
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.model import lrn_cpu
+from gluon_alexnet.model import build, lrn_cpu
 from gluon_alexnet.model.layers import ResponseNormalization
 from gluon_alexnet.recipes import schema
 
@@ -100,3 +100,15 @@ def test_an_exported_graph_has_mxnet_s_operator_and_nothing_else(rng, numbers, c
     a = rng.normal(0, 60, (2, 12, 3, 4)).astype(np.float32)
     expected, _ = numpy_gradients.response_normalization(a.astype(np.float64), numbers, columns)
     np.testing.assert_allclose(layer(mx.nd.array(a)).asnumpy(), expected, rtol=2e-5, atol=1e-5)
+
+
+def test_what_training_takes_is_said_where_it_is_the_slower_way():
+    def obstacle(kind, **numbers):
+        network = schema.Network(normalization=schema.ResponseNormalization(**numbers))
+        return build.normalization_obstacle(network, [mx.Context(kind, 0)])
+
+    assert obstacle("cpu") is None and obstacle("gpu", n=3) is None
+    assert obstacle("cpu", n=3) == "it is written for a window of 5 maps, not of 3"
+    assert obstacle("cpu", beta=0.5) == "it is written for beta 0.75, not 0.5"
+    assert build.normalization_obstacle(schema.Network(normalization=None), [mx.cpu()]) is None
+    assert build.trained_on_cpu([mx.cpu(0), mx.cpu(1)]) and not build.trained_on_cpu([mx.gpu(0)])

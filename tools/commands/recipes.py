@@ -35,11 +35,11 @@ def _list():
     from gluon_alexnet.workflows.recipes import CLASSES, list_recipes
 
     found = list_recipes()
-    click.echo(f"recipe             parameters ({CLASSES} classes); what its own net earned, top-1/top-5 %")
+    click.echo(f"recipe              parameters ({CLASSES} classes); what its own net earned, top-1/top-5 %")
     for one in found.recipes:
-        click.echo(f"{one.name:<18} {one.parameters:>10,}  {one.summary}")
+        click.echo(f"{one.name:<19} {one.parameters:>10,}  {one.summary}")
         for row in one.results:
-            click.echo(f"{'':<31}{'centre view: ' if 'centre' in row.net else ''}{_score(row)}")
+            click.echo(f"{'':<32}{'centre view: ' if 'centre' in row.net else ''}{_score(row)}")
     click.echo("\nvariant          parameters of paper+variant; what is said of such a change, top-1/top-5 %")
     for one in found.variants:
         click.echo(f"{one.name:<16} {one.parameters:>10,}  {one.summary}")
