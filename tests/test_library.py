@@ -53,6 +53,8 @@ JOB = """
     assert done.finished and watched.epochs == [1, 2], (done, watched.epochs)
     found = ga.evaluate(done.run, views=(10, 1), device="cpu(0)")
     assert (found.images, [score.views for score in found.scores]) == (28, [10, 1])
+    assert done.epochs[-1]["validation_top1"] == found.scores[1].top1, "the error that steers is the one of eval"
+    assert done.epochs[-1]["validation_top5"] == found.scores[1].top5
     (written, *_) = ga.export(done.run, folder + "/OUT", device="cpu(0)")
     net, exported = ga.load(done.run, device="cpu(0)"), ga.load(folder + "/OUT", device="cpu(0)")
     both = ga.evaluate([net, exported], folder + "/data", device="cpu(0)")

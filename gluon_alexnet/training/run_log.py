@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class Log:
             self._file.close()
             raise InvalidRequest(f"{run} is being trained by another process; stop that one first.") from error
         self._file.truncate(log_bytes)
+        self._file.seek(0, os.SEEK_END)  # else `bytes` is the old length until something is written
 
     def __enter__(self) -> Log:
         return self

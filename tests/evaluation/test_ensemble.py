@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
-from gluon_alexnet.evaluation.ensemble import average, evaluate, predict
+from gluon_alexnet.evaluation.ensemble import average, evaluate, predict, view_probabilities
 from gluon_alexnet.evaluation.metrics import ErrorCounter, Score, label_ranks
 from gluon_alexnet.recipes import published
 
@@ -28,19 +28,19 @@ def batches(count, batch_size, labels):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 100])
 def test_every_image_counts_once_whatever_the_batch(batch_size):
-    labels = np.arange(10) % 8
-    table = np.random.default_rng(0).permuted(np.tile(np.arange(8.0), (10, 1)), axis=1)
+    # Class c is the (c + i)th of image i's guesses, from 0: so each place is somebody's label, the fifth and sixth too.
+    ranks = (np.arange(8)[None] + np.arange(10)[:, None]) % 8
+    table, places = 8.0 - ranks, np.array([0, 1, 2, 3, 4, 5, 6, 7, 4, 5])
+    labels = np.array([row.tolist().index(place) for row, place in zip(ranks, places)])
 
     def classify(views):
         return table[views[:, 0, 0, 0]]
 
-    # The place of each label when the classes are sorted by falling probability, one by one.
-    places = [sorted(range(8), key=lambda c: -table[i, c]).index(labels[i]) for i in range(10)]
     ten, centre = evaluate(classify, batches(10, batch_size, labels), SIZE, views=[10, 1])
     for score in (ten, centre):
         assert score.images == 10
-        assert score.top1_wrong == sum(place > 0 for place in places)
-        assert score.top5_wrong == sum(place > 4 for place in places)
+        assert score.top1_wrong == 9
+        assert score.top5_wrong == 4  # of the places 5, 6, 7 and 5 again
         assert score.top1 == 10 * score.top1_wrong
 
 
@@ -57,6 +57,24 @@ def test_ten_views_average_the_softmax_and_the_centre_stands_alone():
     ten, centre = evaluate(classify, batch, SIZE, views=[10, 1])
     assert (ten.top1_wrong, centre.top1_wrong) == (1, 0)
     assert evaluate(classify, batch, SIZE, views=[1])[0].top1_wrong == 0
+
+
+def test_the_ten_views_are_four_corners_and_the_centre_and_their_reflections():
+    image = np.zeros((1, 256, 256, 3), np.uint8)
+    image[0, ..., 0], image[0, ..., 1] = np.mgrid[:256, :256]  # each pixel says where it is
+    # Where the upper left pixel of a view comes from: of a mirrored one it was the upper right.
+    places = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+    corners = [*places, *((top, left + SIZE - 1) for top, left in places)]
+    seen = []
+
+    def classify(views):
+        seen.extend(map(tuple, views[:, 0, 0, :2].tolist()))
+        return np.eye(10)[[corners.index(one) for one in seen]]
+
+    ten, centre = view_probabilities(classify, image, SIZE, [10, 1])
+    assert sorted(seen) == sorted(corners)
+    np.testing.assert_allclose(ten, np.full((1, 10), 0.1))
+    np.testing.assert_array_equal(centre, np.eye(10)[[4]])
 
 
 def test_an_output_that_is_no_number_stops():

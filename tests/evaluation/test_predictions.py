@@ -182,3 +182,18 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
 
     # 4,000 more images hold 16 MB of probabilities; what may grow is their names and labels.
     assert peak(5_000) - peak(1_000) < 2_000_000
+
+
+def test_files_with_other_labels_of_the_same_images_are_not_averaged(tmp_path, rng):
+    labels = np.arange(7) % 6
+    files = [write(tmp_path / f"{n}.npz", [table(rng)] * 2, labels=one) for n, one in enumerate((labels, labels[::-1]))]
+    with pytest.raises(InvalidRequest, match="and they are not the same"):
+        compatible([Predictions(file) for file in files])
+
+
+def test_files_of_as_many_other_images_are_not_averaged(tmp_path, rng):
+    names = (KEYS, [*KEYS[:-1], "h"], KEYS[::-1])
+    one, *others = (write(tmp_path / f"{n}.npz", [table(rng)] * 2, keys) for n, keys in enumerate(names))
+    for other in others:
+        with pytest.raises(InvalidRequest, match="and they are not the same"):
+            compatible([Predictions(one), Predictions(other)])

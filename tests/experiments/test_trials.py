@@ -77,8 +77,9 @@ def test_the_rate_drops_near_the_end(step, rate):
     assert experiments.dropped_rate(descent, step, 100) == pytest.approx(rate)
 
 
-def trial_of(steps, seconds=60.0, diverged=False):
-    return trials.Trial([1] * steps, [4] * steps, seconds, diverged)
+def trial_of(steps, reached=True):
+    """So many updates on batches of four, of which one image is wrong each time, or two."""
+    return trials.Trial([1 if reached else 2] * steps, [4] * steps, 60.0)
 
 
 def test_the_best_rate_is_kept_and_slower_ones_are_given_up(monkeypatch):
@@ -87,14 +88,13 @@ def test_the_best_rate_is_kept_and_slower_ones_are_given_up(monkeypatch):
 
     def trained(place, numbers, data, activation, rate, seed, limit, rival=None):
         asked.append((activation, rate, seed, limit))
-        steps = min(needed[activation, rate] + seed, limit)
-        trial = trial_of(steps)
-        monkeypatch.setattr(trials.Trial, "below", lambda self, *_: self.reached, raising=False)
-        trial.reached = needed[activation, rate] + seed <= limit
-        return trial
+        steps = needed[activation, rate] + seed
+        return trial_of(min(steps, limit), steps <= limit)
 
     monkeypatch.setattr(experiments, "figure_one_trial", trained)
-    numbers = replace(cifar_recipe.FIGURE_ONE, relu_rates=(0.1, 0.2, 0.3), tanh_rates=(1.0, 2.0), epochs=25, seeds=3)
+    numbers = replace(
+        cifar_recipe.FIGURE_ONE, relu_rates=(0.1, 0.2, 0.3), tanh_rates=(1.0, 2.0), epochs=25, seeds=3, window=4
+    )
     data = SimpleNamespace(train=np.zeros(4 * 128))  # four updates an epoch: at most 100
     found = experiments.figure_one(None, numbers, data)
     assert found["relu"].tried == {0.1: 50, 0.2: 30, 0.3: None}

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.exporters import int8, reduced_precision, ungroup
 from gluon_alexnet.exporters import symbol as deployment
+from gluon_alexnet.exporters.reduced_precision import Measured
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.tools.main import main
@@ -123,7 +126,10 @@ def test_int8_is_close_to_float32_for_any_batch(pair, rng, monkeypatch, calibrat
     monkeypatch.setattr(int8, "CALIBRATION", calibration)
     net = reduced_precision.load(pair)
     images = np.stack([cv2.resize(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8), (99, 99)) for _ in range(40)])
+    observe, seen = int8._observe, []
+    monkeypatch.setattr(int8, "_observe", lambda *words: seen.append(words[2]) or observe(*words))
     quantized = int8.quantize(net, images[:32])
+    np.testing.assert_array_equal(np.concatenate(seen), images[:32])  # each image calibrates, the last ones too
     found = operators(quantized.symbol)
     assert found.count("_sg_mkldnn_conv") == 8
     assert found.count("_sg_mkldnn_fully_connected") == 3
@@ -163,6 +169,24 @@ def test_errors_and_agreement_are_counted_by_hand():
     assert (content["float32"]["top1_error"], content["int8"]["top1_error"]) == (20.0, 40.0)
     with pytest.raises(OperationFailed, match="not one image"):
         reduced_precision.compare("int8", answers([]), answers([]), [], 99)
+
+
+@pytest.mark.parametrize(("rise", "allowed"), [(0.5, True), (1.0, True), (1.5, False), (-3.0, True), (np.nan, False)])
+def test_the_allowance_is_for_more_errors_and_not_for_fewer(monkeypatch, rise, allowed):
+    found = reduced_precision.Comparison("int8", 100, 8, Measured(40.0, 1.0), Measured(40.0 + rise, 2.0), 99.0, 0.1)
+    monkeypatch.setattr(reduced_precision, "load", lambda pair: None)
+    monkeypatch.setattr(reduced_precision, "save", lambda net, pair: None)
+    monkeypatch.setattr(reduced_precision, "compare", lambda *_: found)
+    monkeypatch.setattr(reduced_precision, "classify_with", lambda block, context: lambda views: views)
+    monkeypatch.setattr(deployment, "load_pair", lambda pair, context: None)
+    publication = SimpleNamespace(draft=lambda out: out, verify=lambda *_: {})
+    limits = reduced_precision.Limits([], np.zeros((1, 9, 9, 3), np.uint8), 1.0, lambda count: None)
+    words = (publication, "int8", Path("one"), Path("other"), lambda net: net, limits)
+    if allowed:
+        assert reduced_precision.add(*words) == (Path("other"), found, {})
+        return
+    with pytest.raises(OperationFailed, match=r"On 100 images int8 has .* --max-drop allows 1; nothing was written"):
+        reduced_precision.add(*words)
 
 
 @pytest.fixture(scope="module")

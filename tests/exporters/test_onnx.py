@@ -225,6 +225,20 @@ def test_a_file_that_gives_other_probabilities_is_not_left(small_recipe, rng, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_file_that_is_right_for_another_number_of_images_only_is_not_left(
+    small_recipe, rng, tmp_path, monkeypatch, count
+):
+    """Wrong for one image alone, or for all three together."""
+    real = onnx_export.RUNNERS["onnxruntime"]
+    monkeypatch.setitem(
+        onnx_export.RUNNERS, "onnxruntime", lambda path, images: real(path, images) + 0.01 * (len(images) == count)
+    )
+    with pytest.raises(OperationFailed, match=r"onnxruntime gets probabilities that differ from the net's by 0\.01"):
+        written(classifier_of(small_recipe, rng), tmp_path, rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_onnx_file_of_another_export_is_named(small_recipe, rng, tmp_path):
     images = rng.integers(0, 256, (2, 99, 99, 3), dtype=np.uint8)
     out, _ = written(classifier_of(small_recipe, rng), tmp_path, images)

@@ -1,8 +1,10 @@
 """What is exported gives the same probabilities in the hands of others."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +115,26 @@ def test_an_export_that_differs_is_not_written(classifier, images, tmp_path, mon
             classifier, tmp_path / "net", 99, {"classes": CLASSES, "provenance": {"variants": []}}, images, mx.cpu()
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("way", ["_by_module", "_by_symbol_block"])
+def test_an_export_that_gives_what_is_no_number_is_not_written(classifier, images, tmp_path, monkeypatch, way):
+    monkeypatch.setattr(deployment, way, lambda path, views, context: np.full((5, 7), np.nan))
+    described = {"classes": CLASSES, "provenance": {"variants": []}}
+    with pytest.raises(OperationFailed, match="gets probabilities that differ from the net's by nan"):
+        deployment.export(classifier, tmp_path / "net", 99, described, images, mx.cpu())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_description_gets_its_name_after_the_files_that_it_describes(classifier, images, tmp_path, monkeypatch):
+    """Who is killed in between leaves files without a description, which nobody takes for an export."""
+    named, move = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: named.append(Path(new).name) or move(old, new))
+    described = {"classes": CLASSES, "provenance": {"variants": []}}
+    deployment.export(classifier, tmp_path / "net", 99, described, images, mx.cpu())
+    named = [name for name in named if (tmp_path / name).exists()]
+    assert sorted(named) == ["net-0000.params", "net-symbol.json", "net.json"]
+    assert named[-1] == "net.json"
 
 
 def test_a_full_disk_is_said_in_a_sentence_and_leaves_nothing(classifier, images, tmp_path, monkeypatch):

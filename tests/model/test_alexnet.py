@@ -137,3 +137,18 @@ def test_initial_values_repeat_with_the_seed_and_differ_with_another(small_recip
         np.testing.assert_array_equal(value.asnumpy(), again[name].asnumpy())
         if name.endswith("_weight"):
             assert (value.asnumpy() != other[name].asnumpy()).mean() > 0.99
+
+
+def test_each_layer_draws_its_weights_with_its_own_deviation(small_recipe):
+    """Five standard errors of the deviation of a normal sample; every layer has another one."""
+    network, stds = small_recipe.network, {}
+    for place, (name, layer) in enumerate([*network.convolutions(), *network.hidden()], 1):
+        stds[name] = 0.01 * 2**place
+        network = dataclasses.replace(network, **{name: dataclasses.replace(layer, weight_std=stds[name])})
+    stds["fc8"] = 0.005
+    network = dataclasses.replace(network, fc8_weight_std=stds["fc8"])
+    for name, value in initial_parameters(network, 40, seed=3).items():
+        layer, _, kind = name.rpartition("_")
+        if kind == "weight":
+            values, std = value.asnumpy(), stds[layer]
+            assert abs(values.std() - std) < 5 * std / np.sqrt(2 * values.size), name

@@ -1,5 +1,6 @@
 """Response normalisation and dropout against the formulas of the paper (Sec. 3.3, 4.2), written out in NumPy."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -186,6 +187,14 @@ def test_the_bits_of_the_fast_way_do_not_depend_on_the_number_of_threads(rng, mo
         np.testing.assert_array_equal(one, three)
 
 
+@pytest.mark.parametrize(("number", "value", "words"), [
+    ("n", 3, "a window of 5 maps, not of 3"), ("n", 7, "not of 7"), ("beta", 0.5, "beta 0.75, not 0.5"),
+    ("beta", 1.0, "not 1"),
+])  # fmt: skip
+def test_the_fast_way_is_for_five_maps_and_three_quarters_alone(number, value, words):
+    assert words in lrn_cpu.obstacle(dataclasses.replace(schema.ResponseNormalization(), **{number: value}))
+
+
 def test_without_numba_the_obstacle_is_said(monkeypatch):
     assert lrn_cpu.obstacle(schema.ResponseNormalization()) is None
     monkeypatch.setitem(sys.modules, "numba", None)
@@ -222,6 +231,17 @@ def test_dropout_masks_in_training_and_halves_in_test():
     # 100,000 fair coins: five standard deviations are 0.0079
     assert abs((values == 0).mean() - 0.5) < 0.0079
     np.testing.assert_array_equal(x.grad.asnumpy(), values / 3)
+
+
+def test_dropout_of_a_quarter_keeps_three_quarters():
+    """Where 1 - p is not p: in test the outputs are scaled by what is kept, in training a quarter is dropped."""
+    layer, x = Dropout(0.25), mx.nd.full((100, 1000), 4.0)
+    assert (layer(x).asnumpy() == 3.0).all()
+    mx.random.seed(1)
+    with mx.autograd.record():
+        values = layer(x).asnumpy()
+    np.testing.assert_allclose(np.unique(values), [0, 4], rtol=1e-6)
+    assert abs((values == 0).mean() - 0.25) < 0.0069  # five standard deviations of 100,000 draws
 
 
 def test_dropout_masks_repeat_with_the_seed_and_differ_between_draws_and_contexts():

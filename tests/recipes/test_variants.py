@@ -13,7 +13,7 @@ from gluon_alexnet.model.alexnet import LowerLayers, initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.model.layers import MapNormalization
 from gluon_alexnet.model.shapes import convolution_outputs, parameter_count
-from gluon_alexnet.recipes import presets, published, schema, variants
+from gluon_alexnet.recipes import presets, published, schema, timetable, variants
 from gluon_alexnet.training import lr_schedule
 from gluon_alexnet.training.trainer import Trainer
 
@@ -46,9 +46,30 @@ def test_as_run_differs_from_the_paper_in_the_fields_of_its_table_and_in_no_othe
         "learning.same_batches",
         "learning.epochs",
     }
-    network = presets.AS_RUN.network
-    assert [network.conv3.weight_std, network.conv1.weight_std] == [0.03, 0.01]
+    network, augmentation = presets.AS_RUN.network, presets.AS_RUN.augmentation
+    layers = {name: layer.weight_std for name, layer in [*network.convolutions(), *network.hidden()]}
+    assert {**layers, "fc8": network.fc8_weight_std} == {
+        **dict.fromkeys(("conv1", "conv2", "fc6", "fc7", "fc8"), 0.01),
+        **dict.fromkeys(("conv3", "conv4", "conv5"), 0.03),
+    }
     assert dataclasses.astuple(network.map_normalization) == (5, 1e-3, 0.75)
+    assert (augmentation.colour_divisor, augmentation.shared_crops, augmentation.colour_std) == (1.1, 32, 0.1)
+    assert presets.AS_RUN.learning.same_batches and not presets.AS_RUN.learning.drops_on_plateau
+
+
+@pytest.mark.parametrize(("one", "last"), [("as-run", 67), ("as-run-2010", 68)])
+def test_the_colour_shift_ends_after_these_epochs(one, last):
+    changes = presets.RECIPES[one].learning.timetable
+    assert [timetable.colour_std(0.1, changes, epoch) for epoch in (0, last - 1, last, 90)] == [0.1, 0.1, 0, 0]
+
+
+def test_the_sixth_layer_is_what_the_2012_code_has():
+    """Net #146's conv6: 3×3, padding 1, 256 kernels that read both columns, bias 1."""
+    sixth = variants.apply(presets.PAPER, ["six-conv"]).network.conv6
+    assert (sixth.kernels, sixth.size, sixth.stride, tuple(sixth.padding)) == (256, 3, 1, (1, 1))
+    assert (sixth.both_columns, sixth.bias, sixth.weight_std) == (True, 1.0, 0.01)
+    of_2012 = presets.RECIPES["net-146-2009"].network.conv6
+    assert (of_2012.kernels, of_2012.both_columns, of_2012.bias, of_2012.weight_std) == (256, True, 1.0, 0.03)
 
 
 def test_printed_differs_from_the_paper_s_recipe_in_what_the_print_says_and_in_no_other():
@@ -68,13 +89,23 @@ def test_printed_differs_from_the_paper_s_recipe_in_what_the_print_says_and_in_n
         ("as-run", 0, (0.01, 0.02, 0.01, 0.02)),
         ("as-run", 24, (0.01, 0.02, 0.01, 0.02)),
         ("as-run", 25, (0.001, 0.02, 0.001, 0.02)),
+        ("as-run", 50, (0.001, 0.02, 0.001, 0.02)),
         ("as-run", 51, (1e-4, 0.02, 1e-4, 0.02)),
+        ("as-run", 66, (1e-4, 0.02, 1e-4, 0.02)),
         ("as-run", 67, (1e-4, 0.02, 1e-5, 0.02)),
+        ("as-run", 71, (1e-4, 0.02, 1e-5, 0.02)),
         ("as-run", 72, (1e-4, 0.02, 0.0, 0.0)),
+        ("as-run", 78, (1e-4, 0.02, 0.0, 0.0)),
         ("as-run", 79, (1e-5, 0.02, 0.0, 0.0)),
         ("as-run-2010", 22, (0.01, 0.02, 0.01, 0.02)),
+        ("as-run-2010", 23, (0.001, 0.002, 0.001, 0.002)),
+        ("as-run-2010", 50, (0.001, 0.002, 0.001, 0.002)),
         ("as-run-2010", 51, (1e-4, 0.002, 1e-4, 0.002)),
+        ("as-run-2010", 67, (1e-4, 0.002, 1e-4, 0.002)),
         ("as-run-2010", 68, (1e-4, 0.002, 1e-5, 0.002)),
+        ("as-run-2010", 71, (1e-4, 0.002, 1e-5, 0.002)),
+        ("as-run-2010", 72, (1e-4, 0.002, 0.0, 0.0)),
+        ("as-run-2010", 77, (1e-4, 0.002, 0.0, 0.0)),
         ("as-run-2010", 78, (1e-5, 0.002, 0.0, 0.0)),
     ],
 )
@@ -258,7 +289,8 @@ def test_each_variant_trains_exports_and_reloads(small_recipe, name, contexts, r
         trainer.step(crops, labels, lr_schedule.LearningRates(0.01, 0.01), step)
     parameters = trainer.parameters()
     assert all((value.asnumpy() != before[key]).any() for key, value in parameters.items())
-    parameters["mean"] = mx.nd.zeros((3, 99, 99))
+    mean = rng.uniform(80, 160, (3, 99, 99)).astype(np.float32)
+    parameters["mean"] = mx.nd.array(mean)
     classifier = build_classifier(one.network, parameters, mx.cpu())
     images = rng.integers(0, 256, (3, 99, 99, 3), dtype=np.uint8)
     description = {
@@ -268,5 +300,7 @@ def test_each_variant_trains_exports_and_reloads(small_recipe, name, contexts, r
     symbol.export(classifier, tmp_path / "net", 99, description, images, mx.cpu())
     model = symbol.load_export(tmp_path / "net", mx.cpu())
     assert model.variants == (name,)
-    ours = trainer.classifier(np.zeros((3, 99, 99), np.float32))(images)
-    np.testing.assert_allclose(model.classify(images), ours, atol=1e-5)
+    # The trained net itself on what NumPy subtracts, and NumPy's softmax.
+    outputs = trainer._net(mx.nd.array(images.astype(np.float32).transpose(0, 3, 1, 2) - mean)).asnumpy()
+    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(model.classify(images), powers / powers.sum(axis=1, keepdims=True), atol=1e-5)

@@ -295,6 +295,18 @@ def test_tar_of_tars_and_folder_of_tars_and_folders_are_the_same_list(tmp_path):
         assert [(s.key, s.label, s.read()) for s in class_folder(tmp_path / place).images] == expected
 
 
+def test_a_tar_is_in_the_order_of_the_folders_that_it_unpacks_to(tmp_path):
+    """As text a-b/ would come before a/, since a hyphen is before a stroke; folder by folder it comes after."""
+    names = ["a-b/1.JPEG", "a/2.JPEG", "a/1.JPEG", "a.b/1.JPEG", "0.JPEG"]
+    (tmp_path / "tars").mkdir()
+    write_tar(tmp_path / "tars" / "n00000001.tar", [(name, b"x") for name in names])
+    for name in names:
+        touch(tmp_path / "folders", f"n00000001/{name}")
+    expected = [f"n00000001/{name}" for name in ("0.JPEG", "a/1.JPEG", "a/2.JPEG", "a-b/1.JPEG", "a.b/1.JPEG")]
+    for place in ("tars", "folders"):
+        assert [source.key for source in class_folder(tmp_path / place).images] == expected, place
+
+
 def test_of_members_with_one_name_the_last_counts(tmp_path):
     write_tar(tmp_path / "n00000001.tar", [("a.JPEG", b"old"), ("./a.JPEG", b"new"), ("n00000001/b.JPEG", b"b")])
     found = class_folder(tmp_path).images

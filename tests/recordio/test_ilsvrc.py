@@ -67,9 +67,10 @@ def test_every_image_has_its_own_pixels_and_label(made, tmp_path):
                 assert wnids[int(header.label)] == made.wnids[split][key]
 
 
-def test_images_without_labels_are_counted_apart(tmp_path):
+@pytest.mark.parametrize("shards", [1, 2])
+def test_images_without_labels_are_counted_apart(tmp_path, shards):
     made = make_challenge(tmp_path / "downloads", 2012)
-    out = packed_from(made.folder, 2012, tmp_path / "out")
+    out = packed_from(made.folder, 2012, tmp_path / "out", "--shards", shards)
     test, val = read_manifest(out).split("test"), read_manifest(out).split("val")
     assert (test.images, test.unlabelled, sum(test.class_counts)) == (5, 5, 0)
     assert (val.images, val.unlabelled, sum(val.class_counts)) == (8, 0, 8)
@@ -170,6 +171,22 @@ def test_missing_training_image_is_said_and_only_packed_around_when_asked(made, 
     assert code == 0
     assert out.startswith("packed 14 train, 8 val, 5 test; rejected 0;")
     assert f"{WNIDS[0]} (2 of 3)" in err
+
+
+def test_one_image_too_many_in_a_class_is_said(made, tmp_path):
+    """Also where the sum is right, because another class has one too few."""
+    extra = f"{WNIDS[1]}/{WNIDS[1]}_4.JPEG"
+    made.files["train"][extra], made.wnids["train"][extra] = RED, WNIDS[1]
+    arguments = ("--ilsvrc", made.year, "--source", made.folder, "--data", tmp_path / "out")
+    for removed, words in (
+        (None, f"16 images where the development kit counts 15; 1 classes differ: {WNIDS[1]} (4 of 3)"),
+        (f"{WNIDS[0]}/{WNIDS[0]}_2.JPEG", "15 images where the development kit counts 15; 2 classes differ: "),
+    ):
+        made.files["train"].pop(removed, None)
+        write_train(made)
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert words in err and f"{WNIDS[1]} (4 of 3)" in err
 
 
 def test_class_that_is_missing_keeps_its_label_free(tmp_path):

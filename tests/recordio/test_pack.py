@@ -90,6 +90,19 @@ def test_last_line_counts_everything(tmp_path, trees):
     assert [split.rejected for split in manifest.splits] == [2, 1]
 
 
+def test_rejected_images_of_every_split_are_in_the_report(tmp_path, trees):
+    """Also in that of a call that finds everything done."""
+    train, val = trees
+    for folder, name in ((train / "bee", "a"), (val / "ant", "b"), (val / "bee", "c")):
+        (folder / f"{name}.jpg").write_bytes(b"junk")
+    arguments = ("--train", train, "--val", val, "--data", tmp_path / "out")
+    for more in ((), ("--resume",)):
+        code, out, _ = run(*arguments, *more)
+        assert code == 0
+        assert out.startswith("packed 12 train, 6 val; rejected 3; ")
+    assert [split.rejected for split in read_manifest(tmp_path / "out").splits] == [1, 2]
+
+
 def test_fail_stops_at_the_first_bad_image(tmp_path, trees):
     train, val = trees
     (train / "bee" / "cut.jpg").write_bytes(JPEG[:-300])

@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -135,3 +136,12 @@ def test_without_data_the_default_folder_is_used(tmp_path, monkeypatch):
     result = CliRunner().invoke(main, ["pack", "--train", "train", "--val", "val"])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "data" / "ilsvrc2012" / "dataset.json").exists()
+
+
+def test_the_manifest_gets_its_name_after_everything_that_it_describes(tmp_path, trees, monkeypatch):
+    named, move = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: named.append(Path(new).name) or move(old, new))
+    assert run("--train", trees[0], "--val", trees[1], "--data", tmp_path / "out")[0] == 0
+    moved = named[-len(read_manifest(tmp_path / "out").files()) :]
+    assert sorted(moved) == sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert moved[-1] == "dataset.json"

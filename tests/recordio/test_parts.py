@@ -52,6 +52,13 @@ def test_merged_parts_are_the_data_set_packed_at_once(tmp_path, parts, reference
     assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == []
 
 
+def test_each_shard_is_in_one_part_alone(parts):
+    """Five shards in three parts: none is packed twice, whatever comes out of a merge."""
+    names = [sorted(path.name for path in folder.glob("*.rec")) for folder in parts]
+    expected = [f"{split}-0000{n}-of-00005.rec" for split in ("train", "val") for n in range(5)]
+    assert sorted(name for some in names for name in some) == sorted(expected)
+
+
 def test_shards_are_not_copied_and_outlive_the_parts(tmp_path, parts, reference):
     inodes = {path.name: path.stat().st_ino for folder in parts for path in folder.glob("*.rec")}
     assert len(inodes) == 10
@@ -146,8 +153,9 @@ def test_part_given_twice(tmp_path, parts):
     assert (code, err) == (2, f"Error: {parts[0]}: part 1/3 again, {parts[0]} holds it too; leave one out\n")
 
 
-def test_part_of_another_pack(tmp_path, sources, parts):
-    assert run(*sources, "--seed", 4, "--part", "3/3", "--data", tmp_path / "other")[0] == 0
+@pytest.mark.parametrize("option", [("--seed", 4), ("--encoding", "raw")])
+def test_part_of_another_pack(tmp_path, sources, parts, option):
+    assert run(*sources, *option, "--part", "3/3", "--data", tmp_path / "other")[0] == 0
     code, _, err = run("merge", *parts[:2], tmp_path / "other", "--data", tmp_path / "out")
     assert code == 2
     assert err == f"Error: {tmp_path / 'other'}: packed from other images, or with other options, than {parts[0]}\n"

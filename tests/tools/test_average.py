@@ -7,9 +7,10 @@ import click
 import numpy as np
 import pytest
 from helpers.images import class_tree
-from helpers.nets import make_run
+from helpers.nets import by_hand, make_run
 from helpers.runner import invoke
 
+from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.tools.results_table import WeightList
 
 LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
@@ -53,9 +54,16 @@ def errors(probabilities, labels):
     return (100 * wrong / len(labels)).tolist()
 
 
-def test_saved_probabilities_are_those_that_were_scored(place):
+def test_saved_probabilities_are_those_by_hand_and_those_that_were_scored(place):
+    with Reader(place / "data", "val") as reader:
+        (batch,) = reader.batches(100)
+        keys = [reader.key(number).encode() for number in batch.ids.tolist()]
     for name in "abc":
         arrays = saved(place / f"{name}.npz")
+        assert arrays["keys"].tolist() == keys
+        for views in (10, 1):
+            expected = by_hand(place / name, batch.images, views)
+            np.testing.assert_allclose(arrays[f"probabilities_{views}"], expected, rtol=1e-4, atol=1e-5)
         assert len(arrays["keys"]) == len(set(arrays["keys"])) == len(LETTERS) * IMAGES
         assert [LETTERS.index(key.decode().split("/")[0]) for key in arrays["keys"]] == arrays["labels"].tolist()
         scores = json.loads((place / f"{name}.json").read_text())["scores"]

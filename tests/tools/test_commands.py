@@ -9,6 +9,7 @@ import sys
 import time
 
 import cv2
+import numpy as np
 import pytest
 from helpers.images import coloured_classes
 from helpers.runner import run
@@ -271,7 +272,10 @@ def test_a_damaged_checkpoint_is_named(place, tmp_path):
 
 def test_a_diverging_run_stops_and_keeps_its_last_checkpoint(place, tmp_path):
     copy = shutil.copytree(place / "run", tmp_path / "run", symlinks=True)
+    before = (copy / "latest" / "parameters.params").read_bytes()
     output = run("train", "--resume", "--run", copy, "--cpus", 0, "--epochs", 9, "--lr", 1e6, code=1)
+    kept = backend.mx.nd.load(str(copy / "latest" / "parameters.params"))
+    assert before and all(np.isfinite(value.asnumpy()).all() for value in kept.values())
     assert "training stopped before that update" in output
     assert json.loads(run("eval", "--data", place / "data", "--model", copy, "--json"))["images"] == CLASSES * VAL
 

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from helpers.images import class_tree, file_bytes, photo
-from helpers.nets import make_run
+from helpers.nets import by_hand, make_run
 from helpers.runner import invoke
 
+from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.tools.commands import predict
 
 LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
@@ -36,10 +37,15 @@ def net(place, *words, **options):
 
 
 @pytest.mark.parametrize("views", [10, 1])
-def test_the_probabilities_are_those_of_eval(place, views):
+def test_the_probabilities_are_those_by_hand_and_those_of_eval(place, views):
     out, err = net(place, place / "images", "--json", "--views", views)
     with np.load(place / "p.npz", allow_pickle=False) as arrays:
-        expected = {key.decode(): row for key, row in zip(arrays["keys"], arrays[f"probabilities_{views}"])}
+        saved = {key.decode(): row for key, row in zip(arrays["keys"], arrays[f"probabilities_{views}"])}
+    with Reader(place / "data", "val") as reader:
+        (batch,) = reader.batches(100)
+        expected = dict(zip(map(reader.key, batch.ids.tolist()), by_hand(place / "run", batch.images, views)))
+    for key, row in expected.items():
+        np.testing.assert_allclose(saved[key], row, rtol=1e-4, atol=1e-5)
     seen = {}
     for line in map(json.loads, out.splitlines()):
         key = os.path.relpath(line["image"], place / "images")

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -123,6 +125,14 @@ def test_a_failed_save_leaves_the_old_checkpoint(run, monkeypatch, full_disk):
         save(run, 2)
     assert checkpoint.load(run / "latest")[0].step == 1
     assert [p.name for p in (run / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_the_newest_of_two_runs_is_the_one_that_saved_last(tmp_path, run):
+    other = shutil.copytree(run, tmp_path / "a-name-before-the-other")
+    for folder, seconds in ((run, 1000), (other, 2000), (run, 3000)):
+        save(folder, seconds)
+        os.utime(folder / "latest", (seconds, seconds), follow_symlinks=False)
+        assert checkpoint.newest_run(tmp_path) == folder
 
 
 def test_what_is_no_run_is_said(tmp_path, run):

@@ -24,6 +24,7 @@ def run(small_recipe, tmp_path):
     folder.mkdir()
     values = alexnet.initial_parameters(small_recipe.network, len(OLD), seed=5)
     values["conv2_bias"] += 0.5  # as if it had learned
+    values["fc8_bias"] = mx.nd.array([0.1, 0.2, 0.3, 0.4])
     size = small_recipe.network.input_size
     values["mean"] = mx.nd.zeros((3, size, size))
     checkpoint.write_description(folder, checkpoint.RunDescription(small_recipe, OLD, "data", "d", {}))
@@ -49,7 +50,16 @@ def test_hidden_layers_are_taken_and_layer_8_is_new(small_recipe, run):
 
 
 def test_layer_8_is_taken_where_the_classes_are_the_same(small_recipe, run):
-    assert "fc8" in taken(small_recipe, run[0], OLD)[2].layers
+    _, found, summary = taken(small_recipe, run[0], OLD)
+    assert "fc8" in summary.layers
+    assert same(found["fc8_weight"], run[1]["fc8_weight"]) and same(found["fc8_bias"], run[1]["fc8_bias"])
+
+
+def test_layer_8_is_new_where_as_many_classes_are_others_or_in_another_order(small_recipe, run):
+    for classes in ([*OLD[:3], NEW[2]], OLD[::-1]):
+        initial, found, summary = taken(small_recipe, run[0], classes)
+        assert "fc8" not in summary.layers
+        assert same(found["fc8_weight"], initial["fc8_weight"]) and same(found["fc8_bias"], initial["fc8_bias"])
 
 
 def test_named_layers_alone_are_taken(small_recipe, run):
@@ -73,6 +83,7 @@ def test_classes_are_matched_by_wnid(small_recipe, run):
     np.testing.assert_array_equal(rows[0], old[1])  # b
     np.testing.assert_array_equal(rows[1], old[3])  # d
     np.testing.assert_array_equal(rows[2], initial["fc8_weight"].asnumpy()[2])  # e is new
+    np.testing.assert_array_equal(found["fc8_bias"].asnumpy(), np.array([0.2, 0.4, 0], np.float32))
 
 
 def test_an_exported_net_gives_the_same(small_recipe, run, tmp_path):

@@ -8,8 +8,10 @@ import pytest
 from gluon_alexnet.backend import mx
 from gluon_alexnet.data.prefetch import prefetched
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
+from gluon_alexnet.evaluation.metrics import Score
 from gluon_alexnet.recipes.schema import Learning
 from gluon_alexnet.recipes.timetable import Change, RateRequest
+from gluon_alexnet.training import loop
 from gluon_alexnet.training.callbacks import TrainingCallback
 from gluon_alexnet.training.checkpoint import State
 from gluon_alexnet.training.loop import Data, step_seed, train
@@ -262,6 +264,35 @@ def test_an_epoch_that_lacks_images_is_noticed(small_recipe):
     run.data = lambda: data
     with pytest.raises(OperationFailed, match="20 images where the data set has 21"):
         run.go()
+
+
+def test_best_is_the_first_checkpoint_of_the_lowest_top_1_error(small_recipe, monkeypatch):
+    found = [Score(1, 100, 50, 30), Score(1, 100, 50, 20), Score(1, 100, 40, 35), Score(1, 100, 45, 10)]
+    scores = iter(found)
+    monkeypatch.setattr(loop, "evaluate", lambda *_, **__: [next(scores)])
+    learning = dataclasses.replace(small_recipe.learning, epochs=4)
+    run = Run(dataclasses.replace(small_recipe, learning=learning), CONTEXTS["fused"])
+    assert run.go()
+    best = {len(state.epochs): best for state, _, _, best in run.saved if not state.position}
+    assert best == {1: True, 2: False, 3: True, 4: False}  # a tie is no new best, nor is a better top-5 error
+    assert [epoch["validation_top5"] for epoch in run.state.epochs] == [30, 20, 35, 10]
+
+
+def test_the_training_loss_is_the_mean_over_the_images_that_were_there(small_recipe):
+    """Of 20 images in batches of 8, 8 and 4 three are damaged and left out of the second one."""
+    one = dataclasses.replace(small_recipe, learning=dataclasses.replace(small_recipe.learning, epochs=1))
+    run = Run(one, CONTEXTS["fused"])
+    batches = [(crops[3:], labels[3:], 3) if n == 1 else (crops, labels, 0) for n, (crops, labels, _) in
+               enumerate(run.data().epoch(0, 0))]  # fmt: skip
+    data = dataclasses.replace(run.data(), epoch=lambda number, position: iter(batches))
+    run.data = lambda: data
+    losses, step = [], run.trainer.step
+    run.trainer.step = lambda crops, *rest: losses.append((step(crops, *rest), len(crops))) or losses[-1][0]
+    assert run.go()
+    (epoch,) = run.state.epochs
+    assert [count for _, count in losses] == [8, 5, 4]
+    assert (epoch["images"], epoch["skipped"]) == (17, 3)
+    assert epoch["training_loss"] == pytest.approx(sum(loss * count for loss, count in losses) / 17)
 
 
 def test_step_seeds_differ():

@@ -8,6 +8,7 @@ from helpers.devices import contexts
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest
+from gluon_alexnet.model.alexnet import AlexNet, set_parameters
 from gluon_alexnet.training.lr_schedule import LearningRates
 from gluon_alexnet.training.trainer import Trainer
 
@@ -92,17 +93,22 @@ def test_replicas_drop_different_neurons(small_recipe):
     assert np.mean(masks[0] != masks[1]) == pytest.approx(0.5, abs=0.1)  # half of them, if they are independent
 
 
-def test_all_replicas_classify(small_recipe, rng):
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_mean_image_is_subtracted_where_the_validation_is_judged(small_recipe, rng, count):
+    """Against the net itself on what NumPy subtracts, and NumPy's softmax; the mean varies in place and colour."""
     size = small_recipe.network.input_size
     images = rng.integers(0, 256, (5, size, size, 3), dtype=np.uint8)
-    mean = np.full((3, size, size), 120, np.float32)
-    found = []
-    for count in (1, 4):
-        trainer = Trainer(small_recipe, CLASSES, contexts(count))
-        trainer.initialize(seed=5)
-        found.append(trainer.classifier(mean)(images))
-    assert found[0].shape == (5, CLASSES)
-    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
+    mean = rng.uniform(60, 180, (3, size, size)).astype(np.float32)
+    trainer = Trainer(small_recipe, CLASSES, contexts(count))
+    trainer.initialize(seed=5)
+    net = AlexNet(small_recipe.network, CLASSES)
+    net.initialize()
+    set_parameters(net, trainer.parameters())
+    outputs = net(mx.nd.array(images.astype(np.float32).transpose(0, 3, 1, 2) - mean)).asnumpy().astype(np.float64)
+    powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(trainer.classifier(mean)(images), expected, atol=1e-5)
+    assert np.abs(trainer.classifier(mean[:, ::-1])(images) - expected).max() > 1e-3  # so the mean's place tells
 
 
 def test_a_run_moves_between_four_contexts_and_one(small_recipe, rng):
