@@ -6,12 +6,15 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
+import types
 from pathlib import Path
 
 import click
 import pytest
 
 import gluon_alexnet as ga
+from gluon_alexnet.tools import main as tools_main
 from gluon_alexnet.tools.main import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
@@ -41,12 +44,12 @@ def options():
 
 
 def code_blocks(text):
-    """The lines of fenced and of indented code, continued ones joined."""
-    fenced, kept = False, []
+    """The lines of fenced and of indented code but Python's, continued ones joined."""
+    fenced, python, kept = False, False, []
     for line in text.splitlines():
         if line.lstrip().startswith("```"):
-            fenced = not fenced
-        elif fenced or line.startswith("    "):
+            fenced, python = not fenced, line.strip() == "```python"
+        elif (fenced and not python) or (not fenced and line.startswith("    ")):
             kept.append(line.strip())
     return re.sub(r"\\\n\s*", " ", "\n".join(kept)).splitlines()
 
@@ -115,10 +118,17 @@ def check_library(site):
     assert absent == []
 
 
+def python_blocks(page):
+    return [
+        textwrap.dedent(block)
+        for block in re.findall(r"^ *```python\n(.*?) *```", page.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+
+
 def python_calls():
     """(page, words of the call, its syntax) of each `ga.NAME(…)` and `model.NAME(…)` in the pages' Python."""
     for page in PAGES:
-        for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        for block in python_blocks(page):
             for node in ast.walk(ast.parse(block)):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                     owner = getattr(node.func.value, "id", None)
@@ -137,6 +147,20 @@ def test_python_in_the_pages_calls_what_there_is():
             signature.bind(*values, **{keyword.arg: None for keyword in node.keywords})
         except TypeError as error:
             pytest.fail(f"{page.name}: {ast.unparse(node)}: {error}")
+
+
+def test_the_example_of_the_guide_for_contributors_works(tmp_path, monkeypatch):
+    """Its three blocks are put where it says: a command `count`, with its test."""
+    work, words, test = python_blocks(ROOT / "CONTRIBUTING.md")
+    for name, source in (("workflows.count", work), ("tools.commands.count", words)):
+        module = types.ModuleType(f"gluon_alexnet.{name}")
+        module.__package__ = module.__name__.rpartition(".")[0]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        exec(compile(source, name, "exec", dont_inherit=True), module.__dict__)
+    monkeypatch.setattr(tools_main, "COMMANDS", (*COMMANDS, "count"))
+    found: dict = {}
+    exec(compile(test, "test_count", "exec", dont_inherit=True), found)
+    found["test_images_are_counted"](tmp_path)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
