@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import types
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -118,3 +120,78 @@ def test_doctor_says_that_training_works():
     for name in ("Python", "numpy", "MXNet build", "cores", "GPUs", "contexts"):
         assert name in result.output
     assert result.output.splitlines()[-1].split() == ["training", "works"]
+
+
+def driver(init=0, counting=0):
+    """libcuda.so.1 as a program in C sees it: two GPUs, or what goes wrong."""
+    gpus = [(b"Tesla V100-SXM2-16GB", 7, 0), (b"NVIDIA H100 80GB HBM3", 9, 0)]
+
+    def set_to(pointer, value, code=0):
+        pointer._obj.value = value
+        return code
+
+    return types.SimpleNamespace(
+        cuInit=lambda flags: init,
+        cuDeviceGetCount=lambda count: set_to(count, len(gpus), counting),
+        cuDeviceGet=lambda device, index: set_to(device, index + 40),  # a handle, not the index
+        cuDeviceGetName=lambda name, length, device: setattr(name, "value", gpus[device.value - 40][0]),
+        cuDeviceGetAttribute=lambda value, attribute, device: set_to(
+            value,
+            gpus[device.value - 40][{75: 1, 76: 2}[attribute]],  # the numbers in cuda.h
+        ),
+    )
+
+
+def test_gpus_are_those_that_the_driver_lists(monkeypatch):
+    monkeypatch.setattr(backend.ctypes, "CDLL", lambda library: driver())
+    first, second = backend.gpus()
+    assert (first, first.supported) == (backend.Gpu("Tesla V100-SXM2-16GB", (7, 0)), True)
+    assert (second, second.supported) == (backend.Gpu("NVIDIA H100 80GB HBM3", (9, 0)), False)
+    for broken in ({"init": 100}, {"counting": 3}):  # CUDA_ERROR_NO_DEVICE, CUDA_ERROR_NOT_INITIALIZED
+        monkeypatch.setattr(backend.ctypes, "CDLL", lambda library, broken=broken: driver(**broken))
+        assert backend.gpus() == []
+
+
+def doctor(code):
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_doctor_names_each_gpu_and_whether_it_can_be_used(monkeypatch):
+    monkeypatch.setattr(backend, "gpus", lambda: [TURING, HOPPER])
+    said = doctor(0)  # with the CPU build training works, on the CPU
+    assert "T4, compute capability 7.5, supported" in said
+    assert "H100, compute capability 9.0, not supported: MXNet 1.9.1 has no code for it" in said
+    assert "GPUs are there, but MXNet is the CPU build" in said
+
+
+def test_doctor_says_what_computes_wrongly(monkeypatch):
+    monkeypatch.setattr(
+        backend.mx.nd, "Convolution", lambda *_, **__: types.SimpleNamespace(asscalar=lambda: np.float32(8))
+    )
+    said = doctor(1)
+    assert "a convolution of ones on cpu(0) gives 8.0, not 9" in said
+    assert "works" not in said
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    (OperationFailed("mxnet cannot be loaded: libquadmath.so.0 is not there."), "mxnet cannot be loaded: libquadmath"),
+    (ImportError("No module named cv2"), "No module named cv2; install this package again"),
+], ids=["MXNet", "a library"])  # fmt: skip
+def test_doctor_says_what_cannot_be_loaded(monkeypatch, error, words):
+    def broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr(backend.mx.nd, "ones", broken)
+    said = doctor(1)
+    assert words in said and "works" not in said
+
+
+def test_doctor_says_what_mxnet_says(monkeypatch):
+    def broken(*_, **__):
+        raise backend.mx.base.MXNetError("Traceback\n  [bt] (0)\nCUDA: Check failed: e == cudaSuccess: out of memory")
+
+    monkeypatch.setattr(backend.mx.nd, "ones", broken)
+    assert "MXNet failed: CUDA: Check failed: e == cudaSuccess: out of memory" in doctor(1)

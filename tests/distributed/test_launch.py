@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,6 +92,57 @@ def test_a_scheduler_whose_port_is_taken_says_so(environment):
         environment.setenv("DMLC_ROLE", "scheduler")
         with pytest.raises(OperationFailed, match=r"cannot listen at .*Address already in use"):
             jobs.serve(jobs.read_job(), print)
+
+
+@pytest.mark.parametrize(("role", "silent", "sentence"), [
+    ("worker", "scheduler", "The scheduler at 127.0.0.1:9091 is gone"),
+    ("server", "scheduler", "The scheduler at 127.0.0.1:9091 is gone"),
+    ("scheduler", "worker", "1 of 2 workers gave no sign of life for 18 s; the job ends"),
+    ("scheduler", "server", "1 of 1 servers gave no sign of life for 18 s; the job ends"),
+    ("worker", "worker", None),  # that is the scheduler's business, whose end is seen then
+    ("worker", None, None),
+])  # fmt: skip
+def test_who_is_lost_is_said_and_the_process_ends(monkeypatch, role, silent, sentence):
+    """With a clock and heartbeats of our own: MXNet's own tell only after half a minute."""
+    groups = {1: "scheduler", 2: "server", 4: "worker", 7: "all"}  # ps-lite's numbers
+    now, said, codes = [100.0], [], []
+    monkeypatch.delenv("PS_HEARTBEAT_TIMEOUT", raising=False)
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(jobs, "os", SimpleNamespace(environ=os.environ, _exit=codes.append))
+    watch = jobs._Watch(jobs.Job(role, "127.0.0.1", 9091, 2, 1), said.append, handle=object())
+    present = [False]
+    monkeypatch.setattr(watch, "_silent", lambda group, seconds: (
+        int(present[0]) if groups[group] == "all" else int(groups[group] == silent and now[0] > 200)
+    ))  # fmt: skip
+    watch.look()
+    assert not watch.joined
+    present[0] = True
+    watch.look()
+    assert watch.joined
+    now[0] = 150.0  # all are alive
+    watch.look()
+    assert (said, codes) == ([], [])
+    now[0] = 250.0
+    watch.look()
+    if sentence is None:
+        assert (said, codes) == ([], [])
+        return
+    assert codes == [1]
+    assert said[0].startswith(f"Error: {sentence}") and "from its last checkpoint" in said[0]
+
+
+def test_processes_that_do_not_come_are_waited_for_and_then_given_up(monkeypatch):
+    now, said, codes = [0.0], [], []
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(jobs, "os", SimpleNamespace(environ=os.environ, _exit=codes.append))
+    watch = jobs._Watch(jobs.Job("worker", "127.0.0.1", 9091, 2, 1), said.append)
+    for now[0] in (10.0, jobs.NOTICE_SECONDS + 1):
+        watch.look()
+    sentence = "Not all of the job's 2 workers and 1 servers have come to 127.0.0.1:9091"
+    assert (said, codes) == ([f"{sentence}; waiting."], [])
+    now[0] = jobs.JOIN_SECONDS + 1
+    watch.look()
+    assert codes == [1] and said[1].startswith(f"Error: {sentence} after 300 s")
 
 
 def refused(*words):
