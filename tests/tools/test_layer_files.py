@@ -8,9 +8,12 @@ from helpers import cuda_files as files
 from helpers import images
 from helpers.nets_2012 import Narrow
 from helpers.runner import run
+from starlette.testclient import TestClient
 
+from gluon_alexnet import backend
+from gluon_alexnet.serving import app
 from gluon_alexnet.training import checkpoint
-from gluon_alexnet.workflows import layer_files
+from gluon_alexnet.workflows import layer_files, serve
 
 SIZE = 99
 
@@ -58,6 +61,20 @@ def test_its_report(place, tmp_path):
     assert "the net is that of the layer file layers-own.cfg: 31 layers" in text
     for title in ("How it went", "What it reaches", "What layer 1 looks for", "To do it again"):
         assert f"<h2>{title}</h2>" in text
+
+
+def test_it_is_served_without_its_inside(place):
+    """Its layers have names of their own, which the page does not know: it shows the guesses and the ten views."""
+    service = serve.open_service(place / "run", backend.contexts("cpu", [0])[0], place / "data")
+    core = serve.build_core(service)
+    image = (images.ODD / "hopper_gray.jpg").read_bytes()
+    with TestClient(app.build(core, "0")) as client:
+        model = client.get("/model").json()
+        assert (model["columns"], model["switches"], model["classes"]) == (0, [], 3)
+        look = client.post("/look", content=image).json()
+        assert len(look["views"]) == 10 and sum(look["probabilities"]) == pytest.approx(1, abs=1e-4)
+        assert client.post("/activations", content=image).status_code == 404
+    service.gallery.close()
 
 
 def test_the_run_says_what_it_is(place):
