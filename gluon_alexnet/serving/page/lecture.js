@@ -275,7 +275,7 @@ function introduce(model) {
   $("curl").textContent = `curl --data-binary @photo.jpg '${location.origin}/predict?views=10&top=5'`;
   $("similar-empty").textContent = model.searchable
     ? `The nearest of ${model.searchable.toLocaleString("en")} training images appear here with the first image.`
-    : model.facts.search || "This server was started without a data set whose activations are known.";
+    : "The nearest training images appear here where the server is started with --data, and alexnet-tools similar has once computed their activations.";
 }
 
 async function begin() {
@@ -293,7 +293,8 @@ async function begin() {
         if (mouse) $("detail").scrollIntoView({ behavior: "smooth" });
       });
     } else {
-      $("layers-empty").textContent = "This net’s inside cannot be reached, so its layers are not shown.";
+      $("layers-empty").textContent = $("kernels-empty").textContent;
+      for (const text of document.querySelectorAll(".inside")) text.hidden = true;
     }
     makeExamples(model.examples);
     document.body.dataset.ready = "true";
