@@ -123,8 +123,7 @@ setup(
             "tensorboard>=2.11",
             "dask>=2023.5",
             "distributed>=2023.5",
-            "httpx>=0.27; python_version < '3.11'",  # Starlette's test client
-            "httpx2>=2; python_version >= '3.11'",
+            "httpx2>=2",  # Starlette's test client
             "tritonclient[http]>=2.34",  # asks our server as it asks Triton's
             *DOCS,
             *ONNX,

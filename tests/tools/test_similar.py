@@ -86,6 +86,16 @@ def test_another_split_and_image_formats(place, tmp_path):
     assert [key for _, _, key in found] == ["class1/1.png"] * 4
 
 
+def test_a_folder_stands_for_the_images_below_it(place, tmp_path):
+    folder = place / "images" / "val" / "class1"
+    words = ["--split", "val", "--count", 1]
+    found = lines(similar(place, tmp_path, place / "run", folder, *words))
+    assert [key for _, _, key in found] == ["class1/0.png", "class1/1.png"]
+    assert found == lines(similar(place, tmp_path, place / "run", folder / "0.png", folder / "1.png", *words))
+    (tmp_path / "empty").mkdir()
+    assert "not one image in" in similar(place, tmp_path, place / "run", tmp_path / "empty", code=1)
+
+
 def test_codes_are_made_once_and_say_what_they_keep(place, tmp_path, monkeypatch):
     few = dataclasses.replace(config.AUTO_ENCODER, hidden=16, updates=5)
     monkeypatch.setattr(config, "AUTO_ENCODER", few)
