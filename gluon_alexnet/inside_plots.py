@@ -50,7 +50,7 @@ def draw_units(rows: Sequence[UnitRow], title: str, file: Path) -> None:
             grid[1, 0].text(0, 0.5, "what the unit\nsees of them", fontsize=8.5, va="center", color="0.4")
         for place, image in enumerate(row.images, 1):
             grid[0, place].imshow(image.view)
-            grid[0, place].set_title(f"{image.value:.3g}", fontsize=8, pad=2, color="0.3")
+            grid[0, place].set_title(f"{image.value:#.3g}", fontsize=8, pad=2, color="0.3")
             if image.box:
                 _frame(pyplot, grid[0, place], image.box, len(image.view))
                 grid[1, place].imshow(_cut(image.view, image.box))

@@ -132,7 +132,8 @@ def normalization_trial(
     trial = run_trial(place, trainer, plan)
     if trial.diverged:
         return trial, []
-    return trial, evaluate(trainer.classifier(mean), _test_batches(data), size, views)
+    with place.testing(len(data.test), f"test of {plan.name}") as tested:
+        return trial, evaluate(trainer.classifier(mean), _test_batches(data), size, views, tested)
 
 
 @dataclass(frozen=True)

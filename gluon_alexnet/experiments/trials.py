@@ -32,6 +32,11 @@ SAVE_EVERY = 100  # updates
 Report = Callable[[str, int, int], AbstractContextManager[Callable[[int, float], None]]]
 
 
+@contextmanager
+def _silent(_images: int, _what: str) -> Iterator[Callable[[int], None]]:
+    yield lambda _done: None
+
+
 class Interrupted(Exception):
     """The user stopped the work; what was done is saved."""
 
@@ -48,6 +53,7 @@ class TrialContext:
     context: object
     stop: Callable[[], bool]
     report: Report
+    testing: Callable[[int, str], AbstractContextManager[Callable[[int], None]]] = _silent  # (images, what)
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,10 @@ class Data:
     def first(self, images: int) -> Data:
         """The same with the first training images only."""
         return replace(self, train=self.train[:images], train_labels=self.train_labels[:images])
+
+    def first_of_test(self, images: int) -> Data:
+        """The same with the first test images only."""
+        return replace(self, test=self.test[:images], test_labels=self.test_labels[:images])
 
 
 class SmallTrainer:

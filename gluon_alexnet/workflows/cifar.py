@@ -13,7 +13,7 @@ from ..errors import InvalidRequest
 from ..experiments import cifar, config, plots, tables, trials
 from ..experiments.trials import Interrupted, Report
 from .devices import open_device
-from .progress import silent
+from .progress import ImageProgress, silent
 from .reproduced import Reproduced, write_table
 
 __all__ = ["Interrupted", "Watching", "reproduce_figure_one", "reproduce_normalization"]
@@ -27,10 +27,12 @@ class Watching:
 
     stop: asked after each update; true saves, and raises Interrupted. report(name, most, done): around each training,
     of ``most`` updates at most, ``done`` before; gives a function of (updates, training error in per cent).
+    testing(images, what): around each test; gives a function of the number of images done.
     """
 
     stop: Callable[[], bool] = lambda: False
     report: Report = silent
+    testing: ImageProgress = silent
 
 
 def reproduce_figure_one(
@@ -54,7 +56,7 @@ def reproduce_figure_one(
     settings = {"experiment": "figure-1", "images": len(data.train), "descent": numbers.descent, "net": net}
     context = open_device(device, "A small net")
     with trials.claimed(out, data, settings):
-        place = trials.TrialContext(out, context, watching.stop, watching.report)
+        place = trials.TrialContext(out, context, watching.stop, watching.report, watching.testing)
         results = cifar.figure_one(place, numbers, data)
     plots.draw_figure_one(results, numbers, len(data.train), out / "figure-1.png")
     return write_table(out, "figure-1", tables.figure_one(results, numbers, len(data.train)))
@@ -66,17 +68,21 @@ def reproduce_normalization(
     *,
     views: Sequence[int] = (9, 1),
     images: int | None = None,
+    test_images: int | None = None,
     device: Any = None,
     watching: Watching = Watching(),
     **changes: Any,
 ) -> Reproduced:
     """Measure the test error with and without response normalisation (Sec. 3.3).
 
-    views: 9, those of the 2012 code, 10, or 1. changes: fields of
+    views: 9, those of the 2012 code, 10, or 1. test_images: the first test images only. changes: fields of
     :class:`gluon_alexnet.experiments.config.NormalizationTest`; the rest is as :func:`reproduce_figure_one` says.
     """
     numbers = _changed(config.NORMALIZATION_TEST, changes)
     data = _data(source, images, numbers.descent.batch_size)
+    if test_images is not None and not 1 <= test_images <= len(data.test):
+        raise InvalidRequest(f"`test_images` is {test_images}; {source} has {len(data.test)} test images.")
+    tested = data if test_images is None else data.first_of_test(test_images)
     settings = {
         "experiment": "lrn",
         "images": len(data.train),
@@ -86,8 +92,8 @@ def reproduce_normalization(
     }
     context = open_device(device, "A small net")
     with trials.claimed(out, data, settings):
-        place = trials.TrialContext(out, context, watching.stop, watching.report)
-        results = cifar.normalization_test(place, numbers, data, views)
+        place = trials.TrialContext(out, context, watching.stop, watching.report, watching.testing)
+        results = cifar.normalization_test(place, numbers, tested, views)
     plots.draw_normalization_test(results, numbers, len(data.train), out / "lrn.png")
     return write_table(out, "lrn", tables.normalization_test(results, numbers, len(data.train)))
 

@@ -19,6 +19,7 @@ from gluon_alexnet.experiments import cifar as experiments
 from gluon_alexnet.experiments import config as cifar_recipe
 from gluon_alexnet.experiments import trials
 from gluon_alexnet.recordio.sources import cifar10
+from gluon_alexnet.workflows.cifar import Watching, reproduce_normalization
 
 BATCH = 40  # images in each of the made batches
 
@@ -137,6 +138,23 @@ def test_lrn_measures_every_test_image(source, short, tmp_path):
     assert (out / "lrn.png").read_bytes().startswith(b"\x89PNG")
     folders = sorted(p.name for p in out.glob("*-seed-*"))
     assert folders == [f"{word}-lrn-seed-{seed}" for word in ("with", "without") for seed in (0, 1)]
+    tested = []
+
+    @contextlib.contextmanager
+    def testing(images, what):
+        tested.append([what, images, 0])
+
+        def advance(done):
+            tested[-1][2] += done
+
+        yield advance
+
+    watching = Watching(testing=testing)
+    options = {"images": 64, "seeds": 2, "epochs": 1, "views": [1], "test_images": 5, "device": "cpu(0)"}
+    few = reproduce_normalization(source, out, watching=watching, **options)  # what was trained is not trained again
+    assert "each of 5 test images counted once" in few.text
+    assert tested == [[f"test of {w}-lrn-seed-{s}", 5, 5] for s in (0, 1) for w in ("without", "with")]
+    assert "test images" in run(*words, "--test-images", BATCH + 1, code=2)
 
 
 @pytest.mark.slow

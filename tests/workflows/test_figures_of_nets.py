@@ -76,7 +76,7 @@ def test_commands_draw_and_say_what(place, tmp_path):
     [
         (["confusion", "run", "--output", "c.gif"], "c.gif must end in .png, .svg or .pdf", 2),
         (["confusion", "nope"], "nope is neither a run", 2),
-        (["confusion", "run", "--split", "test"], "test", 1),
+        (["confusion", "run", "--split", "test"], "the data set has no split 'test'", 2),
         (["views", "run", "train"], "The views of more than 8 images do not fit into a drawing", 2),
         (["views", "run", "none.jpg"], "none.jpg: No such file", 1),
         (["views", "run", "data"], "There is not one image to draw", 1),

@@ -69,7 +69,6 @@ def test_a_data_set_that_is_gone_is_said_with_what_to_give(place, tmp_path, monk
     for words in (
         ["eval", "--model", gone],
         ["export", gone, tmp_path / "out"],
-        ["report", gone, "--output", tmp_path / "r.html"],
         ["plot", "units", gone, "--layer", "conv5", "--output", tmp_path / "u.png"],
         ["train", "--resume", "--run", gone, "--cpus", 0],
     ):

@@ -122,13 +122,16 @@ def figure_1(source, out, devices, **changes):
     show_default=True,
     help="The 2012 code's nine views, ten as on ImageNet, the centre view.",
 )
+@click.option("--test-images", type=POSITIVE, help="Test on the first N test images only.  [default: all 10,000]")
 def lrn(source, out, devices, views, **changes):
     """Measure test error with and without normalisation.
 
     \b
     Example: alexnet-tools reproduce lrn --source cifar-10-binary.tar.gz
+    Example: alexnet-tools reproduce lrn --images 500 --epochs 2 --views 1 --test-images 1000
 
-    Ctrl-C saves; the same command goes on.
+    Ctrl-C saves; the same command goes on. Each net is tested on all test images over all views: of a short trial that
+    can take longer than the training, and --views and --test-images make it less.
     """
     from gluon_alexnet.workflows.cifar import reproduce_normalization
 
@@ -200,7 +203,7 @@ def _watching(out):
 
     with StopOnSignal().watching() as received:
         try:
-            yield Watching(lambda: bool(received), report)
+            yield Watching(lambda: bool(received), report, image_progress)
         except Interrupted:
             click.echo(f"Stopped; what was done is in {out}, and the same command goes on from there.", err=True)
             raise SystemExit(128 + received[0]) from None
