@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Union
 
 from .errors import InvalidRequest
+from .safe_files import opened
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -119,7 +120,7 @@ def sync(path: Path) -> None:
 def sha256(file: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     digest = hashlib.sha256()
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()

@@ -113,7 +113,7 @@ def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command
 
             def path_of(path: Path) -> Path:
                 path, sentence, doubtful = choose(path, checkpoint)
-                if sentence and (always or doubtful):
+                if sentence and (doubtful or (always and not values.get("as_json"))):
                     say(sentence)
                 return path
 

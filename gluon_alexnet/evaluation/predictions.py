@@ -29,6 +29,7 @@ import numpy as np
 from .. import safe_json
 from ..atomic_files import place_of, written
 from ..errors import InvalidRequest, OperationFailed
+from ..safe_files import read_array, regular
 
 FORMAT = "alexnet-predictions"
 FORMAT_VERSION = 1
@@ -133,7 +134,7 @@ class Predictions:
     def __init__(self, file: Path) -> None:
         self.file = file
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(regular(file)) as archive:
                 document = safe_json.parse(_array(archive, "description").item())
                 newer = document["format"] == FORMAT and document["version"] > FORMAT_VERSION
                 if document["format"] == FORMAT and not newer:
@@ -167,7 +168,7 @@ class Predictions:
         classes = len(self.description.classes)
         try:
             with ExitStack() as stack:
-                archive = stack.enter_context(zipfile.ZipFile(self.file))
+                archive = stack.enter_context(zipfile.ZipFile(regular(self.file)))
                 tables = []
                 for views in self.description.views:
                     member = stack.enter_context(archive.open(_member(views)))
@@ -250,11 +251,9 @@ def _description(document: dict[str, Any]) -> Description:
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with archive.open(f"{name}.npy") as member:
-        array = np.lib.format.read_array(member, allow_pickle=False)
-        if member.read(1):
-            raise ValueError("longer than its header says")
-        return array
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        return read_array(member, info.file_size)
 
 
 def _table(member: IO[bytes], dtype: np.dtype, shape: tuple[int, int]) -> np.ndarray:

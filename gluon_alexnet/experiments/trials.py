@@ -23,6 +23,7 @@ from ..atomic_files import write_text
 from ..backend import mx
 from ..data.augmentation import network_order
 from ..errors import InvalidRequest, OperationFailed
+from ..safe_files import opened, read_text
 from ..training import checkpoint
 from .config import Descent
 
@@ -261,7 +262,7 @@ def claimed(out: Path, data: Data, settings: dict) -> Iterator[None]:
     text = json.dumps({**content, "data_sha256": digest.hexdigest()}, indent=1) + "\n"
     file = out / "settings.json"
     if file.exists():
-        if file.read_text(encoding="utf-8") != text:
+        if read_text(file) != text:
             raise InvalidRequest(
                 f"{out} holds results of other settings or data (see {file}); name another folder with `out`."
             )
@@ -272,7 +273,7 @@ def claimed(out: Path, data: Data, settings: dict) -> Iterator[None]:
     else:
         out.mkdir(parents=True, exist_ok=True)
         write_text(file, text)
-    with open(file, "rb") as held:
+    with opened(file) as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -23,6 +23,7 @@ import numpy as np
 from .. import safe_json
 from ..atomic_files import place_of, sha256, sync, written
 from ..errors import InvalidRequest, OperationFailed
+from ..safe_files import read_text
 
 FORMAT = "alexnet-export"
 FORMAT_VERSION = 1
@@ -215,7 +216,7 @@ def _remove_left(path: Path) -> None:
 def _roles(path: Path) -> dict[str, str | None]:
     """The files that OUT.json of an earlier export names, with their digests; a card has none."""
     try:
-        content = safe_json.parse(file_of(path, "description").read_text(encoding="utf-8"))
+        content = safe_json.parse(read_text(file_of(path, "description")))
         found = dict(content["sha256"]) if content["format"] == FORMAT else {}
         return {**found, "card": None} if content.get("card") else found
     except (OSError, ValueError, KeyError, TypeError):

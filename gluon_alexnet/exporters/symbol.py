@@ -16,6 +16,7 @@ from ..backend import mx
 from ..data.augmentation import network_order
 from ..errors import InvalidRequest, OperationFailed
 from ..model.classifier import Model, classify_with, count_parameters
+from ..safe_files import read_text
 from . import processor
 from .files import FORMAT, FORMAT_VERSION, NEEDED, Publication, file_of
 
@@ -95,7 +96,7 @@ def read_export(path: Path, context: Any) -> dict:
     """
     description_file = file_of(path, "description")
     try:
-        description = safe_json.parse(description_file.read_text(encoding="utf-8"))
+        description = safe_json.parse(read_text(description_file))
         if description["format"] != FORMAT:
             raise ValueError("of another program")
         digests, version = dict(description["sha256"]), int(description["version"])

@@ -23,6 +23,7 @@ import numpy as np
 from .. import safe_json
 from ..atomic_files import sync, write_text
 from ..errors import InvalidRequest, OperationFailed
+from ..safe_files import read_text
 from .npy_file import GrowingNpy
 
 FORMAT = "alexnet-activations"
@@ -164,7 +165,7 @@ class ActivationWriter:
             write_text(file, json.dumps(own, indent=1) + "\n")
             return
         try:
-            found = safe_json.parse(file.read_text(encoding="utf-8"))
+            found = safe_json.parse(read_text(file))
             foreign = found["format"] != FORMAT
         except (ValueError, KeyError, TypeError) as error:
             raise OperationFailed(f"{file} is damaged; remove {self._draft} and begin again.") from error

@@ -24,6 +24,7 @@ from .. import safe_json
 from ..atomic_files import sha256, write_text, written
 from ..backend import mx
 from ..errors import InvalidRequest, OperationFailed
+from ..safe_files import read_text
 from . import config
 from .store import Features, faiss_library
 
@@ -243,7 +244,7 @@ def _files(folder: Path, bits: int) -> tuple[Path, Path, Path]:
 
 def _read_header(file: Path, features: Features, bits: int) -> tuple[dict, config.AutoEncoder]:
     try:
-        header = safe_json.parse(file.read_text(encoding="utf-8"))
+        header = safe_json.parse(read_text(file))
         ours = header["format"] == FORMAT and header["bits"] == bits
         ours &= header["vectors"] == dataclasses.asdict(features.contents)
         ours &= set(header["kept"]) == {str(depth) for depth in DEPTHS} and set(header["sha256"]) == _ROLES

@@ -28,6 +28,7 @@ from .. import backend, safe_json
 from ..atomic_files import sync, write_text
 from ..data.prefetch import prefetched
 from ..errors import InvalidRequest, OperationFailed
+from ..safe_files import read_text
 from .activations import Fc7
 from .npy_file import HEADER_BYTES, GrowingNpy
 
@@ -225,7 +226,7 @@ def _header(contents: Contents, checksums: Sequence[int]) -> str:
 def _read_header(folder: Path, contents: Contents) -> dict:
     file = folder / HEADER
     try:
-        header = safe_json.parse(file.read_text(encoding="utf-8"))
+        header = safe_json.parse(read_text(file))
         foreign = header["format"] != FORMAT
         newer = header["version"] > FORMAT_VERSION
         found = Contents(**{field.name: header[field.name] for field in dataclasses.fields(Contents)})

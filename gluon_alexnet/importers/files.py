@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InvalidRequest
+from ..safe_files import opened
 from . import mxnet_params, pickle_tables, safetensors_file, torch_file
 from .arrays import StoredArray, check_size
 
@@ -32,7 +33,7 @@ _PICKLE_TABLE = Format("a pickle of arrays", pickle_tables.read_pickle)
 def format_of(file: Path) -> Format | None:
     """The format of a file's arrays; None for none of those known here. Raises InvalidRequest for no regular file."""
     check_size(file)
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         head = stream.read(_HEAD)
     if torch_file.is_zip(head):
         return _TORCH_ZIP

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..errors import OperationFailed
+from ..safe_files import opened
 from .arrays import MAX_ARRAYS, StoredArray, check_size, elements, printable
 
 LIST_MAGIC = 0x112
@@ -33,7 +34,7 @@ def read_params(file: Path) -> dict[str, StoredArray]:
     """
     length = check_size(file)
     try:
-        with open(file, "rb") as stream:
+        with opened(file) as stream:
             source = _Source(file, stream, length)
             magic, reserved, count = source.numbers("<QQQ")
             if (magic, reserved) != (LIST_MAGIC, 0) or not 0 < count <= MAX_ARRAYS:
@@ -86,7 +87,7 @@ class _Source:
         return StoredArray(shape, _TYPES[kind], lambda: self._content(begin, shape))
 
     def _content(self, begin: int, shape: tuple[int, ...]) -> np.ndarray:
-        with open(self._file, "rb") as stream:
+        with opened(self._file) as stream:
             stream.seek(begin)
             read = stream.read(4 * elements(shape))
         if len(read) != 4 * elements(shape):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import OperationFailed
+from ..safe_files import read_bytes
 from ..safe_pickle import PickledError, ReadArray, array_names, read_pickled
 from .arrays import MAX_ARRAYS, StoredArray, check_size, printable
 
@@ -49,7 +50,7 @@ def read_pickle(file: Path) -> dict[str, StoredArray]:
     """
     check_size(file)
     try:
-        leaves = named_leaves(read_pickled(file.read_bytes(), array_names("f4"))[0], ReadArray, MAX_ARRAYS)
+        leaves = named_leaves(read_pickled(read_bytes(file), array_names("f4"))[0], ReadArray, MAX_ARRAYS)
     except PickledError as error:
         raise OperationFailed(f"{file}: {error}; only dicts of float32 arrays are read.") from error
     return {

@@ -10,6 +10,7 @@ import numpy as np
 import safetensors
 
 from ..errors import OperationFailed
+from ..safe_files import opened
 from .arrays import StoredArray, check_size, printable
 
 MAX_HEADER = 2**22  # bytes: AlexNet's takes 1,500; the package itself would read a hundred million
@@ -24,7 +25,7 @@ def is_safetensors(head: bytes) -> bool:
 def read_safetensors(file: Path) -> dict[str, StoredArray]:
     """The tensors by name. Raises OperationFailed where the file is cut or damaged."""
     length = check_size(file)
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         head = stream.read(8)
     announced = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
     if not 2 <= announced <= min(length - 8, MAX_HEADER):

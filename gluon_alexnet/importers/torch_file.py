@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import OperationFailed
+from ..safe_files import opened, regular
 from ..safe_pickle import Made, PickledError, read_pickled
 from .arrays import MAX_ARRAYS, MAX_BYTES, StoredArray, check_size, elements
 from .pickle_tables import named_leaves
@@ -115,7 +116,7 @@ def read_torch_file(file: Path) -> dict[str, StoredArray]:
     Raises OperationFailed where it is cut or damaged, or its pickle asks for anything but tensors.
     """
     check_size(file)
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         head = stream.read(64)
     try:
         return _of_zip(file) if is_zip(head) else _of_stream(file)
@@ -145,7 +146,7 @@ class _Guarded:
 
 
 def _of_zip(file: Path) -> dict[str, StoredArray]:
-    with open(file, "rb") as stream, zipfile.ZipFile(_Guarded(stream)) as archive:
+    with opened(file) as stream, zipfile.ZipFile(_Guarded(stream)) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         pickles: list[str | None] = [name for name in entries if name.endswith("/data.pkl")]
         (described,) = pickles or [None]
@@ -161,7 +162,7 @@ def _of_zip(file: Path) -> dict[str, StoredArray]:
     tensors = named_leaves(read_pickled(content, _KNOWN, _Storages())[0], _Tensor, MAX_ARRAYS)
 
     def numbers(tensor: _Tensor) -> bytes:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(regular(file)) as archive:
             return _entry(archive, archive.getinfo(f"{folder}data/{tensor.storage.key}"))
 
     return {name: _stored(file, name, tensor, numbers) for name, tensor in tensors.items()}
@@ -177,7 +178,7 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 def _of_stream(file: Path) -> dict[str, StoredArray]:
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         content = stream.read(MAX_PICKLE)
         parts, at, storages = [], 0, _Storages()
         for known in ({}, {}, {}, _KNOWN, {}):
@@ -193,7 +194,7 @@ def _of_stream(file: Path) -> dict[str, StoredArray]:
         places = _places(file, stream, at, keys, storages.found)
 
     def numbers(tensor: _Tensor) -> bytes:
-        with open(file, "rb") as stream:
+        with opened(file) as stream:
             stream.seek(places[tensor.storage.key])
             return stream.read(tensor.storage.count * tensor.storage.type.size)
 

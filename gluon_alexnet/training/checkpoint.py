@@ -27,6 +27,7 @@ from ..errors import InvalidRequest, OperationFailed
 from ..model.shapes import parameter_shapes
 from ..recipes import schema as recipes
 from ..recipes.timetable import LAYERS, Change, RateRequest
+from ..safe_files import read_text
 from .lr_schedule import ManualRate, Moment
 
 _LOG = logging.getLogger(__name__)
@@ -341,7 +342,7 @@ def _save_arrays(file: Path, arrays: dict) -> None:
 
 def _read_json(file: Path) -> dict:
     try:
-        content = safe_json.parse(file.read_text(encoding="utf-8"))
+        content = safe_json.parse(read_text(file))
         version = content["version"]
         newer = version > FORMAT_VERSION
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import safe_json
 from ..errors import InvalidRequest
+from ..safe_files import opened, read_text
 
 
 class Log:
@@ -53,7 +54,7 @@ def last_start(run: Path) -> dict[str, Any]:
     """The last event "start" of a run's log; empty where there is none to be read."""
     found: dict[str, Any] = {}
     try:
-        lines = (run / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_text(run / "log.jsonl", "replace").splitlines()
     except OSError:
         return found
     for line in lines:
@@ -69,7 +70,7 @@ def last_start(run: Path) -> dict[str, Any]:
 def is_running(run: Path) -> bool:
     """Whether a process is training this run at the moment."""
     try:
-        with open(run / "log.jsonl", "rb") as log:
+        with opened(run / "log.jsonl") as log:
             fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

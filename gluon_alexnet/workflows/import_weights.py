@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InvalidRequest
 from ..importers import KINDS
 from ..importers.trained import Verdict, judge_kernels
+from ..safe_files import read_text
 from .devices import open_device
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def _classes(file: Path | None, count: int) -> list[dict[str, str]]:
         attributes = gluoncv.data.ImageNet1kAttr()  # in the order of sorted wnids, as these nets are
         return [{"wnid": wnid, "name": name} for wnid, name in zip(attributes.synset, attributes.classes)]
     try:
-        lines = [line.split(None, 1) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.split(None, 1) for line in read_text(file).splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"{file} is no text file.") from error
     if len(lines) != count or len({wnid for wnid, *_ in lines}) != count:

@@ -13,6 +13,7 @@ from ..recipes import timetable
 from ..recipes.layer_graph import LayerGraph
 from ..recipes.schema import Learning, Recipe
 from ..recipes.timetable import Change
+from ..safe_files import read_text
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _drops(learning: Learning, steps: Sequence[int]) -> Sequence[tuple[int, floa
 def _with_timetable(learning: Learning, recipe: Recipe, given: Path | str | Sequence[Change]) -> Learning:
     if isinstance(given, (str, Path)):
         try:
-            text = Path(given).read_text(encoding="utf-8")
+            text = read_text(given)
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"{given} is no timetable that can be read.") from error
         given = timetable.read(text, str(given), layers_of(recipe))

@@ -20,6 +20,7 @@ from ..reporting import document, sections, shown
 from ..reporting.judged import Judged, judge
 from ..reporting.repeat import repeat
 from ..reporting.run import ReportedRun
+from ..safe_files import read_text
 from ..training import checkpoint
 from .devices import open_device
 from .load import open_run
@@ -109,7 +110,7 @@ def _open(path: Path, context: Any) -> ReportedRun:
     folder = checkpoint.run_of(found)
     events = []
     log = folder / "log.jsonl"
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else ():
+    for line in read_text(log, "replace").splitlines() if log.exists() else ():
         try:
             event = safe_json.parse(line)
         except ValueError:

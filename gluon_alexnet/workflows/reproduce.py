@@ -21,6 +21,7 @@ from ..recipes import variants as recipe_variants
 from ..recipes.presets import RECIPES
 from ..recipes.published import DIFFERENCES
 from ..recipes.schema import Recipe
+from ..safe_files import read_text
 from ..training import checkpoint
 from ..training.callbacks import TrainingCallback
 from .devices import Devices
@@ -99,7 +100,7 @@ def _measured(
     done = run / "eval.json"
     if done.exists():
         try:
-            return safe_json.parse(done.read_text(encoding="utf-8"))
+            return safe_json.parse(read_text(done))
         except ValueError as error:
             raise OperationFailed(f"{done} is damaged; remove it, and the same command measures again.") from error
     if devices is not None and recipe.network.devices == 1:

@@ -12,6 +12,7 @@ from typing import Any, Union
 from gluon_alexnet import safe_json
 from gluon_alexnet.atomic_files import write_bytes
 from gluon_alexnet.errors import InvalidRequest, MissingDataset, OperationFailed
+from gluon_alexnet.safe_files import read_bytes
 
 SCHEMA_VERSION = 1
 
@@ -146,7 +147,7 @@ def read_manifest(folder: PathLike) -> Manifest:
     """
     path = Path(folder) / MANIFEST
     try:
-        document = safe_json.parse(path.read_bytes().decode("utf-8"))
+        document = safe_json.parse(read_bytes(path).decode("utf-8"))
     except FileNotFoundError as error:
         if path.with_name("part.json").exists():
             raise SourceError(f"{folder}: one part of a data set; merge all parts into one first") from error

@@ -13,11 +13,13 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from gluon_alexnet.atomic_files import write_bytes
+from gluon_alexnet.safe_files import arrays_of, read_bytes
 
 from .manifest import SIZE, STATISTICS, DatasetError, PathLike, read_manifest
 
@@ -155,9 +157,9 @@ def read_statistics(folder: PathLike) -> Statistics:
     expected = read_manifest(folder).statistics_sha256
     path = Path(folder) / STATISTICS
     try:
-        content = path.read_bytes()
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in Statistics.__dataclass_fields__}
+        content = read_bytes(path)
+        arrays = arrays_of(content)
+        found = {name: arrays[name] for name in Statistics.__dataclass_fields__}
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or 'damaged'}; pack the data set again") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError, AttributeError) as error:
@@ -176,7 +178,8 @@ def read_statistics(folder: PathLike) -> Statistics:
             raise DatasetError(f"{path}: {name} is not finite or of another shape; pack the data set again")
     if hashlib.sha256(content).hexdigest() != expected:
         raise DatasetError(f"{path}: not the statistics of this data set; copy both again, or pack the data set again")
-    return Statistics(**{**found, "images": int(found["images"]), "pixels": int(found["pixels"])})
+    numbers: dict[str, Any] = {**found, "images": int(found["images"]), "pixels": int(found["pixels"])}
+    return Statistics(**numbers)
 
 
 def _size_bin(side: float) -> int:

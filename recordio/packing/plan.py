@@ -11,6 +11,7 @@ from typing import Any
 
 from gluon_alexnet import safe_json
 from gluon_alexnet.atomic_files import write_bytes
+from gluon_alexnet.safe_files import read_bytes
 
 from ..dataset.manifest import (
     IMAGES_PER_SHARD,
@@ -115,7 +116,7 @@ def write_plan(path: Path, plan: Plan) -> None:
 def read_plan(path: Path) -> Plan:
     """Read and check a plan; FileNotFoundError when there is none, :class:`DatasetError` when it is damaged."""
     try:
-        return _plan(safe_json.parse(path.read_bytes()))
+        return _plan(safe_json.parse(read_bytes(path)))
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: damaged or of another version; pack there again with `overwrite`") from error
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from gluon_alexnet import safe_json
 from gluon_alexnet.atomic_files import write_bytes
+from gluon_alexnet.safe_files import arrays_of, read_bytes
 
 from ..dataset.duplicates import image_digest
 from ..dataset.framing import frame, pack_image
@@ -116,18 +117,18 @@ def write_receipt(path: Path, packed: PackedShard) -> None:
 def read_receipt(path: Path) -> PackedShard:
     """The shard that a receipt describes; :class:`DatasetError` when it is missing or damaged."""
     try:
-        content = path.read_bytes()
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            document = safe_json.parse(arrays["document"].tobytes())
-            digests = arrays["digests"].astype(np.uint64)
-            if len(digests) != document["shard"]["images"]:
-                raise ValueError("digests of other images")
-            sums = None
-            if "image" in arrays:
-                sums = Sums()
-                sums.images = int(arrays["images"])
-                for name in _SUMS[1:]:
-                    getattr(sums, name)[:] = arrays[name]
+        content = read_bytes(path)
+        arrays = arrays_of(content)
+        document = safe_json.parse(arrays["document"].tobytes())
+        digests = arrays["digests"].astype(np.uint64)
+        if len(digests) != document["shard"]["images"]:
+            raise ValueError("digests of other images")
+        sums = None
+        if "image" in arrays:
+            sums = Sums()
+            sums.images = int(arrays["images"])
+            for name in _SUMS[1:]:
+                getattr(sums, name)[:] = arrays[name]
         return PackedShard(
             Shard(**document["shard"]),
             np.array(document["class_counts"], np.int64),
@@ -144,7 +145,7 @@ def is_whole(folder: Path, shard: Shard) -> bool:
     """Whether a shard's files are there as they were written; of the `.rec`, only its size is looked at."""
     try:
         return (folder / shard.name).stat().st_size == shard.bytes and all(
-            hashlib.sha256((folder / shard.file(suffix)).read_bytes()).hexdigest() == expected
+            hashlib.sha256(read_bytes(folder / shard.file(suffix))).hexdigest() == expected
             for suffix, expected in ((".idx", shard.index_sha256), (".keys", shard.keys_sha256))
         )
     except OSError:

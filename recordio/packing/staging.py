@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gluon_alexnet import safe_json
 from gluon_alexnet.atomic_files import write_bytes
+from gluon_alexnet.safe_files import read_bytes
 
 from ..dataset.manifest import (
     MANIFEST,
@@ -109,7 +110,7 @@ class StagingArea:
         """Do what the journal says; each step may have been done before a kill, and the last one removes it."""
         path = self.folder / JOURNAL
         try:
-            journal = safe_json.parse(path.read_bytes())
+            journal = safe_json.parse(read_bytes(path))
             new, old = journal["new"], journal["old"]
             if not all(_OURS.fullmatch(name) for name in (*new, *old)):
                 raise ValueError("a foreign name")

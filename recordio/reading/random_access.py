@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gluon_alexnet.safe_files import descriptor_of, opened, read_bytes
+
 from ..dataset.framing import RecordError, unframe, unpack_image
 from ..dataset.images import ImageError, packed_pixels
 from ..dataset.keys import crc32, read_checksums, read_keys
@@ -111,7 +113,7 @@ class RecordStore:
     def _open(self, shard: Shard) -> int:
         path = self._folder / shard.name
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            descriptor = descriptor_of(path)
         except OSError as error:
             raise DatasetError(_missing(path, error)) from error
         size = os.fstat(descriptor).st_size
@@ -126,7 +128,7 @@ class RecordStore:
         path = self._folder / shard.file(".idx")
         digest = hashlib.sha256()
         try:
-            with open(path, "rb") as file:
+            with opened(path) as file:
                 while block := file.read(_BLOCK):
                     digest.update(block)
         except OSError as error:
@@ -144,7 +146,7 @@ class RecordStore:
     def _read_checked(self, name: str, sha256: str) -> bytes:
         path = self._folder / name
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise DatasetError(_missing(path, error)) from error
         if hashlib.sha256(content).hexdigest() != sha256:

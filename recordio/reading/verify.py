@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gluon_alexnet.safe_files import opened, read_bytes
+
 from ..dataset.duplicates import find_duplicates, image_digest
 from ..dataset.framing import RecordError, unframe, unpack_image
 from ..dataset.images import ImageError, packed_pixels
@@ -124,7 +126,7 @@ class _Check:
         for suffix, expected in ((".idx", self._shard.index_sha256), (".keys", self._shard.keys_sha256)):
             name = self._shard.file(suffix)
             try:
-                content = (self._folder / name).read_bytes()
+                content = read_bytes(self._folder / name)
             except OSError as error:
                 problems.append(Problem(name, error.strerror or "cannot be read"))
                 continue
@@ -147,7 +149,7 @@ class _Check:
         running: deque = deque()
         damaged = False
         try:
-            with open(path, "rb") as file:
+            with opened(path) as file:
                 for position in range(self._shard.images):
                     record = file.read(int(self._offsets[position + 1] - self._offsets[position]))
                     digest.update(record)
@@ -236,7 +238,7 @@ def _statistics(folder: Path, sums: Sums | None) -> list[Problem]:
 
 def _rejected(folder: Path, manifest: Manifest) -> list[Problem]:
     try:
-        lines = (folder / REJECTED).read_bytes().splitlines()[1:]
+        lines = read_bytes(folder / REJECTED).splitlines()[1:]
     except OSError as error:
         return [Problem(REJECTED, error.strerror or "cannot be read")]
     return [

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gluon_alexnet.safe_files import read_bytes, regular
+
 from ...safe_pickle import PickledError, ReadArray, array_names, read_pickled
 from ..dataset.manifest import PathLike, SourceError
 
@@ -65,7 +67,7 @@ def read_cifar(source: PathLike) -> Cifar:
 def _of_folder(folder: Path) -> dict[str, bytes]:
     names = [name + ending for name in (*_BATCHES, _TEST, _META) for ending in ("", ".bin", ".txt")]
     try:
-        return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+        return {name: read_bytes(folder / name) for name in names if (folder / name).is_file()}
     except OSError as error:
         raise SourceError(f"{error.filename}: {error.strerror}") from error
 
@@ -74,7 +76,7 @@ def _of_archive(path: Path) -> dict[str, bytes]:
     wanted = {name + ending for name in (*_BATCHES, _TEST, _META) for ending in ("", ".bin", ".txt")}
     found = {}
     try:
-        with tarfile.open(path) as tar:
+        with tarfile.open(regular(path)) as tar:
             for entry in tar:
                 name = Path(entry.name).name
                 if name in wanted and entry.isreg() and entry.size <= _LARGEST:

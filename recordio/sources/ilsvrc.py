@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gluon_alexnet.safe_files import read_bytes
+
 from ..dataset.manifest import UNLABELLED, ClassInfo, PathLike, SourceError
 from .class_folders import ImageList, Scanned, Source, class_folder
 from .ilsvrc_devkit import Devkit, read_devkit
@@ -108,7 +110,7 @@ def _val_and_test(year: int, folder: Path, layout: _Layout, kit: Devkit, found: 
         if truth is None:
             found.missing.append(f"{folder}: no {layout.test_truth}, and without it test images have no labels")
         else:
-            labels = kit.labels(truth.read_bytes(), truth)
+            labels = kit.labels(read_bytes(truth), truth)
     _numbered(year, "test", test, labels, found)
 
 

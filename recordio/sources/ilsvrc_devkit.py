@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
+from gluon_alexnet.safe_files import read_bytes
+
 from ..dataset.manifest import ClassInfo, SourceError
 from .tar_index import read_small
 
@@ -62,7 +64,7 @@ def _unpacked(where: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         for folder in (where, *sorted(where.glob("*/"))):  # some programs unpack into one more folder
             if (folder / name).is_file():
                 try:
-                    found[name] = (folder / name).read_bytes()
+                    found[name] = read_bytes(folder / name)
                 except OSError as error:
                     raise SourceError(f"{folder / name}: {error.strerror}") from error
                 break

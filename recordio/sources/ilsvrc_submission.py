@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gluon_alexnet.atomic_files import write_bytes
+from gluon_alexnet.safe_files import read_bytes
 
 from ..dataset.manifest import ClassInfo, DatasetError, SourceError
 
@@ -85,7 +86,7 @@ def read_submission(path: Path, classes: int) -> np.ndarray:
     there is none, or something else than numbers from 1 to `classes`.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_bytes(path).splitlines()
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     if not lines:

@@ -8,8 +8,9 @@ import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
+
+from gluon_alexnet.safe_files import descriptor_of, regular
 
 from ..dataset.manifest import PathLike, SourceError
 
@@ -163,7 +164,7 @@ def read_small(path: PathLike, endings: tuple[str, ...], limit: int = 2**26) -> 
     """
     found = {}
     try:
-        with tarfile.open(path) as tar:
+        with tarfile.open(regular(path)) as tar:
             for entry in tar:
                 ending = next((ending for ending in endings if entry.name.endswith(ending)), None)
                 if ending is not None and entry.isreg() and entry.size <= limit:
@@ -180,12 +181,10 @@ def read_small(path: PathLike, endings: tuple[str, ...], limit: int = 2**26) -> 
 @contextmanager
 def _opened(path: PathLike) -> Iterator[int]:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = descriptor_of(path)
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     try:
-        if not Path(path).is_file():
-            raise SourceError(f"{path}: not a file")
         # Headers lie far apart: what the system would read ahead is images.
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
         yield descriptor

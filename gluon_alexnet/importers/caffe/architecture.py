@@ -14,6 +14,7 @@ from typing import Any, Union
 from google.protobuf import text_format
 
 from ...errors import InvalidRequest
+from ...safe_files import read_text
 from .schema import TYPES, NetParameter
 
 # Where the two nets differ: what follows the ReLU of layers 1 and 2.
@@ -134,7 +135,7 @@ def _parse_text(prototxt: Path) -> Any:
         raise InvalidRequest(f"{prototxt} is too long for a prototxt; the caffemodel comes after it.")
     net = NetParameter()
     try:
-        text_format.Parse(prototxt.read_text(encoding="utf-8"), net, allow_unknown_field=True)
+        text_format.Parse(read_text(prototxt), net, allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"{prototxt} is no prototxt: {str(error).splitlines()[0]}") from error
     return net

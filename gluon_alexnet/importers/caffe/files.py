@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import InvalidRequest
+from ...safe_files import opened
 from ..arrays import check_size
 
 # SHA-1 of the files that BVLC published, as the models' own pages give it.
@@ -20,7 +21,7 @@ _HEAD = 4096  # bytes that tell
 def is_text(file: Path) -> bool:
     """Whether a file can be a prototxt: it begins without control characters. A caffemodel has them in its lengths."""
     check_size(file)
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         head = stream.read(_HEAD)
     return bool(head) and not any(byte < 9 or 13 < byte < 32 for byte in head)
 
@@ -39,7 +40,7 @@ def in_order(files: Sequence[Path]) -> tuple[Path, Path]:
 def sha1(file: Path) -> str:
     """Hexadecimal SHA-1 of a file."""
     digest = hashlib.sha1()
-    with open(file, "rb") as stream:
+    with opened(file) as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()

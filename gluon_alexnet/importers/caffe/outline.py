@@ -10,6 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ...errors import OperationFailed
+from ...safe_files import read_bytes
 from ..arrays import StoredArray, check_size, elements, printable, times
 from .architecture import layer_type
 from .schema import NetParameter
@@ -30,7 +31,7 @@ def read_outline(caffemodel: Path) -> Outline:
     """The layers of a caffemodel. Raises OperationFailed where it is none, or holds no layer with weights."""
     check_size(caffemodel)
     try:
-        net = NetParameter.FromString(caffemodel.read_bytes())
+        net = NetParameter.FromString(read_bytes(caffemodel))
     except DecodeError as error:
         raise OperationFailed(f"{caffemodel} is no file of weights that is known here, or it is cut.") from error
     arrays, order = {}, []

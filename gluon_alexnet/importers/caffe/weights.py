@@ -13,6 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from ...errors import OperationFailed
+from ...safe_files import read_bytes
 from .architecture import Architecture, times
 from .schema import BlobProto, NetParameter
 
@@ -73,7 +74,7 @@ def read_mean(binaryproto: Path) -> np.ndarray:
 
 def _parse(message: Any, file: Path) -> Any:
     try:
-        return message.FromString(file.read_bytes())
+        return message.FromString(read_bytes(file))
     except DecodeError as error:
         raise OperationFailed(f"{file} is cut or no file of Caffe's: it cannot be decoded.") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import InvalidRequest as InvalidRequest
+from ...safe_files import read_text
 
 LARGEST_FILE = 1_000_000  # bytes: the 2012 files have at most 8,000
 MOST_SECTIONS = 1_000  # the 2012 files have at most 140
@@ -168,7 +169,7 @@ def _text(file: Path) -> str:
         size = file.stat().st_size
         if size > LARGEST_FILE:
             raise InvalidRequest(f"{file} is no layer file: it has {size:,} bytes, more than {LARGEST_FILE:,}.")
-        return file.read_text(encoding="utf-8")
+        return read_text(file)
     except OSError as error:
         raise InvalidRequest(f"{file} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
