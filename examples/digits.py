@@ -50,4 +50,7 @@ def main(folder):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python examples/digits.py FOLDER")
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")

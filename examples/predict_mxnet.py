@@ -7,13 +7,19 @@ import sys
 import cv2
 import numpy as np
 
+if len(sys.argv) < 3:
+    sys.exit("usage: python examples/predict_mxnet.py OUT IMAGE...")
+out, files = sys.argv[1], sys.argv[2:]
+for file in (f"{out}.json", f"{out}-symbol.json", f"{out}-0000.params", *files):
+    if not os.path.isfile(file):
+        sys.exit(f"{file} is not there; give OUT of alexnet-tools export, and image files.")
+
 for name in ("bool", "int", "float", "complex", "object", "str"):  # MXNet 1.9.1 was written for NumPy before 1.24
     vars(np).setdefault(name, getattr(__builtins__, name))
 
 os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
 import mxnet as mx  # noqa: E402
 
-out, files = sys.argv[1], sys.argv[2:]
 symbol, arguments, auxiliary = mx.model.load_checkpoint(out, 0)
 with open(f"{out}.json", encoding="utf-8") as stream:
     description = json.load(stream)

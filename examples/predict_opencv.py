@@ -1,11 +1,17 @@
 """Classify images with OUT.onnx and OpenCV alone: python examples/predict_opencv.py OUT IMAGE..."""
 
 import json
+import os
 import sys
 
 import cv2
 
+if len(sys.argv) < 3:
+    sys.exit("usage: python examples/predict_opencv.py OUT IMAGE...")
 out, files = sys.argv[1], sys.argv[2:]
+for file in (f"{out}.json", f"{out}.onnx", *files):
+    if not os.path.isfile(file):
+        sys.exit(f"{file} is not there; give OUT of alexnet-tools export --onnx, and image files.")
 net = cv2.dnn.readNetFromONNX(f"{out}.onnx")
 with open(f"{out}.json", encoding="utf-8") as stream:
     description = json.load(stream)

@@ -71,3 +71,14 @@ def test_the_example_imports_nothing_of_ours(name):
     assert not any(isinstance(node, ast.ImportFrom) for node in ast.walk(tree))
     runtime = {"predict_mxnet": {"mxnet", "os"}, "predict_onnx": {"onnxruntime"}, "predict_opencv": set()}[name]
     assert modules - {"json", "sys", "cv2", "numpy"} == runtime
+
+
+@pytest.mark.parametrize("name", [*NAMES, "digits"])
+def test_an_example_without_its_files_says_so(name, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for words in ([], [tmp_path / "none" if name != "digits" else tmp_path / "file", tmp_path / "x.jpg"]):
+        words = words[:1] if name == "digits" else words
+        command = [sys.executable, "-W", "ignore", EXAMPLES / f"{name}.py", *words]
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+        assert ("is not there" in done.stderr or "Not a directory" in done.stderr) if words else "usage" in done.stderr

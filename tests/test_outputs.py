@@ -76,6 +76,7 @@ def test_what_a_command_writes_says_so(command):
             ("pack", "data"),
             ("merge", "data"),
             ("similar", "features"),
+            ("doctor", "report"),
         )
         assert written == named, f"{command}: {parameter.name}"
         help_text = getattr(parameter, "help", None) or ""

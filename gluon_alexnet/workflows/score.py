@@ -11,6 +11,7 @@ from gluon_alexnet.recordio.sources.ilsvrc_devkit import read_devkit
 from gluon_alexnet.recordio.sources.ilsvrc_submission import flat_errors, kit_numbers, read_submission
 
 from ..errors import InvalidRequest
+from ..safe_files import read_bytes
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def score_submission(file: Path, kit: Path, year: int = 2012, truth: Path | None
     if not kit.exists():
         raise InvalidRequest(f"{kit}: no such file or folder; name the development kit")
     found = read_devkit(kit, year)
-    labels = found.labels(truth.read_bytes(), truth) if truth else found.validation
+    labels = found.labels(read_bytes(truth), truth) if truth else found.validation
     numbers = np.array(kit_numbers(found.classes))[labels]
     errors = flat_errors(read_submission(file, len(found.classes)), numbers, file)
     return SubmissionScore(tuple(map(float, errors)), len(numbers))

@@ -20,10 +20,8 @@ from ..progress import say
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Images in an update.")
 @click.option(
     "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("device-check.json"),
-    show_default=True,
-    help="Report of the check, to hand on.",
+    type=options.OutputFile(),
+    help="Report of the check, to hand on.  [default: device-check.json]",
 )
 def command(check, devices, recipe, batch_size, report):
     """Print what training would run on, and what it lacks.
@@ -38,7 +36,7 @@ def command(check, devices, recipe, batch_size, report):
     Exit code 1 if training could not work, or cannot be trusted.
     """
     if check:
-        _check(devices, recipe, batch_size, report)
+        _check(devices, recipe, batch_size, report or Path("device-check.json"))
         return
     if devices is not None:
         raise click.UsageError("Devices are compared with cpu(0) by --check; give it, too.")
