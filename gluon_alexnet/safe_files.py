@@ -1,20 +1,16 @@
-"""Files that somebody else may have put there: read only where they are regular ones, and arrays only where they fit.
+"""Files that somebody else may have put there: read only where they are regular ones.
 
-Opening a FIFO waits for ever, a device may never end, and a header of a few bytes may ask for all memory there is.
+Opening a FIFO waits for ever, and a device may never end.
 """
 
 from __future__ import annotations
 
 import errno
 import io
-import math
 import os
 import stat
-import zipfile
 from pathlib import Path
-from typing import IO, BinaryIO, Union
-
-import numpy as np
+from typing import BinaryIO, Union
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -50,44 +46,6 @@ def read_bytes(file: PathLike) -> bytes:
 def read_text(file: PathLike, errors: str = "strict") -> str:
     """All of a file of UTF-8. Raises OSError as :func:`descriptor_of` does, UnicodeDecodeError for other bytes."""
     return io.TextIOWrapper(io.BytesIO(read_bytes(file)), "utf-8", errors).read()
-
-
-def read_array(stream: IO[bytes], size: int) -> np.ndarray:
-    """The array of a .npy of ``size`` bytes. Raises ValueError where its header says that it has more, or fewer."""
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"a .npy of version {version}")
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read_header(stream)
-    needed = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or min(shape, default=0) < 0 or needed > size:
-        raise ValueError("a header that asks for more than there is")
-    content = stream.read(needed + 1)
-    if len(content) != needed:
-        raise ValueError("not as long as its header says")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C").copy()
-
-
-def read_arrays(archive: zipfile.ZipFile, names: set[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of a .npz that numpy.savez wrote, or those of them with these names; KeyError where one is not there.
-
-    Raises ValueError where one is damaged, compressed, or asks for more memory than the file has bytes.
-    """
-    members = {name[: -len(".npy")]: name for name in archive.namelist() if name.endswith(".npy")}
-    found = {}
-    for name in members if names is None else names:
-        info = archive.getinfo(members[name])
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise ValueError("compressed arrays, which this program does not write")
-        with archive.open(info) as member:
-            found[name] = read_array(member, info.file_size)
-    return found
-
-
-def arrays_of(content: bytes) -> dict[str, np.ndarray]:
-    """:func:`read_arrays` of the bytes of a .npz; zipfile.BadZipFile where they are none."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return read_arrays(archive)
 
 
 def regular(file: PathLike) -> Path:

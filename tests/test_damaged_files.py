@@ -218,7 +218,7 @@ ARGUMENTS = {
     "activations data": "activations RUN --data {} --layer conv1 --output NEW/a --cpus 0",
     "average files": "average {} {}",
     "eval data": "eval --model RUN --data {} --cpus 0",
-    "eval paths": "eval --model {} --data DATA --cpus 0",
+    "eval models": "eval --model {} --data DATA --cpus 0",
     "export run": "export {} NEW/net --cpus 0",
     "export data": "export RUN NEW/net --data {} --cpus 0",
     "export calibration": "export RUN NEW/net --int8 --calibration {} --cpus 0",
@@ -269,7 +269,11 @@ ARGUMENTS = {
     "pack test": "pack --train TRAIN --val VAL --test {} --data NEW/data",
     "pack source": "pack --ilsvrc 2012 --source {} --data NEW/data",
 }
-FITS = {"image.jpg": ("images", "similar files"), "predictions.npz": "average files", "params.params": "identify files"}
+FITS = {
+    "image.jpg": ("images", "similar files"),
+    "predictions.npz": ("average files", "confusion model"),
+    "params.params": "identify files",
+}
 
 
 def test_every_file_argument_is_tried():

@@ -24,8 +24,8 @@ WRITERS = {
     "gluon_alexnet.features.store": "the same",
     "gluon_alexnet.features.binary_codes": "drafts of atomic_files",
     "gluon_alexnet.evaluation.predictions": "drafts of atomic_files",
-    "gluon_alexnet.plots": "drafts of atomic_files",
-    "gluon_alexnet.recordio.dataset.report": "drafts of atomic_files",
+    "gluon_alexnet.drawing": "drafts of atomic_files",
+    "gluon_alexnet.workflows.measure_device": "a temporary folder",
     "gluon_alexnet.exporters.files": "drafts in a folder beside OUT, which get their names together",
     "gluon_alexnet.exporters.onnx": "those drafts",
     "gluon_alexnet.exporters.pytorch": "those drafts",
@@ -71,7 +71,10 @@ def test_what_a_command_writes_says_so(command):
     """A path that a command takes is either read, or of a type that looks at what is there before any work."""
     for parameter in all_parameters(command):
         written = isinstance(parameter.type, OutputFile)
-        named = parameter.name in ("output", "figure", "save", "submission", "out") or (command, parameter.name) in (
+        named = parameter.name in ("output", "figure", "predictions", "submission", "out") or (
+            command,
+            parameter.name,
+        ) in (
             ("train", "run"),
             ("pack", "data"),
             ("merge", "data"),

@@ -29,7 +29,8 @@ import numpy as np
 from .. import safe_json
 from ..atomic_files import place_of, written
 from ..errors import InvalidRequest, OperationFailed
-from ..safe_files import read_array, regular
+from ..safe_arrays import read_array
+from ..safe_files import regular
 
 FORMAT = "alexnet-predictions"
 FORMAT_VERSION = 1

@@ -19,7 +19,8 @@ import numpy as np
 
 from gluon_alexnet import safe_json
 from gluon_alexnet.atomic_files import write_bytes
-from gluon_alexnet.safe_files import arrays_of, read_bytes
+from gluon_alexnet.safe_arrays import arrays_of
+from gluon_alexnet.safe_files import read_bytes
 
 from ..dataset.duplicates import image_digest
 from ..dataset.framing import frame, pack_image
