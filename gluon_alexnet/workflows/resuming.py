@@ -33,8 +33,13 @@ def began_with(
 def say_other_devices(run: Path, contexts: Sequence[Any], callback: TrainingCallback) -> None:
     """Tell where a run goes on elsewhere than it was: it may, but it does not end bit for bit the same."""
     before, now = run_log.last_start(run).get("contexts"), [str(context) for context in contexts]
-    if isinstance(before, list) and before != now:
+    if isinstance(before, list) and _kinds(before) != _kinds(now):
         callback.message(
-            f"{run} was trained on {', '.join(map(str, before))} and goes on on {', '.join(now)}: sums are rounded in "
-            "another order there, so it will not end bit for bit as it would have."
+            f"{run} was trained on {', '.join(map(str, before))} and goes on on {', '.join(now)}: each device draws "
+            "its own masks of dropout and rounds in its own order, so it will not end bit for bit as it would have."
         )
+
+
+def _kinds(devices: Sequence[Any]) -> list[str]:
+    """Whether it is a GPU or a CPU, of each: which one of a kind makes no difference."""
+    return [str(device).partition("(")[0] for device in devices]
