@@ -108,13 +108,16 @@ def test_the_files_say_what_they_hold(small_recipe, rng, tmp_path, monkeypatch):
     assert module.class_names() == [one["name"] for one in CLASSES]
 
 
-def test_dropout_is_as_published(small_recipe, rng, tmp_path, monkeypatch):
-    out = written(classifier_of(changed(small_recipe, "paper"), rng), tmp_path)
+@pytest.mark.parametrize(("p", "mask"), [(0.5, [1, 0, 1, 0]), (0.25, [1, 1, 1, 0])])
+def test_dropout_is_as_published(small_recipe, rng, tmp_path, monkeypatch, p, mask):
+    one = changed(small_recipe, "paper")
+    one = replace(one, network=replace(one.network, dropout=p))
+    out = written(classifier_of(one, rng), tmp_path)
     net = numpy_torch.read(Path(f"{out}.py"), monkeypatch).load()
     values = np.arange(1.0, 9.0).reshape(2, 4)
-    np.testing.assert_array_equal(net.dropout6(values), values / 2)
+    np.testing.assert_allclose(net.dropout6(values), values * (1 - p))
     net.train()
-    np.testing.assert_array_equal(net.dropout6(values), values * [1, 0, 1, 0])  # a mask, not divided
+    np.testing.assert_allclose(net.dropout6(values), values * mask)  # a mask, not divided
 
 
 def test_the_text_is_one_a_person_can_read(small_recipe, rng, tmp_path):

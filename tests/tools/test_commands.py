@@ -1,5 +1,6 @@
 """The commands one after another on made images, and what each says to bad input."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,9 +13,11 @@ import cv2
 import numpy as np
 import pytest
 from helpers.images import coloured_classes
-from helpers.runner import run
+from helpers.runner import invoke, run
 
 from gluon_alexnet import backend
+from gluon_alexnet.recipes import presets
+from gluon_alexnet.workflows.train import train
 
 CLASSES, TRAIN, VAL = 6, 5, 3  # classes, and images of each
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "8"]
@@ -115,6 +118,15 @@ def test_a_variant_trains_and_eval_shows_its_own_target(place, tmp_path):
     assert re.search(r"^  net-148 +42\.03 +19\.36 +–$", output, re.MULTILINE)
 
 
+def test_as_run_trains_at_an_eighth_of_its_width(place, tmp_path):
+    one = dataclasses.replace(presets.AS_RUN, network=presets.an_eighth(presets.AS_RUN.network))
+    words = {"recipe": one, "devices": ["cpu(0)", "cpu(1)"], "run": tmp_path / "run", "batch_size": 30, "epochs": 1}
+    assert train(place / "data", **words).finished
+    (epoch,) = log(tmp_path / "run", "epoch")
+    assert epoch["learning_rates"] == {"weights": 0.01, "biases": 0.02}
+
+
+@pytest.mark.slow
 def test_as_run_trains(place, tmp_path):
     words = ["--data", place / "data", "--cpus", "0,1", "--batch-size", 30, "--epochs", 1]
     run("train", *words, "--recipe", "as-run", "--run", tmp_path / "run")
@@ -139,7 +151,7 @@ def test_fewer_than_five_classes_are_explained(place, tmp_path):
 
 
 def test_ctrl_c_leaves_a_checkpoint_that_resume_continues_bit_by_bit(place, tmp_path):
-    words = ["train", "--data", str(place / "data"), *NARROW, "--lr", "0.001", "--epochs", "12"]
+    words = ["train", "--data", str(place / "data"), *NARROW, "--lr", "0.001", "--epochs", "5"]
     program = [sys.executable, "-c", "from gluon_alexnet.tools.main import main; main()"]
     process = subprocess.Popen([*program, *words, "--run", str(tmp_path / "a")], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -149,7 +161,7 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_continues_bit_by_bit(place, tmp_
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + signal.SIGINT
     assert f"alexnet-tools train --resume --run {tmp_path / 'a'}" in said
-    assert len(log(tmp_path / "a", "epoch")) < 12
+    assert len(log(tmp_path / "a", "epoch")) < 5
     run("train", "--resume", "--run", tmp_path / "a", "--cpus", 0)
     run(*words, "--run", tmp_path / "b")
     for name in ("parameters.params", "momentum.params"):
@@ -157,7 +169,7 @@ def test_ctrl_c_leaves_a_checkpoint_that_resume_continues_bit_by_bit(place, tmp_
     compared = ("epoch", "step", "images", "training_loss", "validation_top1", "validation_top5")
     left, right = ([[e[k] for k in compared] for e in log(tmp_path / r, "epoch")] for r in ("a", "b"))
     assert left == right
-    assert len(left) == 12
+    assert len(left) == 5
 
 
 @pytest.mark.parametrize(
@@ -277,7 +289,8 @@ def test_a_diverging_run_stops_and_keeps_its_last_checkpoint(place, tmp_path):
     kept = backend.mx.nd.load(str(copy / "latest" / "parameters.params"))
     assert before and all(np.isfinite(value.asnumpy()).all() for value in kept.values())
     assert "training stopped before that update" in output
-    assert json.loads(run("eval", "--data", place / "data", "--model", copy, "--json"))["images"] == CLASSES * VAL
+    said, _ = invoke("eval", "--data", place / "data", "--model", copy, "--json")
+    assert json.loads(said)["images"] == CLASSES * VAL
 
 
 def test_plots_are_written_and_say_what_they_hold(place, tmp_path):
