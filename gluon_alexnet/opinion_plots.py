@@ -100,13 +100,13 @@ def draw_views(images: Sequence[Viewed], file: Path) -> None:
     """
     pyplot = headless_pyplot()
     # Two rows of views, each with its caption and the name of its place above.
-    lines = [2 * max(class_in_lines(guess, VIEWED).count("\n") + 3 for guess, _ in one.opinions) for one in images]
+    lines = [2 * max(class_in_lines(guess, VIEWED).count("\n") + 4 for guess, _ in one.opinions) for one in images]
     heights = [
         max(3.5 + LINE * of_views, LINE * (guesses_lines(_mean(one), BESIDE) + 4))
         for one, of_views in zip(images, lines)
     ]
     figure = pyplot.figure(figsize=(11.2, sum(heights) + 0.3), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.04, wspace=0.0, hspace=0.0)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.06, wspace=0.0, hspace=0.06)
     parts = np.atleast_1d(figure.subfigures(len(images), 1, height_ratios=heights))
     for part, image, height in zip(parts, images, heights):
         _draw_viewed(part, image, height)

@@ -260,3 +260,23 @@ def test_the_backend_that_a_notebook_has_chosen_stays(tmp_path):
         assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     finally:
         pyplot.switch_backend(before)
+
+
+@pytest.mark.parametrize("name", ["cat", LONG])
+def test_no_word_lies_on_another_beside_views_and_similar_images(tmp_path, monkeypatch, name):
+    kept = []
+    for module in ("plots", "opinion_plots"):
+        monkeypatch.setattr(f"gluon_alexnet.{module}.save", lambda figure, file, **options: kept.append(figure))
+    views = np.full((10, 64, 64, 3), 200, np.uint8)
+    opinions = [("cat", 0.9)] * 7 + [(name, 0.55)] * 3
+    viewed = opinion_plots.Viewed("IMG_1.jpg", None, views, opinions, [("cat", 0.8), (name, 0.1), ("dog", 0.01)])
+    opinion_plots.draw_views([viewed] * 2, tmp_path / "v.png")
+    neighbours = [plots.Neighbour(IMAGE, name if place % 2 else "cat", "distance 3.2", False) for place in range(6)]
+    plots.draw_similar([plots.Similar(IMAGE, name, neighbours)] * 3, tmp_path / "s.png")
+    for figure in kept:
+        boxes = boxes_of_texts(figure)
+        labels = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label) if axes.axison]
+        boxes += [text.get_window_extent() for text in labels if text.get_text()]
+        for one, other in itertools.combinations(boxes, 2):
+            assert not one.shrunk(0.98, 0.8).overlaps(other.shrunk(0.98, 0.8))
+        drawing.headless_pyplot().close(figure)
