@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from click.testing import CliRunner
 from helpers.images import coloured_classes
@@ -18,6 +19,8 @@ from gluon_alexnet.exporters import symbol as deployment
 from gluon_alexnet.exporters.reduced_precision import Measured
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
+from gluon_alexnet.recordio.dataset.images import shorter_side_256
+from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.tools.main import main
 
 CLASSES = 6
@@ -229,15 +232,28 @@ def test_export_writes_all_three_and_eval_reads_int8(place, quick, tmp_path):
         (score,) = json.loads(invoke("eval", *words))["scores"]
         assert score["images"] == 18
         assert score["top1_error"] == pytest.approx(compared[key]["top1_error"])
+    # The same errors by programs that know nothing of eval: onnxruntime, and MXNet's executor.
+    with Reader(place / "data", "val") as reader:
+        (batch,) = reader.batches(100)
+    data = batch.images[:, 16:240, 16:240].transpose(0, 3, 1, 2).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
+    reduced = reduced_precision.load(tmp_path / "net-int8")
+    for key, found in (("float32", session.run(None, {"data": data})[0]), ("int8", outputs(reduced, data))):
+        wrong = (found.argmax(axis=1) != batch.labels).mean()
+        assert compared[key]["top1_error"] == pytest.approx(100 * wrong), key
 
 
-def test_a_folder_calibrates_and_what_is_no_image_is_counted(place, quick, tmp_path):
+def test_a_folder_calibrates_and_what_is_no_image_is_counted(place, quick, tmp_path, monkeypatch):
+    given, quantize = [], int8.quantize
+    monkeypatch.setattr(int8, "quantize", lambda net, images: given.append(images) or quantize(net, images))
     folder = shutil.copytree(place / "images" / "train", tmp_path / "own")
     (folder / "notes.txt").write_text("no image")
     words = ["--int8", "--cpus", 0, "--max-drop", 100, "--compare-images", 4]
     said = invoke("export", place / "run", tmp_path / "net", "--calibration", folder, *words)
     assert "1 files are no images" in said
     assert f"calibrated on 24 images of {folder}" in said
+    files = [cv2.imread(str(file))[:, :, ::-1] for file in sorted(folder.rglob("*.png"))]
+    np.testing.assert_array_equal(given[0], [shorter_side_256(image)[16:240, 16:240] for image in files])
     assert "of 4 images of" in said
     (tmp_path / "empty").mkdir()
     said = invoke("export", place / "run", tmp_path / "b", "--calibration", tmp_path / "empty", *words, code=2)
