@@ -62,7 +62,10 @@ def test_beyond_the_grey_levels_nothing_is_cut_off_and_below_zero_a_pixel_is_gre
 def test_numbers_are_drawn_evenly_in_their_ranges_by_seed_epoch_and_record(rng):
     numbers = schema.Augmentation(colour_std=0.0, brightness=40.0, contrast=(0.6, 1.4), saturation=(0.5, 2.0))
     augment = TrainingAugmentation(numbers, 224, np.zeros((3, 224, 224), np.float32), EIGENVALUES, AXES, 3)
-    found = np.array([each[4] for each in augment.of_epoch(2).draw(np.arange(4000))])
+    draws = augment.of_epoch(2).draw(np.arange(4000))
+    found = np.array([each[4] for each in draws])
+    places = np.array([each[:3] for each in draws], float)
+    assert np.abs(np.corrcoef(found.T, places.T)[:3, 3:]).max() < 0.08  # and crop and mirror tell nothing of them
     for values, low, high in zip(found.T, (-40, 0.6, 0.5), (40, 1.4, 2.0)):
         assert low <= values.min() < low + 0.01 * (high - low) and high - 0.01 * (high - low) < values.max() <= high
         # Five standard errors of the mean and of the deviation of 4,000 even numbers.

@@ -122,6 +122,15 @@ def test_pack_keeps_how_in_the_manifest_and_a_pack_that_was_killed_goes_on(sourc
     assert run("verify", "--data", out)[0] == 0
 
 
+def test_parts_that_treat_small_images_otherwise_are_not_merged(sources, tmp_path):
+    _, options = sources
+    for number, small in ((1, "centre"), (2, "scale")):
+        words = ("--small", small, "--part", f"{number}/2", "--data", tmp_path / f"part{number}")
+        assert run("pack", *options, *words)[0] == 0
+    code, sentence = run("merge", tmp_path / "part1", tmp_path / "part2", "--data", tmp_path / "merged")
+    assert code == 2 and "with other options" in sentence
+
+
 def test_a_data_set_of_before_keeps_its_digest(sources, tmp_path):
     """The manifest of a pack that scales has no new field, so runs find their data set again."""
     _, options = sources
