@@ -91,6 +91,28 @@ def test_a_rate_that_is_behind_half_way_is_given_up(source, tmp_path, rival, ste
     assert experiments.figure_one_trial(place, numbers, data, "tanh", 0.002, 0, 6, best).step == steps
 
 
+def test_a_training_ends_where_the_error_of_a_window_first_reaches_the_target(source, tmp_path):
+    """The target is one that this very training reaches on its way; the windows are counted here."""
+    found = cifar10.read_cifar(source)
+    data = trials.Data(found.train, found.train_labels, found.test, found.test_labels)
+    report = lambda *_: contextlib.nullcontext(lambda *_: None)  # noqa: E731
+
+    def trained(name, target):
+        place = trials.TrialContext(tmp_path / name, mx.cpu(), lambda: False, report)
+        numbers = replace(cifar_recipe.FIGURE_ONE, target=target, window=2)
+        return experiments.figure_one_trial(place, numbers, data, "relu", 0.002, 0, 9)
+
+    whole = trained("whole", -1.0)
+    assert whole.step == 9
+    errors = {
+        step: 100 * sum(whole.wrong[step - 2 : step]) / sum(whole.sizes[step - 2 : step]) for step in range(2, 10)
+    }
+    target = sorted(errors.values())[4]
+    first = next(step for step, error in errors.items() if error <= target)
+    assert trained("stopped", target).step == first
+    assert max(errors.values()) > target
+
+
 def test_figure_1_counts_draws_and_goes_on(source, short, tmp_path):
     out = tmp_path / "out"
     words = ["reproduce", "figure-1", "--source", source, "--out", out, *LIMITS, "--epochs", 3]
