@@ -280,3 +280,17 @@ def test_no_word_lies_on_another_beside_views_and_similar_images(tmp_path, monke
         for one, other in itertools.combinations(boxes, 2):
             assert not one.shrunk(0.98, 0.8).overlaps(other.shrunk(0.98, 0.8))
         drawing.headless_pyplot().close(figure)
+
+
+def test_the_legends_of_the_experiments_lie_on_no_line(tmp_path, monkeypatch):
+    from gluon_alexnet.experiments import plots as experiments
+    from gluon_alexnet.experiments.tables import Ablation
+
+    kept = []
+    monkeypatch.setattr(experiments, "save", lambda figure, file: kept.append(figure))
+    measured = [Ablation(name, {10: 40.0}, {10: 18.0}, 90) for name in ("full", "no-lrn")]
+    experiments.draw_ablations(measured, "data/ilsvrc2012", tmp_path / "a.png")
+    (figure,) = kept
+    figure.canvas.draw()
+    assert not figure.legends[0].get_window_extent().overlaps(figure.axes[0].get_window_extent())
+    drawing.headless_pyplot().close(figure)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..drawing import COLOURS, headless_pyplot, percent_axis, save
+from ..drawing import COLOURS, headless_pyplot, in_lines, percent_axis, save
 from .cifar import ActivationResult, NormalizedResult
 from .config import FigureOne, NormalizationTest
 from .tables import Ablation
@@ -28,7 +28,7 @@ def draw_figure_one(results: Mapping[str, ActivationResult], numbers: FigureOne,
     axes.set_xlabel(f"updates with batches of {numbers.descent.batch_size}")
     axes.set_ylabel(f"training error over the last {numbers.window} updates")
     percent_axis(axes.yaxis)
-    axes.set_title(f"{images} training images of CIFAR-10", fontsize=10)
+    axes.set_title(f"Fig. 1 on {images:,} training images of CIFAR-10, a line for each seed", fontsize=10)
     _finish(figure, axes, file)
 
 
@@ -37,6 +37,8 @@ def draw_normalization_test(
 ) -> None:
     """Training error over epochs, and at the end the test errors, without and with normalisation, as a PNG."""
     pyplot = headless_pyplot()
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
     each = -(-images // numbers.descent.batch_size)
     for name, style, colour in (("without", "--", COLOURS[1]), ("with", "-", COLOURS[0])):
@@ -46,11 +48,22 @@ def draw_normalization_test(
             steps, errors = _curve(trial, max(1, min(each, trial.step // 10)))
             axes.plot([step / each for step in steps], errors, style, color=colour, lw=1, label=text)
         tested = [scores[0].top1 for scores in result.scores if scores]
-        axes.plot([numbers.epochs] * len(tested), tested, "o", color=colour, ms=5, label=f"{name} LRN, test")
+        face = "none" if name == "without" else colour  # rings and dots, where they lie on each other
+        axes.plot(
+            [numbers.epochs] * len(tested),
+            tested,
+            "o",
+            color=colour,
+            ms=6,
+            mfc=face,
+            label=f"{name} LRN, test",
+            clip_on=False,
+        )
     axes.set_xlabel("epochs")
     axes.set_ylabel("error")
     percent_axis(axes.yaxis)
-    axes.set_title(f"{images} training images of CIFAR-10", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(f"Sec. 3.3 on {images:,} training images of CIFAR-10, a line and a dot for each seed", fontsize=10)
     _finish(figure, axes, file)
 
 
@@ -64,11 +77,12 @@ def draw_ablations(results: Sequence[Ablation], data: str, file: Path) -> None:
     ):
         bars = axes.barh([place + offset for place in range(len(results))], errors, 0.4, label=label, color=colour)
         axes.bar_label(bars, fmt="%.2f %%", fontsize=8, padding=2)
-    axes.axvline(results[0].top1[10], color="grey", lw=0.8, ls="--")
+    axes.axvline(results[0].top1[10], color="grey", lw=0.8, ls="--", label="top-1 of the full net")
     axes.set_yticks(range(len(results)), [result.name for result in results])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.2 * max(result.top1[10] for result in results) + 1)
-    axes.set_xlabel(f"error on the validation images of {data}, ten views")
+    axes.set_xlabel("error over ten views")
+    axes.set_title(in_lines(f"Each net on the validation images of {data}", 80), fontsize=10)
     percent_axis(axes.xaxis)
     _finish(figure, axes, file)
 
@@ -86,5 +100,5 @@ def _finish(figure: Any, axes: Any, file: Path) -> None:
         axes.set_ylim(bottom=0)
     axes.set_axisbelow(True)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small", frameon=False)  # on no line
     save(figure, file)
