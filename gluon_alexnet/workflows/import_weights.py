@@ -93,6 +93,7 @@ def import_weights(
     for file in (*given, mean_file, class_file):
         if file is not None and file.exists() and not file.is_file():
             raise InvalidRequest(f"{file} is not a regular file.")  # a device may never end
+    lines, real = _class_lines(class_file), _real_images(folder)  # before the weights, which take longer
     context = open_device("cpu(0)" if device is None else device, "An import")
     if kind is not None and kind not in KINDS:
         raise InvalidRequest(f"There is no kind {kind!r}; there are {', '.join(KINDS)}.")
@@ -105,8 +106,8 @@ def import_weights(
             raise InvalidRequest("A mean image belongs to Caffe's nets; the others have a mean of each colour.")
         draft = _of_table(given, kind, context)
     outputs, size = draft.facts["classes"], draft.facts["size"]
-    named = _classes(class_file, outputs)
-    compared, source = _images(folder, size)
+    named = _classes(class_file, lines, outputs)
+    compared, source = _images(folder, real, size)
     with Publication(overwrite) as publication:
         pair = publication.draft(out)
         differences = symbol.write_pair(publication, pair, draft.classifier, compared, context)
@@ -257,31 +258,42 @@ def _of_table(files: Sequence[Path], kind: str, context: Any) -> _Draft:
     return _Draft(classifier, "Gluon's model zoo", judged, weights["conv1_weight"], facts, provenance)
 
 
-def _classes(file: Path | None, count: int) -> list[dict[str, str]]:
-    """The classes in the order of the net's outputs: of the file, of ILSVRC-2012 where there are 1000, or numbers."""
+def _class_lines(file: Path | None) -> list[list[str]] | None:
+    """[wnid, name] of each line of a file of classes."""
     if file is None:
+        return None
+    try:
+        return [line.split(None, 1) for line in read_text(file).splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{file} is no text file.") from error
+
+
+def _real_images(folder: Path | None) -> np.ndarray | None:
+    """uint8 (N, 256, 256, 3) of the user's folder, if there is one."""
+    from .sample_images import of_folder
+
+    return None if folder is None else of_folder(folder, IMAGES_COMPARED)[0]
+
+
+def _classes(file: Path | None, lines: list[list[str]] | None, count: int) -> list[dict[str, str]]:
+    """The classes in the order of the net's outputs: of the file, of ILSVRC-2012 where there are 1000, or numbers."""
+    if lines is None:
         if count != 1000:
             return [{"wnid": str(number), "name": str(number)} for number in range(count)]
         from ..backend import gluoncv
 
         attributes = gluoncv.data.ImageNet1kAttr()  # in the order of sorted wnids, as these nets are
         return [{"wnid": wnid, "name": name} for wnid, name in zip(attributes.synset, attributes.classes)]
-    try:
-        lines = [line.split(None, 1) for line in read_text(file).splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{file} is no text file.") from error
     if len(lines) != count or len({wnid for wnid, *_ in lines}) != count:
         raise InvalidRequest(f"{file} has {len(lines)} classes and the net {count}; it needs a line for each, once.")
     return [{"wnid": wnid, "name": name[0].strip() if name else wnid} for wnid, *name in lines]
 
 
-def _images(folder: Path | None, size: int) -> tuple[np.ndarray, str]:
+def _images(folder: Path | None, real: np.ndarray | None, size: int) -> tuple[np.ndarray, str]:
     """(uint8 (N, size, size, 3), what they are) to compare with."""
-    if folder is None:
+    if real is None:
         noise = np.random.default_rng(0).integers(0, 256, (IMAGES_COMPARED, size, size, 3), dtype=np.uint8)
         return noise, "images of noise"
     from ..data.augmentation import crop_views
-    from .sample_images import of_folder
 
-    found, _ = of_folder(folder, IMAGES_COMPARED)
-    return crop_views(found, size, 1)[:, 0], f"images of {folder}"
+    return crop_views(real, size, 1)[:, 0], f"images of {folder}"
