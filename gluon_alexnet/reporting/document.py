@@ -90,7 +90,8 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> Raw:
     """Bars with their numbers: (name, per cent of the whole width, what is written beside it)."""
     lines = []
     for name, share, number in rows:
-        fill = f'<span class="fill" style="width:{max(0.0, min(100.0, share)):.2f}%"></span>'
+        width = f"max(2px, {min(100.0, share):.2f}%)" if share > 0 else "0"  # what is there is seen, and 0 is nothing
+        fill = f'<span class="fill" style="width:{width}"></span>'
         track = f'<span class="track" aria-hidden="true">{fill}</span>'
         lines.append(f'<li><span>{escape(name)}</span>{track}<span class="number">{escape(number)}</span></li>')
     return Raw(f'<ul class="bars">{"".join(lines)}</ul>')

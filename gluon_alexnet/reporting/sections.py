@@ -106,7 +106,7 @@ def curves(run: ReportedRun) -> page.Raw:
         return page.section("How it went", "It has not finished an epoch yet.")
     numbers = range(1, len(epochs) + 1)
     drops = [
-        Mark(number - 0.5, f"{after['learning_rate']:g}")
+        Mark(number - 1, f"{after['learning_rate']:g}")
         for number, before, after in zip(numbers[1:], epochs, epochs[1:])
         if before["learning_rate"] != after["learning_rate"]
     ]

@@ -3,9 +3,11 @@
 import itertools
 import re
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
 
 import pytest
 
+from gluon_alexnet.reporting import document, sections
 from gluon_alexnet.reporting.charts import HEIGHT, WIDTH, Line, Mark, line_chart
 
 
@@ -56,3 +58,19 @@ def test_marks_stand_where_they_belong():
     left, right = points(next(chart.iter("polyline")))
     assert float(mark.get("x1")) == float(mark.get("x2")) == pytest.approx((left[0] + right[0]) / 2, abs=0.1)
     assert "0.001" in [text.text for text in chart.iter("text")]
+
+
+def test_a_run_s_rate_is_marked_after_the_epoch_that_it_followed():
+    epochs = [
+        {"validation_top1": 50.0, "validation_top5": 9.0, "training_loss": 1.0, "learning_rate": rate}
+        for rate in (0.01, 0.01, 0.001)
+    ]
+    page = str(sections.curves(SimpleNamespace(state=SimpleNamespace(epochs=epochs), events=[])))
+    chart = ElementTree.fromstring(re.search(r"<svg.*?</svg>", page, re.DOTALL)[0])
+    (mark,) = [line for line in chart.iter("line") if line.get("class") == "mark"]
+    assert float(mark.get("x1")) == pytest.approx(points(next(chart.iter("polyline")))[1][0], abs=0.1)
+
+
+def test_a_bar_of_nothing_is_empty_and_a_small_one_is_seen():
+    page = str(document.bars([("a", 0.0, "0.0 %"), ("b", 0.01, "< 0.1 %"), ("c", 120.0, "100 %")]))
+    assert re.findall(r"width:([^\"]+)", page) == ["0", "max(2px, 0.01%)", "max(2px, 100.00%)"]
