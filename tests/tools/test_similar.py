@@ -57,8 +57,7 @@ def test_a_training_image_is_nearest_to_itself_and_the_vectors_are_kept(place, t
     assert found[0][0] < found[1][0] / 5  # not 0: the pack holds the image as a JPEG
     assert [distance for distance, _, _ in found] == sorted(distance for distance, _, _ in found)
     assert f"the 6 nearest of {CLASSES * IMAGES} (train of {place / 'data'})" in output
-    (folder,) = (place / "run" / "features").iterdir()
-    assert folder.name.startswith("train-")
+    assert len(list((place / "run" / "features").glob("train-*"))) == 1  # other tests may have searched val
     drawn = cv2.imread(str(tmp_path / "s.png"))
     assert drawn is not None and drawn.shape[1] > 800
     monkeypatch.setattr("gluon_alexnet.features.store.write", None)  # nothing is computed a second time
