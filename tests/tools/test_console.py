@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import pty
 import re
@@ -27,7 +28,12 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = [sys.executable, "-c", "from gluon_alexnet.tools.main import main; main(prog_name='alexnet-tools')"]
 
 
+@functools.cache
 def sentences():
+    return list(_sentences())
+
+
+def _sentences():
     """(place, text) of every string of the library that is no docstring, with {} for what is filled in."""
     for folder in ("gluon_alexnet", "recordio"):
         for file in sorted((ROOT / folder).rglob("*.py")):
@@ -53,7 +59,7 @@ def sentences():
 def test_the_library_names_no_option():
     """Its users write parameters. Reports and plans are no sentences: they write commands down."""
     exceptions = ("reporting/", "experiments/paper_tables.py")
-    found = list(sentences())
+    found = sentences()
     assert len(found) > 1000
     assert [
         (place, text)
