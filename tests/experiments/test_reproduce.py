@@ -12,7 +12,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from helpers.runner import run
+from helpers.runner import invoke, run
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.experiments import cifar as experiments
@@ -221,7 +221,7 @@ def test_ablations_train_what_is_not_trained_yet_and_measure_as_eval_does(tmp_pa
     measured = {}
     for name in ("full", "no-lrn"):
         model = ["--model", out / name, "--data", data, "--cpus", 0, "--json"]
-        measured[name] = json.loads(run("eval", *model))["scores"][0]
+        measured[name] = json.loads(invoke("eval", *model)[0])["scores"][0]
     for name in measured:
         line = next(line for line in table.splitlines() if line.startswith(name))
         assert f"{measured[name]['top1_error']:.2f} / {measured[name]['top5_error']:.2f}" in line

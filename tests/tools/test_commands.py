@@ -59,7 +59,7 @@ def test_eval_of_the_export_is_eval_of_the_run(place):
     out = place / "exported" / "net"
     assert "largest difference in a probability over 8 images: SymbolBlock" in run("export", place / "run", out)
     scores = [
-        json.loads(run("eval", "--data", place / "data", "--model", model, "--json"))["scores"]
+        json.loads(invoke("eval", "--data", place / "data", "--model", model, "--json")[0])["scores"]
         for model in (place / "run", out)
     ]
     assert scores[0] == scores[1]
@@ -72,7 +72,8 @@ def test_without_a_data_set_a_run_is_evaluated_on_its_own(place, monkeypatch):
 
 
 def test_views_and_split_are_the_user_s_choice(place):
-    output = run("eval", "--data", place / "data", "--model", place / "run", "--views", 1, "--split", "train", "--json")
+    words = ["--data", place / "data", "--model", place / "run", "--views", 1, "--split", "train", "--json"]
+    output, _ = invoke("eval", *words)
     document = json.loads(output)
     assert [score["views"] for score in document["scores"]] == [1]
     assert document["images"] == CLASSES * TRAIN

@@ -7,7 +7,7 @@ import pytest
 from helpers import cuda_files as files
 from helpers import images
 from helpers.nets_2012 import Narrow
-from helpers.runner import run
+from helpers.runner import invoke, run
 from starlette.testclient import TestClient
 
 from gluon_alexnet import backend
@@ -90,10 +90,10 @@ def test_the_run_says_what_it_is(place):
 
 def test_it_is_evaluated_exported_drawn_and_looked_into(place, tmp_path):
     data, net = place / "data", place / "run"
-    scores = [run("eval", "--model", net, "--data", data, "--json", "--cpus", 0)]
+    scores = [invoke("eval", "--model", net, "--data", data, "--json", "--cpus", 0)[0]]
     said = run("export", net, tmp_path / "net", "--data", data, "--onnx", "--cpus", 0)
     assert "onnxruntime" in said
-    scores.append(run("eval", "--model", tmp_path / "net", "--data", data, "--json", "--cpus", 0))
+    scores.append(invoke("eval", "--model", tmp_path / "net", "--data", data, "--json", "--cpus", 0)[0])
     assert json.loads(scores[0])["scores"] == json.loads(scores[1])["scores"]
     assert "layer file layers-own.cfg" in (tmp_path / "net.md").read_text()
     assert "12 kernels" in run("plot", "filters", net, "--output", tmp_path / "filters.png")
