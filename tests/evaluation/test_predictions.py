@@ -129,7 +129,7 @@ def test_foreign_and_newer_files(tmp_path, rng, change, sentence):
 
 
 def test_files_that_are_none(tmp_path):
-    with pytest.raises(OperationFailed, match="No such file"):
+    with pytest.raises(InvalidRequest, match="no such file of predictions"):
         Predictions(tmp_path / "none.npz")
     (tmp_path / "text").write_text("something else")
     with pytest.raises(OperationFailed, match="is not a whole file of predictions"):
