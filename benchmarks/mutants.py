@@ -217,9 +217,7 @@ def failing(folder: Path, tests: list[str]) -> str | None:
     except subprocess.TimeoutExpired:
         return f"nothing after {SECONDS} s"
     if done.returncode not in (0, 1):
-        raise ValueError(
-            f"{mutant.name}: pytest ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"
-        )
+        raise ValueError(f"pytest ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
     failed = [line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return failed[0].partition(" ")[2] if failed else None
 
