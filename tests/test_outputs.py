@@ -176,3 +176,44 @@ def test_a_full_disk_keeps_the_old_file(full_disk):
         atomic_files.write_bytes(file, bytes(2**20))
     assert found.value.filename == str(file)
     assert file.read_bytes() == b"old" and os.listdir(full_disk) == ["curves.png"]
+
+
+# Who reads files otherwise than through safe_files, and why nothing that waits or never ends is read there.
+READERS = {
+    "gluon_alexnet.atomic_files": "a folder to be flushed, or its own draft",
+    "gluon_alexnet.features.activation_store": "its own keys.txt, opened to be written before",
+    "gluon_alexnet.exporters.files": "folders to be locked",
+    "gluon_alexnet.exporters.processor": "/proc",
+    "gluon_alexnet.exporters.pytorch": "what its own child has written",
+    "gluon_alexnet.features.binary_codes": "once its digest is the right one, which safe_files read",
+    "gluon_alexnet.features.npy_file": "its own file, opened to be written, too",
+    "gluon_alexnet.workflows.reproduced": "/proc",
+    "gluon_alexnet.reporting.document": "this package's own style sheet",
+    "gluon_alexnet.serving.page": "this package's own page",
+    "gluon_alexnet.workflows.check_devices": "/proc",
+    "gluon_alexnet.workflows.doctor": "/proc",
+    "gluon_alexnet.workflows.layer_files": "/proc",
+    "gluon_alexnet.workflows.measure_device": "a temporary folder of its own",
+    "gluon_alexnet.recordio.packing.staging": "a folder to be locked",
+    "gluon_alexnet.recordio.sources.class_folders": "looks whether it is a regular file before",
+    "gluon_alexnet.tools.process": "/dev/null",
+}
+
+
+def reading(file):
+    """Calls in a source that open a file to read it, by its name."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        method = isinstance(node.func, ast.Attribute) and node.func.attr in ("read_bytes", "read_text")
+        modes = [ast.unparse(one).strip("\"'") for one in node.args[1:]]
+        writes = any("O_CREAT" in mode or (len(mode) < 4 and set(mode) & set("wax")) for mode in modes)
+        if method or (name in ("open", "os.open", "np.fromfile", "np.load") and not writes):
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_files_are_read_in_one_way(module):
+    found = list(reading(SOURCES[module]))
+    assert module == "gluon_alexnet.safe_files" or not found or module in READERS, found
