@@ -157,7 +157,7 @@ def test_train_says_what_a_job_needs(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     assert "DMLC_ROLE (scheduler, server or worker) is not set" in refused("train", "--kvstore", "dist_sync")
     monkeypatch.setenv("DMLC_ROLE", "server")
-    assert "say --kvstore dist_sync, or unset DMLC_ROLE" in refused("train")
+    assert "say dist_sync as --kvstore, or unset DMLC_ROLE" in refused("train")
 
 
 def test_more_workers_than_images_in_a_batch_are_refused(environment, tmp_path):

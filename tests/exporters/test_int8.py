@@ -188,7 +188,7 @@ def test_the_allowance_is_for_more_errors_and_not_for_fewer(monkeypatch, rise, a
     if allowed:
         assert reduced_precision.add(*words) == (Path("other"), found, {})
         return
-    with pytest.raises(OperationFailed, match=r"On 100 images int8 has .* --max-drop allows 1; nothing was written"):
+    with pytest.raises(OperationFailed, match=r"On 100 images int8 has .* `max_drop` allows 1; nothing was written"):
         reduced_precision.add(*words)
 
 

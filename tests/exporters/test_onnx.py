@@ -259,5 +259,5 @@ def test_an_onnx_file_of_another_export_is_named(small_recipe, rng, tmp_path):
 
 def test_without_onnx_installed_a_sentence_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(InvalidRequest, match=r"--onnx needs onnxruntime .* install this package with its extra onnx"):
+    with pytest.raises(InvalidRequest, match=r"`onnx` needs onnxruntime .* install this package with its extra onnx"):
         onnx_export.check_installed()

@@ -226,7 +226,7 @@ def test_activities_beyond_the_file_are_said(source, tmp_path):
 
 def test_a_disk_without_room_is_said_before_anything_is_computed(source, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4000))
-    with pytest.raises(OperationFailed, match=r"need 0\.0 GB more.*--features"):
+    with pytest.raises(OperationFailed, match=r"need 0\.0 GB more.*`features`"):
         store.write(tmp_path / "f", contents(), source.fc7(), source.batches)
     assert source.computed == 0
 

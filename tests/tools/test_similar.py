@@ -125,7 +125,7 @@ def test_bad_input_is_said_in_a_sentence(place, tmp_path):
     assert "12 bits does not fill bytes" in similar(place, tmp_path, net, image, "--codes", 12, code=2)
     assert "no split 'test'" in similar(place, tmp_path, net, image, "--split", "test", code=1)
     assert "give 40 or fewer" in similar(place, tmp_path, net, *[image] * 41, code=2)
-    assert "has 8 images: too few for --count 9" in similar(
+    assert "has 8 images: too few for a --count of 9" in similar(
         place, tmp_path, net, image, "--split", "val", "--count", 9, code=2
     )
     assert "needs 64 images or more" in similar(
