@@ -91,7 +91,7 @@ def main():
     parser.add_argument("--folder", type=Path, default=Path("real-weights"))
     parser.add_argument("--train", type=int, default=4000)
     given = parser.parse_args()
-    found = import_weights([checkpoint(given.folder)], given.folder / "lpips")
+    found = import_weights([checkpoint(given.folder)], given.folder / "lpips", overwrite=True)
     print(f"{found.architecture}, {found.parameters:,} parameters, conv1: {found.kernels}")
     print(f"{found.judge}: largest difference {found.differences[found.judge]:.1e} in pool5")
     block = symbol.load_pair(given.folder / "lpips", mx.cpu())

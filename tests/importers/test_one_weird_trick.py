@@ -69,7 +69,7 @@ def test_gluon_s_own_net_is_read_from_each_of_its_ways_to_save(images, tmp_path,
     zoo(mx.nd.array(numbers.transpose(0, 3, 1, 2)))
     zoo.export(str(tmp_path / "exported"))
     for name in ("saved", "whole", "stripped", "exported-0000"):
-        found = import_weights([tmp_path / f"{name}.params"], tmp_path / "out")
+        found = import_weights([tmp_path / f"{name}.params"], tmp_path / "out", overwrite=True)
         assert (found.kind, found.classes) == ("gluon-zoo", 5)
         assert found.kernels.verdict == DRAWN
         outputs = symbol.load_export(tmp_path / "out", mx.cpu()).classify(images)

@@ -35,6 +35,14 @@ def data(trees, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, also where the tests were begun in the background and SIGINT is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def at_call(monkeypatch, place, name, number, act):
     """Call `act` before the call with this number of a function."""
     function, calls = getattr(place, name), []
