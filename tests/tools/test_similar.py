@@ -123,7 +123,7 @@ def test_bad_input_is_said_in_a_sentence(place, tmp_path):
     assert "is neither a run, a checkpoint nor an exported net" in similar(place, tmp_path, "x", image, code=2)
     assert "is neither a run nor a checkpoint" in similar(place, tmp_path, tmp_path, image, code=2)
     assert "12 bits does not fill bytes" in similar(place, tmp_path, net, image, "--codes", 12, code=2)
-    assert "no split 'test'" in similar(place, tmp_path, net, image, "--split", "test", code=1)
+    assert "no split 'test'" in similar(place, tmp_path, net, image, "--split", "test", code=2)
     assert "give 40 or fewer" in similar(place, tmp_path, net, *[image] * 41, code=2)
     assert "has 8 images: too few for a --count of 9" in similar(
         place, tmp_path, net, image, "--split", "val", "--count", 9, code=2
@@ -131,7 +131,7 @@ def test_bad_input_is_said_in_a_sentence(place, tmp_path):
     assert "needs 64 images or more" in similar(
         place, tmp_path, net, image, "--split", "val", "--codes", 8, "--features", tmp_path / "v", code=2
     )
-    assert "no data set here" in run("similar", net, image, "--data", tmp_path, code=1)
+    assert "no data set here" in run("similar", net, image, "--data", tmp_path, code=2)
     assert not (tmp_path / "s.png").exists()
 
 
