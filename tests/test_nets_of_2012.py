@@ -240,6 +240,6 @@ def test_the_2012_file_s_graph_is_the_recipe_s_net(name, rng):
     found = largest_differences(net, dataclasses.replace(NETS[name][0], dropout=0.0), images, labels)
     print(name, found)
     assert found["outputs"] < 5e-6 and found["loss"] < 2e-6
-    # A ReLU or a maximum that falls the other way in the last bit moves single numbers: most in #147, whose updates were
-    # 1.2e-3 apart with one seed and 1.2e-4 with another, where the other nets' were 2e-6.
+    # A ReLU or a maximum that falls the other way in the last bit moves single numbers: most in #147, whose updates
+    # were 1.2e-3 apart with one seed and 1.2e-4 with another, where the other nets' were 2e-6.
     assert found["gradients"] < 5e-5 and found["updates as a whole"] < 5e-3
