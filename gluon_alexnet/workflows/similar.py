@@ -152,7 +152,8 @@ def _named(files: Sequence[Path]) -> list[Path]:
     """The files, and those below the folders among them."""
     found = [Path(name) for name in islice(ImageFiles(map(os.fspath, files)), MOST_IMAGES + 1)]
     if len(found) > MOST_IMAGES:
-        raise InvalidRequest(f"More than {MOST_IMAGES} images at a time are too many to read; give fewer.")
+        most = MOST_IMAGES
+        raise InvalidRequest(f"More than {most} images at a time are too many to read; give {most} or fewer.")
     if not found:
         raise OperationFailed(f"There is not one image in {', '.join(map(str, files))}.")
     return found
