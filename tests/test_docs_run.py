@@ -66,7 +66,7 @@ def adapted(words):
         return None
     words = [STANDS_FOR.get(word, word) for word in words]
     command = words[0]
-    if command in ("pack", "merge"):
+    if command in ("pack", "merge", "export"):
         words.append("--overwrite")
     if command == "pack":
         words += ["--shards", "2"]  # there are too few images for two parts
