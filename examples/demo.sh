@@ -22,4 +22,4 @@ echo "  alexnet-tools predict demo/run demo/digits/val/7                 # what 
 echo "  alexnet-tools plot filters demo/run --output kernels.png         # its kernels, as in Fig. 3"
 echo "  alexnet-tools serve demo/run --data demo/data                    # a page that shows what it sees"
 echo "  alexnet-tools report demo/run                                    # the run on one page, report.html"
-echo "  python -c 'import gluon_alexnet as ga; print(ga.load(\"demo/run\").predict(\"demo/digits/val/7\")[0])'"
+echo "  python -c 'import gluon_alexnet as ga; print(ga.load(\"demo/run\").predict(\"demo/digits/val/7\")[0].guesses[0])'"
