@@ -124,7 +124,7 @@ def test_bad_input_is_said_in_a_sentence(place, tmp_path):
     assert "is neither a run nor a checkpoint" in similar(place, tmp_path, tmp_path, image, code=2)
     assert "12 bits does not fill bytes" in similar(place, tmp_path, net, image, "--codes", 12, code=2)
     assert "no split 'test'" in similar(place, tmp_path, net, image, "--split", "test", code=2)
-    assert "give 40 or fewer" in similar(place, tmp_path, net, *[image] * 41, code=2)
+    assert "More than 40 images" in similar(place, tmp_path, net, *[image] * 41, code=2)
     assert "has 8 images: too few for a --count of 9" in similar(
         place, tmp_path, net, image, "--split", "val", "--count", 9, code=2
     )
