@@ -28,14 +28,22 @@ def is_export(path: Path) -> bool:
     return all(file_of(path, role).exists() for role in ("description", "symbol"))
 
 
-def export(classifier: Any, path: Path, size: int, description: dict, images: np.ndarray, context: Any) -> dict:
+def export(
+    classifier: Any,
+    path: Path,
+    size: int,
+    description: dict,
+    images: np.ndarray,
+    context: Any,
+    overwrite: bool = False,
+) -> dict:
     """Write OUT-symbol.json, OUT-0000.params and OUT.json, once what was written has been read back and compared.
 
     classifier: a hybridized block from raw images to probabilities. images: uint8 (N, size, size, 3), real ones,
-    at least one. Returns what OUT.json holds. Raises OperationFailed if the files give other probabilities than the
+    at least one. overwrite: replace an export that is there. Returns what OUT.json holds. Raises OperationFailed if the files give other probabilities than the
     net; then nothing is left under the final names.
     """
-    with Publication() as publication:
+    with Publication(overwrite) as publication:
         draft = publication.draft(path)
         differences = write_pair(publication, draft, classifier, images, context)
         verified = {"images": len(images), "largest_difference": differences}

@@ -246,13 +246,14 @@ def test_an_onnx_file_of_another_export_is_named(small_recipe, rng, tmp_path):
     symbol.load_export(out, mx.cpu())
     (tmp_path / "b").mkdir()
     other, _ = written(classifier_of(small_recipe, rng), tmp_path / "b", images)
-    content = other.with_name("net.onnx").read_bytes()
+    own, content = (net.with_name("net.onnx").read_bytes() for net in (out, other))
     out.with_name("net.onnx").write_bytes(content)
     with pytest.raises(OperationFailed, match=r"net\.onnx is damaged or does not belong to"):
         symbol.load_export(out, mx.cpu())
+    out.with_name("net.onnx").write_bytes(own)
     # An export without ONNX to the same name takes the old file away: it would be another net's.
     facts = {"classes": CLASSES, "provenance": {"variants": []}}
-    symbol.export(classifier_of(small_recipe, rng), out, 99, facts, images, mx.cpu())
+    symbol.export(classifier_of(small_recipe, rng), out, 99, facts, images, mx.cpu(), overwrite=True)
     assert not out.with_name("net.onnx").exists()
     symbol.load_export(out, mx.cpu())
 
