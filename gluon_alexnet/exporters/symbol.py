@@ -40,8 +40,8 @@ def export(
     """Write OUT-symbol.json, OUT-0000.params and OUT.json, once what was written has been read back and compared.
 
     classifier: a hybridized block from raw images to probabilities. images: uint8 (N, size, size, 3), real ones,
-    at least one. overwrite: replace an export that is there. Returns what OUT.json holds. Raises OperationFailed if the files give other probabilities than the
-    net; then nothing is left under the final names.
+    at least one. overwrite: replace an export that is there. Returns what OUT.json holds. Raises OperationFailed if the
+    files give other probabilities than the net; then nothing is left under the final names.
     """
     with Publication(overwrite) as publication:
         draft = publication.draft(path)
