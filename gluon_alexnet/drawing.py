@@ -7,6 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .atomic_files import written
 from .errors import InvalidRequest
 
@@ -15,6 +17,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 TRUE, OTHER = COLOURS[1], COLOURS[0]  # the class of an image, and any other
 FORMATS = (".png", ".svg", ".pdf")
 MOST_PIXELS = 2**16 - 1  # a side of a PNG that Matplotlib draws
+LINE = 0.165  # inches of a line of text
 
 
 def check_format(file: Path) -> None:
@@ -60,6 +63,17 @@ def in_lines(name: str, most: int) -> str:
 def class_in_lines(name: str, most: int) -> str:
     """The same of a class's first name."""
     return in_lines(name.split(",")[0], most)
+
+
+def captioned(axes: Any, image: np.ndarray, caption: str, frame: str | None = None, **style: Any) -> None:
+    """An image with words beneath, framed in a colour or not; style: of the words."""
+    axes.axis("on")
+    axes.imshow(image)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(caption, **{"fontsize": 9, "labelpad": 3, **style})
+    for spine in axes.spines.values():
+        spine.set(visible=frame is not None, edgecolor=frame, linewidth=3)
 
 
 def headless_pyplot() -> Any:

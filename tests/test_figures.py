@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_alexnet import drawing, opinion_plots, plots
-from gluon_alexnet.curve_plots import draw_curves
+from gluon_alexnet import drawing
 from gluon_alexnet.errors import InvalidRequest
+from gluon_alexnet.plots import confusion, filters, predictions, similar
+from gluon_alexnet.plots import views as view_plots
+from gluon_alexnet.plots.curves import draw_curves
 
 
 def colours(file):
@@ -23,7 +25,7 @@ def test_kernels_are_scaled_each_for_itself_and_grey_is_zero(tmp_path, columns):
     kernels = np.zeros((6, 3, 11, 11), np.float32)
     kernels[0, 0] = 0.001  # all red, however small
     kernels[3, 2] = -50.0  # all blue at the other end
-    plots.draw_filters(kernels, columns, tmp_path / "f.png")
+    filters.draw_filters(kernels, columns, tmp_path / "f.png")
     found = colours(tmp_path / "f.png")
     for colour in ((255, 127, 127), (127, 127, 0), (127, 127, 127)):
         assert any(max(abs(a - b) for a, b in zip(colour, other)) <= 1 for other in found), colour
@@ -31,7 +33,7 @@ def test_kernels_are_scaled_each_for_itself_and_grey_is_zero(tmp_path, columns):
 
 def test_tiles_are_the_kernels_in_order():
     images = np.arange(5)[:, None, None, None] / 10 * np.ones((5, 2, 3, 3))
-    sheet = plots._tiled(images, rows=2, width=4)
+    sheet = filters._tiled(images, rows=2, width=4)
     assert sheet.shape == (7, 17, 3)
     for number, (top, left) in enumerate([(1, 1), (1, 5), (1, 9), (1, 13), (4, 1)]):
         assert (sheet[top : top + 2, left : left + 3] == number / 10).all()
@@ -102,7 +104,7 @@ def test_changes_of_the_rate_and_the_best_epoch_are_marked_where_they_were(tmp_p
 def test_the_legend_lies_on_no_line_and_holds_every_run(tmp_path, monkeypatch, runs):
     names = [f"run {number} " + "with-a-long-name/" * (number % 3) * 4 for number in range(runs)]
     kept = []
-    monkeypatch.setattr("gluon_alexnet.curve_plots.save", lambda figure, file: kept.append(figure))
+    monkeypatch.setattr("gluon_alexnet.plots.curves.save", lambda figure, file: kept.append(figure))
     draw_curves(dict.fromkeys(names, EPOCHS), tmp_path / "c.png")
     figure = kept[0]
     figure.canvas.draw()
@@ -119,21 +121,21 @@ def axes_of(monkeypatch, draw):
     """The axes of the figure that a function draws and saves."""
     kept, real = [], drawing.save
     monkeypatch.setattr(
-        "gluon_alexnet.curve_plots.save", lambda figure, file: (kept.extend(figure.axes), real(figure, file))
+        "gluon_alexnet.plots.curves.save", lambda figure, file: (kept.extend(figure.axes), real(figure, file))
     )
     draw()
     return kept
 
 
 def test_predictions_have_whole_names_and_numbers(tmp_path, readable_svg):
-    plots.draw_predictions([plots.Prediction(IMAGE, "cat, feline", GUESSES)] * 5, tmp_path / "p.svg")
+    predictions.draw_predictions([predictions.Prediction(IMAGE, "cat, feline", GUESSES)] * 5, tmp_path / "p.svg")
     found = texts(tmp_path / "p.svg")
     assert found.count("70.0 %") == found.count("20.0 %") == 5
     joined = " ".join(found)
     for name in ("cat", "a name of a class that is longer than a line", "$5", "<b>"):
         assert name in joined
     assert "…" not in joined
-    plots.draw_predictions([plots.Prediction(IMAGE, None, GUESSES)], tmp_path / "p.png")
+    predictions.draw_predictions([predictions.Prediction(IMAGE, None, GUESSES)], tmp_path / "p.png")
     assert tuple(IMAGE[0, 0]) in colours(tmp_path / "p.png")
 
 
@@ -151,13 +153,15 @@ LONG = "a class whose name is very much longer than there is room for in a line,
 @pytest.mark.parametrize("count", [1, 3, 16])
 def test_no_word_of_predictions_lies_on_another_or_is_cut(tmp_path, monkeypatch, count):
     kept = []
-    monkeypatch.setattr("gluon_alexnet.plots.save", lambda figure, file: kept.append(figure))
+    monkeypatch.setattr("gluon_alexnet.plots.predictions.save", lambda figure, file: kept.append(figure))
     guesses = [(LONG, 0.7), *GUESSES[:2], (LONG, 0.0004), ("x", 0.0)]
     made = [
-        plots.Prediction(IMAGE, LONG if number % 2 else None, guesses, "holidays_in_the_mountains_of_2012_no_0042.jpeg")
+        predictions.Prediction(
+            IMAGE, LONG if number % 2 else None, guesses, "holidays_in_the_mountains_of_2012_no_0042.jpeg"
+        )
         for number in range(count)
     ]
-    plots.draw_predictions(made, tmp_path / "p.png")
+    predictions.draw_predictions(made, tmp_path / "p.png")
     boxes = boxes_of_texts(kept[0])
     for one, other in itertools.combinations(boxes, 2):
         assert not one.shrunk(0.98, 0.7).overlaps(other.shrunk(0.98, 0.7))
@@ -167,10 +171,10 @@ def test_no_word_of_predictions_lies_on_another_or_is_cut(tmp_path, monkeypatch,
 
 
 def test_an_image_without_a_label_has_its_file_s_name_and_there_is_a_key(tmp_path, readable_svg):
-    plots.draw_predictions([plots.Prediction(IMAGE, None, GUESSES, "IMG_1.jpg")], tmp_path / "a.svg")
+    predictions.draw_predictions([predictions.Prediction(IMAGE, None, GUESSES, "IMG_1.jpg")], tmp_path / "a.svg")
     assert {"IMG_1.jpg", "a class", "100 %"} <= set(texts(tmp_path / "a.svg"))
     assert "the true class" not in texts(tmp_path / "a.svg")
-    plots.draw_predictions([plots.Prediction(IMAGE, "cat", GUESSES)], tmp_path / "b.svg")
+    predictions.draw_predictions([predictions.Prediction(IMAGE, "cat", GUESSES)], tmp_path / "b.svg")
     assert {"the true class", "another class", "100 %"} <= set(texts(tmp_path / "b.svg"))
 
 
@@ -183,8 +187,8 @@ def test_percent_is_written_alike_everywhere():
 def test_a_confusion_of_few_classes_has_each_share_in_its_cell(tmp_path, readable_svg, monkeypatch):
     counts = np.array([[3, 1, 0], [0, 0, 0], [0, 1, 999]])
     kept = []
-    monkeypatch.setattr(opinion_plots, "save", lambda figure, file, **options: kept.append(figure))
-    opinion_plots.draw_confusion(counts, ["cat, feline", "dog", LONG], "a on val", tmp_path / "c.svg")
+    monkeypatch.setattr(confusion, "save", lambda figure, file, **options: kept.append(figure))
+    confusion.draw_confusion(counts, ["cat, feline", "dog", LONG], "a on val", tmp_path / "c.svg")
     axes = kept[0].axes[0]
     cells = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in axes.texts}
     dashes = {(1, column): "–" for column in range(3)}  # no image of a dog
@@ -197,29 +201,29 @@ def test_of_many_classes_the_pairs_most_often_confused_are_drawn(tmp_path, reada
     counts = np.diag(np.full(1000, 45))
     counts[7, 9], counts[500, 2] = 5, 4
     names = [f"class {number}, synonym" for number in range(1000)]
-    opinion_plots.draw_confusion(counts, names, "a on val", tmp_path / "c.svg")
+    confusion.draw_confusion(counts, names, "a on val", tmp_path / "c.svg")
     found = texts(tmp_path / "c.svg")
     assert [text for text in found if "→" in text][:2] == ["class 7 → class 9", "class 500 → class 2"]
     assert {"5 of 50, 10.0 %", "4 of 49, 8.2 %"} <= set(found)
-    opinion_plots.draw_confusion(np.diag(np.full(1000, 45)), names, "a on val", tmp_path / "d.svg")
+    confusion.draw_confusion(np.diag(np.full(1000, 45)), names, "a on val", tmp_path / "d.svg")
     assert "every image was named rightly" in " ".join(texts(tmp_path / "d.svg"))
 
 
 def test_the_views_that_differ_from_the_mean_are_framed(tmp_path, readable_svg):
     views = np.full((10, 64, 64, 3), 200, np.uint8)
     opinions = [("cat", 0.9)] * 9 + [("dog", 0.55)]
-    viewed = opinion_plots.Viewed("IMG_1.jpg", None, views, opinions, [("cat", 0.8), ("dog", 0.1)])
-    opinion_plots.draw_views([viewed], tmp_path / "v.svg")
+    viewed = view_plots.Viewed("IMG_1.jpg", None, views, opinions, [("cat", 0.8), ("dog", 0.1)])
+    view_plots.draw_views([viewed], tmp_path / "v.svg")
     found = texts(tmp_path / "v.svg")
     assert found.count("90.0 %") == 9 and {"55.0 %", "80.0 %", "10.0 %", "IMG_1.jpg", "mean of the ten"} <= set(found)
     assert {"top left", "centre, mirrored"} <= set(found)
-    opinion_plots.draw_views([viewed], tmp_path / "v.png")
+    view_plots.draw_views([viewed], tmp_path / "v.png")
     assert tuple(bytes.fromhex(drawing.COLOURS[1][1:])) in colours(tmp_path / "v.png")
 
 
 def test_similar_images_have_whole_names(tmp_path, readable_svg):
-    neighbour = plots.Neighbour(IMAGE, "American Staffordshire terrier, Staffordshire", "distance 3.2", True)
-    plots.draw_similar([plots.Similar(IMAGE, "$a$", [neighbour] * 3)], tmp_path / "s.svg")
+    neighbour = similar.Neighbour(IMAGE, "American Staffordshire terrier, Staffordshire", "distance 3.2", True)
+    similar.draw_similar([similar.Similar(IMAGE, "$a$", [neighbour] * 3)], tmp_path / "s.svg")
     joined = " ".join(texts(tmp_path / "s.svg"))
     assert joined.count("American Staffordshire terrier distance 3.2") == 3
     assert "$a$" in joined
@@ -255,7 +259,7 @@ def test_the_backend_that_a_notebook_has_chosen_stays(tmp_path):
     before = matplotlib.get_backend()
     pyplot.switch_backend("svg")
     try:
-        plots.draw_filters(np.zeros((6, 3, 11, 11), np.float32), 2, tmp_path / "f.png")
+        filters.draw_filters(np.zeros((6, 3, 11, 11), np.float32), 2, tmp_path / "f.png")
         assert matplotlib.get_backend() == "svg"
         assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     finally:
@@ -265,14 +269,14 @@ def test_the_backend_that_a_notebook_has_chosen_stays(tmp_path):
 @pytest.mark.parametrize("name", ["cat", LONG])
 def test_no_word_lies_on_another_beside_views_and_similar_images(tmp_path, monkeypatch, name):
     kept = []
-    for module in ("plots", "opinion_plots"):
-        monkeypatch.setattr(f"gluon_alexnet.{module}.save", lambda figure, file, **options: kept.append(figure))
+    for module in ("views", "similar"):
+        monkeypatch.setattr(f"gluon_alexnet.plots.{module}.save", lambda figure, file, **options: kept.append(figure))
     views = np.full((10, 64, 64, 3), 200, np.uint8)
     opinions = [("cat", 0.9)] * 7 + [(name, 0.55)] * 3
-    viewed = opinion_plots.Viewed("IMG_1.jpg", None, views, opinions, [("cat", 0.8), (name, 0.1), ("dog", 0.01)])
-    opinion_plots.draw_views([viewed] * 2, tmp_path / "v.png")
-    neighbours = [plots.Neighbour(IMAGE, name if place % 2 else "cat", "distance 3.2", False) for place in range(6)]
-    plots.draw_similar([plots.Similar(IMAGE, name, neighbours)] * 3, tmp_path / "s.png")
+    viewed = view_plots.Viewed("IMG_1.jpg", None, views, opinions, [("cat", 0.8), (name, 0.1), ("dog", 0.01)])
+    view_plots.draw_views([viewed] * 2, tmp_path / "v.png")
+    neighbours = [similar.Neighbour(IMAGE, name if place % 2 else "cat", "distance 3.2", False) for place in range(6)]
+    similar.draw_similar([similar.Similar(IMAGE, name, neighbours)] * 3, tmp_path / "s.png")
     for figure in kept:
         boxes = boxes_of_texts(figure)
         labels = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label) if axes.axison]

@@ -10,13 +10,14 @@ from typing import Any, Union
 
 import numpy as np
 
-from .. import curve_plots, opinion_plots, plots
 from ..data.augmentation import crop_views
 from ..drawing import check_format
 from ..errors import InvalidRequest, OperationFailed
 from ..evaluation.metrics import best_classes
 from ..evaluation.predictions import Predictions
 from ..model.build import first_kernels
+from ..plots import confusion, curves, filters, predictions
+from ..plots import views as view_plots
 from ..training import checkpoint
 from .evaluate import average_predictions, evaluate
 from .load import Prediction, load
@@ -40,7 +41,7 @@ def plot_curves(runs: Sequence[PathLike], output: PathLike) -> dict[str, list[di
         if not state.epochs:
             raise InvalidRequest(f"{run} has not finished an epoch yet, so it has no curve.")
         found[str(run)] = state.epochs
-    curve_plots.draw_curves(found, Path(output))
+    curves.draw_curves(found, Path(output))
     return found
 
 
@@ -53,7 +54,7 @@ def plot_filters(run: PathLike, output: PathLike) -> np.ndarray:
     description, _, parameters, _ = checkpoint.load_run(Path(run))
     network = description.recipe.network
     kernels = first_kernels(network, parameters)
-    plots.draw_filters(kernels, getattr(network, "columns", 1), Path(output))
+    filters.draw_filters(kernels, getattr(network, "columns", 1), Path(output))
     return kernels
 
 
@@ -62,9 +63,9 @@ def draw_predictions(shown: Sequence[Prediction], classes: Sequence[dict[str, st
 
     An image's true class is known if it lies in a folder named like a class.
     """
-    plots.draw_predictions(
+    predictions.draw_predictions(
         [
-            plots.Prediction(
+            predictions.Prediction(
                 one.pixels,
                 true_class(one.source, classes),
                 [(guess.name, guess.probability) for guess in one.guesses],
@@ -126,7 +127,7 @@ def plot_confusion(
     if not found.labelled:
         raise InvalidRequest(f"The images of {found.description.split} have no public labels: nothing can be confused.")
     result = Confusion(counter.confusion(), found.description.classes, found.images, views)
-    opinion_plots.draw_confusion(
+    confusion.draw_confusion(
         result.counts,
         [info["name"] for info in result.classes],
         f"{name} on {found.description.split}, {'ten views' if views == 10 else 'centre view'}: "
@@ -172,9 +173,9 @@ def plot_views(model: Any, images: Sequence[PathLike], output: PathLike, device:
         mean = rows.mean(axis=0)
         best = [(names[int(k)], float(mean[k])) for k in best_classes(mean[None], TOP)[0]]
         label = true_class(one.name, net.classes)
-        drawn.append(opinion_plots.Viewed(Path(one.name).name, label, views, opinions, best))
+        drawn.append(view_plots.Viewed(Path(one.name).name, label, views, opinions, best))
         told.append(ViewOpinions(one.name, opinions, best))
-    opinion_plots.draw_views(drawn, Path(output))
+    view_plots.draw_views(drawn, Path(output))
     return told
 
 

@@ -44,12 +44,12 @@ def draw_units(
     units: maps of a convolutional layer, or neurons; None spreads six over the layer. report: called with the number of
     images after each batch. Raises InvalidRequest for a layer or a unit that there is not.
     """
-    from .. import inside_plots
     from ..data.augmentation import crop_views
     from ..features.activations import open_layers
     from ..features.receptive_field import of_layer
     from ..features.strongest import strongest
     from ..model import layer_chain
+    from ..plots import units as unit_plots
 
     graph = open_graph(model, context)
     net = open_layers(graph, [layer], False, context)
@@ -63,7 +63,7 @@ def draw_units(
     for unit, responses in zip(chosen, found):
         column = unit * columns // shape[0] + 1 if columns > 1 and layer not in ("fc8", "softmax") else None
         images = [
-            inside_plots.Excited(
+            unit_plots.Excited(
                 crop_views(reader.read(one.image)[0][None], graph.size, 1)[0, 0],
                 one.value,
                 field.box(one.row, one.column) if field else None,
@@ -72,13 +72,13 @@ def draw_units(
         ]
         silent = "never active" if responses[0].value <= 0 else ""
         note = "\n".join(part for part in (f"column {column}" if column else "", silent) if part)
-        rows.append(inside_plots.UnitRow(f"unit {unit}", note, images))
+        rows.append(unit_plots.UnitRow(f"unit {unit}", note, images))
         told.append(
             UnitImages(unit, column, [reader.key(one.image) for one in responses], [r.value for r in responses])
         )
     sees = f"each sees {field.size}×{field.size} pixels, framed" if field else "each sees the whole view"
     title = f"{layer}: the {count} of {len(reader):,} images that excite a unit most ({sees}; activation above)"
-    inside_plots.draw_units(rows, title, output)
+    unit_plots.draw_units(rows, title, output)
     return told
 
 
@@ -115,9 +115,9 @@ def draw_saliency(
     model: a run, a checkpoint or an exported net. images: (name, uint8 (256, 256, 3)); centre views are taken. wanted:
     a class by wnid, name or number; None is each image's own first guess. Raises InvalidRequest for an unknown class.
     """
-    from .. import inside_plots
     from ..data.augmentation import crop_views
     from ..features.saliency import image_gradient
+    from ..plots import saliency as saliency_plots
     from .load import open_model
 
     graph, net = open_graph(model, context), open_model(model, context)
@@ -131,9 +131,9 @@ def draw_saliency(
         info, other = net.classes[label], net.classes[guess]["name"].split(",")[0]
         note = "the first guess" if label == guess else f"the first guess is {other}"
         class_name = info["name"].split(",")[0]
-        drawn.append(inside_plots.Salient(view, class_name, float(row[label]), note, gradient))
+        drawn.append(saliency_plots.Salient(view, class_name, float(row[label]), note, gradient))
         followed.append(Followed(name, info["wnid"], class_name, float(row[label])))
-    inside_plots.draw_saliency(drawn, "Which pixels speak for a class: the gradient of its output", output)
+    saliency_plots.draw_saliency(drawn, "Which pixels speak for a class: the gradient of its output", output)
     return followed
 
 

@@ -18,7 +18,7 @@ from gluon_alexnet.recordio.reading.reader import Reader
 from ..errors import InvalidRequest, OperationFailed
 from ..exporters import symbol
 from ..features import activations, binary_codes, config, store
-from ..plots import Neighbour, Similar, draw_similar
+from ..plots.similar import Neighbour, Similar, draw_similar
 from ..training import checkpoint
 from .devices import open_device
 from .image_files import ImageFiles, load_image

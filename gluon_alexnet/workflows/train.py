@@ -14,10 +14,10 @@ from typing import Any
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 
 from .. import backend
-from ..curve_plots import draw_curves
 from ..distributed.collectives import SingleWorker
 from ..errors import InvalidRequest
 from ..model import build
+from ..plots.curves import draw_curves
 from ..recipes import variants as recipe_variants
 from ..recipes.presets import RECIPES
 from ..recipes.schema import Recipe

@@ -6,11 +6,11 @@ import pytest
 from helpers import images, nets
 from helpers.runner import run
 
-from gluon_alexnet import inside_plots
 from gluon_alexnet.backend import mx
 from gluon_alexnet.data.augmentation import crop_views
 from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.features.activations import open_layers
+from gluon_alexnet.plots import saliency, units
 from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.workflows.inside import find_class
 from gluon_alexnet.workflows.load import open_graph
@@ -30,8 +30,8 @@ def place(tmp_path_factory, small_recipe):
 def drawn(monkeypatch):
     """What the drawings are given."""
     kept = {}
-    monkeypatch.setattr(inside_plots, "draw_units", lambda rows, title, file: kept.update(rows=rows, title=title))
-    monkeypatch.setattr(inside_plots, "draw_saliency", lambda images, title, file: kept.update(images=images))
+    monkeypatch.setattr(units, "draw_units", lambda rows, title, file: kept.update(rows=rows, title=title))
+    monkeypatch.setattr(saliency, "draw_saliency", lambda images, title, file: kept.update(images=images))
     return kept
 
 
@@ -125,14 +125,14 @@ def test_a_class_is_found_by_what_people_call_it():
 
 def test_a_field_beyond_the_view_is_grey_there():
     view = np.full((10, 10, 3), 7, np.uint8)
-    cut = inside_plots._cut(view, (-2, 5, 4, 12))
+    cut = units._cut(view, (-2, 5, 4, 12))
     assert cut.shape == (6, 7, 3)
-    assert (cut[2:, :5] == 7).all() and (cut[:2] == inside_plots.GREY).all() and (cut[:, 5:] == inside_plots.GREY).all()
+    assert (cut[2:, :5] == 7).all() and (cut[:2] == units.GREY).all() and (cut[:, 5:] == units.GREY).all()
 
 
 def test_the_strength_of_a_pixel_is_its_largest_gradient(rng):
     gradient = rng.normal(0, 1, (20, 20, 3)).astype(np.float32)
-    strength = inside_plots.pixel_strength(gradient)
+    strength = saliency.pixel_strength(gradient)
     largest = np.abs(gradient).max(axis=2)
     np.testing.assert_allclose(strength, np.minimum(largest / np.sort(largest.ravel())[-100], 1), rtol=1e-6)
-    assert inside_plots.pixel_strength(gradient * 0).max() == 0
+    assert saliency.pixel_strength(gradient * 0).max() == 0

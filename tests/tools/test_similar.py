@@ -13,8 +13,9 @@ import pytest
 from helpers.images import photo
 from helpers.runner import run
 
-from gluon_alexnet import drawing, plots
+from gluon_alexnet import drawing
 from gluon_alexnet.features import config
+from gluon_alexnet.plots import similar as plots
 
 CLASSES, IMAGES = 4, 17  # classes, and training images of each
 NARROW = ["--recipe", "narrow", "--batch-size", "16", "--epochs", "1"]

@@ -6,9 +6,9 @@ import pytest
 from helpers import images, nets
 from helpers.runner import run
 
-from gluon_alexnet import opinion_plots
 from gluon_alexnet.data.augmentation import crop_views
 from gluon_alexnet.errors import InvalidRequest
+from gluon_alexnet.plots import views
 from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.workflows import figures
 from gluon_alexnet.workflows.load import load
@@ -45,7 +45,7 @@ def test_a_confusion_is_what_each_image_was_taken_for(place, tmp_path, views):
 
 def test_the_opinions_of_ten_views_are_the_net_s_own(place, tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(opinion_plots, "draw_views", lambda viewed, file: kept.extend(viewed))
+    monkeypatch.setattr(views, "draw_views", lambda viewed, file: kept.extend(viewed))
     files = sorted((place / "train" / "ant").iterdir())[:2]
     told = figures.plot_views(place / "run", [place / "train" / "ant"], tmp_path / "v.png")
     assert [one.source for one in told][:2] == [str(file) for file in files] and len(told) == 4

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .drawing import COLOURS, headless_pyplot, in_lines, percent, percent_axis, save
+from ..drawing import COLOURS, headless_pyplot, in_lines, percent, percent_axis, save
 
 MINOR_TICKS = 150  # epochs up to which each has its tick
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (3, 1.5, 1, 1.5)))  # of runs beyond the seven colours
