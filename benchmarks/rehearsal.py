@@ -1,174 +1,176 @@
 """All of ImageNet, rehearsed: 1,281,167 + 50,000 small images in the official files, from the tars to the exported net.
 
-    python benchmarks/rehearsal.py --devkit ILSVRC2012_devkit_t12 --folder SCRATCH [--share 100] [--output FILE]
+    python benchmarks/rehearsal.py --devkit ILSVRC2012_devkit_t12 --folder SCRATCH [--share 100] [--steps pack,verify]
 
 Makes the files, then runs the program as a user would: pack (nothing may be missing), verify, stats, ten updates of
 training, SIGTERM, a resume that is killed with SIGKILL, a resume again, eval of the validation set over the centre
-view, export. Time, peak memory and what is on the disk after each step are reported, and all records are read by a
-reader that knows nothing of the program: each image must be there once, with its label. --share 100 takes a hundredth
-of the images, to try this script.
+view, export. All records are read by a reader that knows nothing of the program, too: each image must be there once,
+with its label. --share 100 takes a hundredth of the images, to try it.
+
+SCRATCH/rehearsal.jsonl has a line for each step: time, processor, peak memory of all its processes, what is on the
+disk. The same command goes on after the last step that was done; --steps does only those named, as far as they are not
+done; --pause 280 interrupts a longer pack (SIGTERM, exit code 3), which the next call resumes; --remove removes all
+images at the end and keeps the lines.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import ilsvrc_replica
+from rehearsal_steps import LEAST_TO_TRAIN, STEPS, Failed, Paused, Rehearsal
 from report import environment
+from watch import Watch
 
-GIGABYTES = {"files": 3, "shards": 12, "run": 3}  # that all of it takes, with room
-UPDATES = 10
-BATCH = 128
-PATIENCE = 3600.0  # seconds until a step of training must have shown its updates
-
-
-class Failed(Exception):
-    """A step did not do what it should."""
-
-
-def step(name: str, folder: Path, work: Callable[[], str]) -> dict:
-    """Do a step; its seconds, the peak memory of its largest process, and the gigabytes on the disk after it."""
-    began = time.perf_counter()
-    said = work()
-    size = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
-    found = {"step": name, "seconds": round(time.perf_counter() - began, 1), "gigabytes": round(size / 1e9, 2)}
-    found |= {"peak_mb": round(PEAK.pop() / 1024) if PEAK else None, "said": said}
-    print(json.dumps(found), flush=True)
-    return found
-
-
-PEAK: list[int] = []  # KB, of the command that ran last
-
-
-def program(*words: object, stop: Callable[[Path], signal.Signals | None] | None = None) -> str:
-    """Run the program; returns what it printed. stop: asked now and then, with its log, whether to send a signal."""
-    log = Path(f"/tmp/rehearsal-{os.getpid()}.log")
-    with open(log, "w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gluon_alexnet.tools.main", *map(str, words)],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-        sent = None
-        while True:
-            pid, status, used = os.wait4(process.pid, os.WNOHANG if stop else 0)
-            if pid:
-                break
-            if sent is None and (sent := stop(log)) is not None:
-                process.send_signal(sent)
-            time.sleep(0.2)
-    code = os.waitstatus_to_exitcode(status)
-    said = log.read_text()
-    log.unlink()
-    PEAK[:] = [used.ru_maxrss]
-    if code != 0 and sent is None:
-        raise Failed(f"{words[0]} ended with exit code {code}: {said.strip().splitlines()[-1:]}")
-    return said
-
-
-def after_updates(count: int, how: signal.Signals) -> Callable[[Path], signal.Signals | None]:
-    """Send a signal once the progress shows so many updates of this process."""
-    began, first = time.monotonic(), []
-
-    def stop(log: Path) -> signal.Signals | None:
-        if time.monotonic() - began > PATIENCE:
-            raise Failed(f"after {PATIENCE:.0f} s there are not {count} updates: {log.read_text()[-300:]}")
-        done = [int(number) for number in re.findall(r"epoch 1[^:\n]*: (\d+)/", log.read_text())]
-        first.extend(done[:1] if not first else [])
-        return how if done and done[-1] - first[0] >= count * BATCH else None
-
-    return stop
-
-
-def last(said: str) -> str:
-    return said.strip().splitlines()[-1] if said.strip() else ""
-
-
-def audit(data: Path, official: ilsvrc_replica.Kit, made: dict[str, int]) -> str:
-    """Read every record independently of the program. Raises Failed unless each image is there once, with its label."""
-    order = {wnid: label for label, wnid in enumerate(sorted(official.wnids.values()))}
-    labels = {class_id: order[wnid] for class_id, wnid in official.wnids.items()}
-    words = []
-    for split, name in enumerate(("train", "val")):
-        seen, unreadable, wrong = set(), 0, 0
-        shards = sorted(data.glob(f"{name}-*.rec"))
-        with ProcessPoolExecutor() as pool:
-            for found, bad, mistaken in pool.map(
-                ilsvrc_replica.audit, shards, [labels] * len(shards), [split] * len(shards)
-            ):
-                if seen & set(found) or len(set(found)) < len(found):
-                    raise Failed(f"{name}: an image is there twice")
-                seen.update(found)
-                unreadable, wrong = unreadable + bad, wrong + mistaken
-        if (len(seen), unreadable, wrong) != (made[name], 0, 0):
-            raise Failed(f"{name}: {len(seen)} of {made[name]} images, {unreadable} unreadable, {wrong} wrong labels")
-        words.append(f"{name}: {len(seen)} images, each once, no wrong label, {len(shards)} shards")
-    return "; ".join(words)
+GIGABYTES = {"files": 3.0, "shards": 22.0}  # of all images
+GIGABYTES_OF_A_RUN = 3.0
+JOURNAL = "rehearsal.jsonl"
 
 
 def main() -> None:
     """Rehearse, and print one line of JSON a step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--devkit", type=Path, required=True, help="the official kit, unpacked")
-    parser.add_argument("--folder", type=Path, required=True, help="scratch folder, new")
+    parser.add_argument("--folder", type=Path, required=True, help="scratch folder: a new one, or one to go on with")
     parser.add_argument("--share", type=int, default=1, help="take one image in so many")
+    parser.add_argument("--steps", help=f"some of {','.join(STEPS)}  [default: all]")
+    parser.add_argument("--pause", type=float, metavar="SECONDS", help="interrupt a pack that takes longer")
+    parser.add_argument("--remove", action="store_true", help="remove the images and the run at the end")
     parser.add_argument("--output", type=Path, help="write the report there, too")
     given = parser.parse_args()
-    if given.folder.exists():
-        sys.exit(f"{given.folder} is there already; name a new folder.")
-    need = sum(GIGABYTES.values()) / given.share + GIGABYTES["run"]
-    free = shutil.disk_usage(given.folder.absolute().parent).free / 1e9
-    if free < need:
-        sys.exit(f"The rehearsal takes {need:.0f} GB and {given.folder.absolute().parent} has {free:.0f} GB free.")
-    report = [{"environment": environment("mxnet"), "share": given.share}]
-    print(json.dumps(report[0]), flush=True)
+    wanted = list(STEPS) if given.steps is None else given.steps.split(",")
+    if unknown := set(wanted) - set(STEPS):
+        refuse(f"--steps: there is no {min(unknown)!r}; name some of {','.join(STEPS)}.")
+    if given.share < 1:
+        refuse("--share must be 1 or more.")
+    for name in ("meta.mat", "ILSVRC2012_validation_ground_truth.txt"):
+        if not (given.devkit / "data" / name).is_file():
+            refuse(f"{given.devkit} is not the unpacked kit: it has no data/{name}.")
+    journal = Journal(given.folder / JOURNAL, given.share)
+    check_room(given.folder, given.share)
+    journal.begin()
     try:
-        rehearse(given, report)
+        rehearse(given, journal, [name for name in STEPS if name in wanted])
+    except Paused as paused:
+        print(f"Paused: {paused}", file=sys.stderr)
+        sys.exit(3)
     except Failed as error:
         sys.exit(f"Rehearsal failed: {error}")
     finally:
         if given.output:
-            given.output.write_text("".join(json.dumps(line) + "\n" for line in report))
+            given.output.write_text(journal.report())
 
 
-def rehearse(given: argparse.Namespace, report: list[dict]) -> None:
-    """Every step, each one's line added to the report."""
-    folder, made = given.folder, {}
-    source, data, run, out = (folder / name for name in ("downloads", "data", "run", "exported/net"))
-    official = ilsvrc_replica.kit(given.devkit)
+def rehearse(given: argparse.Namespace, journal: Journal, wanted: list[str]) -> None:
+    """Every step that is wanted and not done, each call's line added to the journal."""
+    work = Rehearsal(given.folder, ilsvrc_replica.kit(given.devkit), given.devkit, given.share, given.pause)
+    for name in wanted:
+        if name in journal.done:
+            continue
+        if lacking := [one for one in STEPS[name] if one not in journal.done]:
+            refuse(f"{name} needs the step {lacking[0]}, which is not done.")
+        if name == "train" and work.wanted["train"] < LEAST_TO_TRAIN:
+            refuse(f"{name}: {work.wanted['train']} images end before the run is stopped; take a smaller --share.")
+        state, said = "failed", ""
+        watch = Watch()
+        try:
+            with watch:
+                said = work.do(name, again=name in journal.begun)
+            state = "done"
+        except (Failed, Paused) as stopped:
+            said, state = str(stopped), "paused" if isinstance(stopped, Paused) else "failed"
+            raise
+        finally:
+            journal.add(name, state, said, watch, size_of(given.folder))
+    if given.remove and set(STEPS) <= journal.done:
+        work.remove()
 
-    def add(name: str, work: Callable[[], str]) -> None:
-        report.append(step(name, folder, work))
 
-    def make() -> str:
-        made.update(ilsvrc_replica.make(given.devkit, source, given.share))
-        return json.dumps(made)
+class Journal:
+    """The lines of what was done so far, in a file."""
 
-    missing = [] if given.share == 1 else ["--allow-missing"]
-    train = ["train", "--data", data, "--run", run, "--cpus", "0,1", "--checkpoint-minutes", 0.2]
-    add("make", make)
-    add("pack", lambda: last(program("pack", "--ilsvrc", 2012, "--source", source, "--data", data, *missing)))
-    add("independent reader", lambda: audit(data, official, made))
-    add("verify", lambda: last(program("verify", "--data", data)))
-    add("stats", lambda: last(program("stats", "--data", data)))
-    add("train, SIGTERM", lambda: last(program(*train, stop=after_updates(UPDATES, signal.SIGTERM))))
-    again = [*train, "--resume"]
-    add("resume, SIGKILL", lambda: last(program(*again, stop=after_updates(UPDATES, signal.SIGKILL))))
-    add("resume, SIGTERM", lambda: last(program(*again, stop=after_updates(1, signal.SIGTERM))))
-    add("eval", lambda: last(program("eval", "--model", run, "--data", data, "--views", 1)))
-    out.parent.mkdir()
-    add("export", lambda: last(program("export", run, out)))
+    def __init__(self, path: Path, share: int) -> None:
+        self._path, self._share = path, share
+        self._lines: list[dict] = []
+        if path.is_file():
+            self._lines = [json.loads(line) for line in path.read_text().splitlines()]
+            if self._lines[0]["share"] != share:
+                refuse(f"{path.parent} was begun with --share {self._lines[0]['share']}; give that, or a new folder.")
+        elif path.parent.exists() and any(path.parent.iterdir()):
+            refuse(f"{path.parent} is there already, and no rehearsal's; name a new folder.")
+
+    @property
+    def begun(self) -> set[str]:
+        """Steps that were called."""
+        return {line["step"] for line in self._lines[1:]}
+
+    @property
+    def done(self) -> set[str]:
+        """Steps that were done."""
+        return {line["step"] for line in self._lines[1:] if line["state"] == "done"}
+
+    def begin(self) -> None:
+        """Write the first line, where there is none yet."""
+        if not self._lines:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._write({"environment": environment("mxnet"), "share": self._share})
+
+    def add(self, name: str, state: str, said: str, watch: Watch, size: int) -> None:
+        """A call of a step."""
+        self._write(
+            {
+                "step": name,
+                "state": state,
+                "ended": time.strftime("%H:%M:%S"),
+                "seconds": round(watch.seconds, 1),
+                "processor_seconds": round(watch.processor, 1),
+                "peak_mb": round(watch.peak / 1e6),
+                "gigabytes": round(size / 1e9, 2),
+                "said": said,
+            }
+        )
+
+    def _write(self, line: dict) -> None:
+        self._lines.append(line)
+        print(json.dumps(line), flush=True)
+        with open(self._path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def report(self) -> str:
+        """A line for each step, the calls of one that was interrupted put together."""
+        lines = [json.dumps(self._lines[0])]
+        for name in (name for name in STEPS if name in self.begun):
+            calls = [line for line in self._lines[1:] if line["step"] == name]
+            whole = {**calls[-1], "calls": len(calls), "peak_mb": max(call["peak_mb"] for call in calls)}
+            for field in ("seconds", "processor_seconds"):
+                whole[field] = round(sum(call[field] for call in calls), 1)
+            lines.append(json.dumps(whole))
+        return "\n".join(lines) + "\n"
+
+
+def check_room(folder: Path, share: int) -> None:
+    """Say it before the first file where the disk cannot hold what is still to be made."""
+    need = sum(GIGABYTES.values()) / share + GIGABYTES_OF_A_RUN - size_of(folder) / 1e9
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    if free < need:
+        sys.exit(f"The rehearsal takes {need:.1f} GB more and {place} has {free:.1f} GB free; name another folder.")
+
+
+def size_of(folder: Path) -> int:
+    """Bytes on the disk below a folder."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def refuse(sentence: str) -> None:
+    """Wrong use."""
+    print(sentence, file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":
