@@ -6,8 +6,11 @@ import signal
 import time
 from contextlib import contextmanager
 
+import click
+
 from gluon_alexnet import TrainingCallback
 
+from .option_names import with_options
 from .process import leave_dead_terminal, stop_signals
 from .progress import close_bar, duration, open_bar, progress, say, warn
 
@@ -16,6 +19,9 @@ RUN_BAR = "{desc}: {percentage:3.0f} %|{bar}| {remaining} left{postfix}"
 
 class ConsoleCallback(TrainingCallback):
     """Prints what happens to standard error: bars of the run and of its epoch, and a line where something changes."""
+
+    def __init__(self):
+        self._command = click.get_current_context(silent=True)  # unknown in the thread that watches a job
 
     def begin(self, start, state):
         self._images, self._epochs = start.images, start.learning["epochs"]
@@ -33,7 +39,7 @@ class ConsoleCallback(TrainingCallback):
         self._run = None
 
     def message(self, sentence):
-        say(sentence)
+        say(with_options(sentence, self._command))
 
     def rate_changed(self, state, rates, by):
         others = ", ".join(f"{layer} {weights:g}/{biases:g}" for layer, (weights, biases) in rates.layers.items())
