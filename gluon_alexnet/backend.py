@@ -13,7 +13,8 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +60,10 @@ THREAD_VARIABLES = (
     "MXNET_OMP_MAX_THREADS",
 )
 MOST_THREADS = 4096
+
+# What `import mxnet` looks for, does without where it is absent, and needs half of its time to import: the base class
+# of an estimator that nobody here uses, and the statistics of int8, which exporters/int8.py imports itself.
+OPTIONAL_FOR_MXNET = ("sklearn", "scipy.stats")
 
 
 class Gpu(NamedTuple):
@@ -267,6 +272,8 @@ def _import(name: str) -> Any:
         with warnings.catch_warnings():
             # Both tell of names that NumPy and Python have retired, which the pinned versions still have.
             warnings.simplefilter("ignore")
+            with _hidden(OPTIONAL_FOR_MXNET):
+                importlib.import_module("mxnet")
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise OperationFailed(f"{error}; install this package with its extra cpu or cu112.") from error
@@ -277,6 +284,19 @@ def _import(name: str) -> Any:
     finally:
         if role is not None:
             os.environ["DMLC_ROLE"] = role
+
+
+@contextmanager
+def _hidden(names: Sequence[str]) -> Iterator[None]:
+    """Within it, these modules are absent for whoever imports them, unless they have been imported already."""
+    hidden = [name for name in names if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(hidden))  # None has an import fail
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del modules[name]
 
 
 def _restore_numpy_names() -> None:

@@ -1,6 +1,7 @@
 """Shared by all tests: a generator whose seed is printed when a test fails, and a net small enough for tests."""
 
 import os
+import signal
 import zlib
 
 import numpy as np
@@ -15,6 +16,24 @@ def rng(request):
     seed = int(os.environ.get("TEST_SEED", zlib.crc32(request.node.nodeid.encode())))
     print(f"TEST_SEED={seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """What a process has written outlives it without fsync, which only a power cut asks for; waiting takes long."""
+    real, os.fsync = os.fsync, lambda number: None
+    yield
+    os.fsync = real
+
+
+@pytest.fixture(autouse=True)
+def _hang_up():
+    """SIGHUP ends a program in each test, also where the tests were started with nohup, which has it ignored."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,17 @@ def test_all_cores_are_used_and_a_user_s_number_wins():
     assert python(THREADS, OMP_NUM_THREADS="3") == "3"
 
 
+def test_mxnet_is_imported_without_what_nobody_here_uses_and_that_can_be_imported_afterwards():
+    code = """
+import sys
+from gluon_alexnet.backend import gluoncv, mx
+print([name for name in ("sklearn", "scipy.stats") if name in sys.modules])
+import scipy.stats, sklearn.base
+print(scipy.stats.entropy([0.5, 0.5]) > 0, sys.modules["sklearn"] is sklearn)
+"""
+    assert python(code).splitlines() == ["[]", "True True"]
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = "import gluon_alexnet.backend, sys; print({'mxnet', 'numpy', 'cv2', 'gluoncv'} & set(sys.modules))"
     assert python(code) == "set()"

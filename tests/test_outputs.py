@@ -217,3 +217,17 @@ def reading(file):
 def test_files_are_read_in_one_way(module):
     found = list(reading(SOURCES[module]))
     assert module == "gluon_alexnet.safe_files" or not found or module in READERS, found
+
+
+def test_the_disk_holds_the_content_before_the_file_has_its_name(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+
+    def fsync(number):
+        assert os.fstat(number).st_size == 3
+        done.append("fsync")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *names: (done.append("replace"), replace(*names)))
+    atomic_files.write_text(tmp_path / "a", "new")
+    assert done == ["fsync", "replace"]
+    assert (tmp_path / "a").read_text() == "new"

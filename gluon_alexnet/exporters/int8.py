@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from ..backend import mx
 from ..data.augmentation import network_order
@@ -32,6 +33,7 @@ def quantize(net: Pair, images: np.ndarray) -> Pair:
     if not len(images):
         raise InvalidRequest("Without images to calibrate with, a net cannot be quantised.")
     tools = mx.contrib.quantization
+    tools.stats = stats  # which MXNet was not shown when it was imported: see backend.OPTIONAL_FOR_MXNET
     symbol, arguments = ungroup.write_out(net.symbol, net.arguments)
     symbol = symbol.get_backend_symbol(_ENGINE)
     quantized, _, _, collector = tools.quantize_graph(

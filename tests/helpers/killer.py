@@ -17,8 +17,11 @@ import sys
 import time
 from pathlib import Path
 
-from gluon_alexnet.recordio.packing import pack  # noqa: F401  imported before the children begin
+# Imported before the children begin.
+from gluon_alexnet.tools.commands import merge, pack  # noqa: F401
 from gluon_alexnet.tools.main import main
+from gluon_alexnet.workflows import merge as _merge  # noqa: F401
+from gluon_alexnet.workflows import pack as _pack  # noqa: F401
 
 # What changes files, as Python tells its audit hooks.
 CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink")
@@ -31,6 +34,7 @@ def child(arguments: list[str], hook=None) -> int:
         return pid
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
+    os.fsync = lambda number: None  # what a killed process has written is not lost: only a power cut asks for it
     if hook:
         sys.addaudithook(hook)
     try:

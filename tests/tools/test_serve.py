@@ -45,7 +45,11 @@ def served(*words, end=signal.SIGTERM, outlives=None):
             yield address
         finally:
             process.send_signal(end)
-            _, err = process.communicate(timeout=30)
+            try:
+                _, err = process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
     assert process.returncode == 0, err
     assert "Traceback" not in err
     assert err.endswith("Ending: what has begun is answered.\n")
@@ -101,9 +105,8 @@ def test_what_cannot_be_served_is_said(place, tmp_path):
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
-def test_a_missing_package_is_named(tmp_path, package):
-    code = f"import sys; sys.modules[{package!r}] = None; from gluon_alexnet.tools.main import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, "serve", str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert f"{package} is not installed" in done.stderr
-    assert "extra serve" in done.stderr
+def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    said = invoke("serve", tmp_path, code=2)[1]
+    assert f"{package} is not installed" in said
+    assert "extra serve" in said
