@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.augmentation import crop_views, view_means
+from ..data.prefetch import prefetched
 from ..errors import OperationFailed
 from .metrics import ErrorCounter, Score
 
@@ -21,19 +22,23 @@ def evaluate(
 ) -> list[Score]:
     """Errors over all images of ``batches``, each counted once, for each number of views.
 
+    A thread reads and crops the next batches while the net computes: up to four of them are in memory.
+
     classify: uint8 (M, size, size, 3) → probabilities (M, classes). batches: of (images uint8
     (N, 256, 256, 3), labels (N,), ids (N,)). report: called with the number of images after each batch.
     Raises OperationFailed where a probability is not a number, or where there are no images, InvalidRequest where they
     have no labels (below 0).
     """
     tallies: list[ErrorCounter] = []
-    for images, labels, ids in batches:
-        for index, probabilities in enumerate(view_probabilities(classify, images, size, views)):
-            _check(probabilities, ids, "The network")
-            if len(tallies) == index:
-                tallies.append(ErrorCounter(views[index], probabilities.shape[1]))
-            tallies[index].add(probabilities, labels)
-        report(len(images))
+    cropped = ((labels, ids, view_crops(images, size, views)) for images, labels, ids in batches)
+    with prefetched(cropped) as ready:
+        for labels, ids, crops in ready:
+            for index, probabilities in enumerate(mean_over_views(classify, crops, views)):
+                _check(probabilities, ids, "The network")
+                if len(tallies) == index:
+                    tallies.append(ErrorCounter(views[index], probabilities.shape[1]))
+                tallies[index].add(probabilities, labels)
+            report(len(ids))
     if not tallies:
         raise OperationFailed("There is not one image to evaluate.")
     return [tally.score for tally in tallies]
@@ -54,16 +59,31 @@ def predict(
     """What several nets say of the same images, and their weighted mean (Sec. 6: 5 CNNs, 7 CNNs).
 
     nets: with ``classify``, ``size`` and ``source``, as :class:`gluon_alexnet.exporters.symbol.Model`; all of the same
-    classes. batches: as for :func:`evaluate`. Raises OperationFailed where a probability is not a number.
+    classes. batches: as for :func:`evaluate`, and read ahead as there. Raises OperationFailed where a probability is
+    not a number.
     """
+    with prefetched(_cropped(nets, batches, views)) as ready:
+        for labels, ids, crops in ready:
+            each = [mean_over_views(net.classify, crops[_view_of(net)], views) for net in nets]
+            for net, of_views in zip(nets, each):
+                for probabilities in of_views:
+                    _check(probabilities, ids, net.source)
+            yield Predicted(labels, ids, each, [average([one[v] for one in each], weights) for v in range(len(views))])
+
+
+def _cropped(
+    nets: Sequence[Any], batches: Iterable, views: Sequence[int]
+) -> Iterator[tuple[np.ndarray, np.ndarray, dict[tuple[int, int], np.ndarray]]]:
+    """(labels, ids, crops for each way to see an image) of each batch: nets that see the same share the crops."""
+    ways = {_view_of(net): (net.size, getattr(net, "mean_image", None)) for net in nets}
     for images, labels, ids in batches:
-        each = [
-            view_probabilities(net.classify, images, net.size, views, getattr(net, "mean_image", None)) for net in nets
-        ]
-        for net, of_views in zip(nets, each):
-            for probabilities in of_views:
-                _check(probabilities, ids, net.source)
-        yield Predicted(labels, ids, each, [average([one[v] for one in each], weights) for v in range(len(views))])
+        yield labels, ids, {way: view_crops(images, size, views, mean) for way, (size, mean) in ways.items()}
+
+
+def _view_of(net: Any) -> tuple[int, int]:
+    """What makes two nets see the same of an image: the size, and the mean image that each view has its own part of."""
+    mean = getattr(net, "mean_image", None)
+    return net.size, 0 if mean is None else id(mean)
 
 
 def average(probabilities: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
@@ -87,11 +107,26 @@ def view_probabilities(
 
     mean_image: float32 (3, 256, 256) where each view has its own pixels' mean subtracted; None: the centre's.
     """
+    return mean_over_views(classify, view_crops(images, size, views, mean_image), views)
+
+
+def view_crops(images: np.ndarray, size: int, views: Sequence[int], mean_image: np.ndarray | None = None) -> np.ndarray:
+    """All that a net must see for these numbers of views: uint8 (N, the most views, size, size, 3).
+
+    float32 where there is a ``mean_image``, as :func:`view_probabilities` explains it.
+    """
     most = max(views)
-    stack = crop_views(images, size, most)
-    if mean_image is not None:
-        stack = stack - view_means(mean_image, size, most)  # classify subtracts the centre's
-    outputs = classify(stack.reshape(-1, size, size, 3)).reshape(len(images), most, -1)
+    crops = crop_views(images, size, most)
+    # classify subtracts the centre's mean.
+    return crops if mean_image is None else crops - view_means(mean_image, size, most)
+
+
+def mean_over_views(
+    classify: Callable[[np.ndarray], np.ndarray], crops: np.ndarray, views: Sequence[int]
+) -> list[np.ndarray]:
+    """Mean softmax (N, classes) for each number of views, of what :func:`view_crops` gave."""
+    count, most = crops.shape[:2]
+    outputs = classify(crops.reshape(-1, *crops.shape[2:])).reshape(count, most, -1)
     centre = 0 if most == 1 else 4  # the place of the centre view among the ten, or the nine
     return [outputs.mean(axis=1) if count == most else outputs[:, centre] for count in views]
 

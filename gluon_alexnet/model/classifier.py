@@ -98,10 +98,15 @@ def count_parameters(block: Any) -> int:
     return sum(array.size for name, array in arrays.items() if not name.endswith(("mean", "_min", "_max")))
 
 
+def on_device(array: np.ndarray, context: Any) -> Any:
+    """An array on a context; on cpu(0) it is this memory itself, which nobody may change any more."""
+    return mx.nd.from_numpy(array).as_in_context(context)
+
+
 def classify_with(block: Any, context: Any) -> Callable[[np.ndarray], np.ndarray]:
     """A block over raw images as a function of uint8 (M, height, width, 3)."""
 
     def classify(images: np.ndarray) -> np.ndarray:
-        return block(mx.nd.array(network_order(images), ctx=context)).asnumpy()
+        return block(on_device(network_order(images), context)).asnumpy()
 
     return classify

@@ -17,6 +17,7 @@ from ..data.augmentation import network_order
 from ..distributed.collectives import SingleWorker, WorkerGroup
 from ..errors import InvalidRequest
 from ..model import build
+from ..model.classifier import on_device
 from ..recipes.schema import Recipe
 from . import lr_schedule
 from .exchange import AsynchronousExchange, LocalExchange, SummedExchange
@@ -128,11 +129,12 @@ class Trainer:
 
         def classify(images: np.ndarray) -> np.ndarray:
             parts = np.array_split(images, len(self._replicas))
-            outputs = [
-                replica.net(mx.nd.array(network_order(part) - mean, ctx=replica.context))
-                for replica, part in zip(self._replicas, parts)
-                if len(part)
-            ]
+            outputs = []
+            for replica, part in zip(self._replicas, parts):
+                if len(part):
+                    planes = network_order(part)
+                    planes -= mean
+                    outputs.append(replica.net(on_device(planes, replica.context)))
             return np.concatenate([build.scores(mx.nd, self._network, output).asnumpy() for output in outputs])
 
         return classify

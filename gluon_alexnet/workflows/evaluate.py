@@ -24,7 +24,8 @@ from ..training.checkpoint import newest_run
 from .folders import RUNS
 from .progress import ImageProgress, silent
 
-IMAGES_PER_PASS = 16  # of ten views each, shared among the nets: about 2 GB for full nets
+VIEWS_PER_PASS = 160  # shared among the nets, whose buffers stay: about 2 GB for full nets
+LEAST_VIEWS = 40  # of a net in a pass: below, reading the weights of its large layers takes a tenth of the time
 ROWS_PER_PASS = 256  # of saved predictions
 
 
@@ -128,7 +129,7 @@ def evaluate(
     began = time.monotonic()
     reader = Reader(folder, split, on_damaged=on_damaged)
     counts = _Counts(description, [net.source for net in nets], not part.unlabelled)
-    batches = (batch for batch in reader.batches(max(2, IMAGES_PER_PASS // len(nets))) if len(batch.ids))
+    batches = (batch for batch in reader.batches(images_per_pass(len(nets), views)) if len(batch.ids))
     keys = (reader.key(number) for number in range(len(reader)))
     outputs = _Outputs(files, description, keys, not part.unlabelled)
     with outputs, progress(part.images, f"eval {split}") as bar:
@@ -140,6 +141,11 @@ def evaluate(
     return counts.evaluation(
         [net.parameters for net in nets], part.images, list(reader.damaged.values()), part.also_in_train, began
     )
+
+
+def images_per_pass(nets: int, views: Sequence[int]) -> int:
+    """Images that so many nets see in one pass, over the largest of these numbers of views."""
+    return max(VIEWS_PER_PASS // nets, LEAST_VIEWS) // max(views)
 
 
 def average_predictions(

@@ -1,5 +1,7 @@
 """Errors counted on answers known by hand."""
 
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +11,7 @@ from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.evaluation.ensemble import average, evaluate, predict, view_probabilities
 from gluon_alexnet.evaluation.metrics import ErrorCounter, Score, label_ranks
 from gluon_alexnet.recipes import published
+from gluon_alexnet.workflows.evaluate import images_per_pass
 
 SIZE = 224
 
@@ -127,6 +130,71 @@ def test_nets_are_averaged_with_their_weights_after_their_views():
     tables[1, 1, 0] = np.nan
     with pytest.raises(OperationFailed, match="net 1: the output for record 8 is not a number"):
         list(predict(nets, [3.0, 1.0], [(images, labels, np.array([7, 8]))], [10, 1]))
+
+
+def several(read):
+    """Batches of one image, each told to `read` when it is asked for."""
+    for number in range(6):
+        read.append(number)
+        yield np.full((1, 256, 256, 3), number, np.uint8), np.array([0]), np.array([number])
+
+
+def test_the_next_batches_are_read_while_a_net_computes_and_not_all_of_them():
+    read, seen = [], []
+
+    def classify(views):
+        deadline = time.monotonic() + 10
+        wanted = min(int(views[0, 0, 0, 0]) + 4, 6)  # this one, two that wait, and one that has no place yet
+        while len(read) < wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        seen.append((int(views[0, 0, 0, 0]), len(read) == wanted))
+        return np.ones((len(views), 4))
+
+    assert evaluate(classify, several(read), SIZE, views=[1])[0].images == 6
+    net = SimpleNamespace(classify=classify, size=SIZE, source="net")
+    assert seen == [(number, True) for number in range(6)]
+    seen.clear(), read.clear()
+    assert [one.ids.tolist() for one in predict([net], [1.0], several(read), [1])] == [[i] for i in range(6)]
+    assert seen == [(number, True) for number in range(6)]
+
+
+def test_what_goes_wrong_in_reading_comes_out_and_the_reading_ends_with_the_evaluation():
+    def damaged():
+        yield from several([])
+        raise OperationFailed("shard 3 is damaged")
+
+    with pytest.raises(OperationFailed, match="shard 3 is damaged"):
+        evaluate(lambda views: np.ones((len(views), 4)), damaged(), SIZE, views=[1])
+    with pytest.raises(OperationFailed, match="record 0 is not a number"):
+        evaluate(lambda views: np.full((len(views), 4), np.nan), several([]), SIZE, views=[1])
+    assert not [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+
+
+def test_nets_that_see_the_same_share_their_crops_and_one_with_a_mean_image_has_its_own(rng):
+    images = rng.integers(0, 256, (2, 256, 256, 3), np.uint8)
+    mean = rng.random((3, 256, 256), np.float32)
+    given = []
+
+    def net(**more):
+        def classify(views):
+            given.append(views)
+            return np.ones((len(views), 4), np.float32)
+
+        return SimpleNamespace(classify=classify, size=SIZE, source="net", **more)
+
+    list(predict([net(), net(), net(mean_image=mean)], [1.0] * 3, [(images, np.zeros(2, int), np.arange(2))], [10]))
+    assert np.shares_memory(given[0], given[1])
+    assert given[0].dtype == np.uint8 and given[2].dtype == np.float32
+    # Of the first image, the lower right corner: each pixel without its own mean, with the centre's.
+    expected = images[0, 32:, 32:] - (mean[:, 32:, 32:] - mean[:, 16:240, 16:240]).transpose(1, 2, 0)
+    np.testing.assert_allclose(given[2].reshape(2, 10, SIZE, SIZE, 3)[0, 3], expected, atol=1e-4)
+
+
+def test_a_pass_has_as_many_views_of_one_as_of_ten():
+    assert [images_per_pass(1, views) for views in ([1], [10], [10, 1])] == [160, 16, 16]
+    assert [images_per_pass(nets, [1]) for nets in (2, 3, 5, 7)] == [80, 53, 40, 40]
+    assert images_per_pass(7, [10, 1]) == 4
 
 
 def test_one_net_is_what_it_says_to_the_bit():
