@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InvalidRequest, OperationFailed
+
+_PENDING = 2**20  # wrong images that wait to be counted by pairs of classes
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ErrorCounter:
     def __init__(self, views: int, classes: int) -> None:
         self._views = views
         self._classes = np.zeros((3, classes), np.int64)  # images, top-1 wrong, top-5 wrong
-        self._pairs: Counter[tuple[int, int]] = Counter()
+        self._pairs = _Pairs(classes)
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Count N images: probabilities (N, classes), labels (N,) int. Raises InvalidRequest for a label below 0."""
@@ -47,7 +48,7 @@ class ErrorCounter:
         for row, counted in enumerate((ranks >= 0, ranks >= 1, ranks >= 5)):
             self._classes[row] += np.bincount(labels[counted], minlength=self._classes.shape[1])
         wrong = ranks >= 1
-        self._pairs.update(zip(labels[wrong].tolist(), probabilities[wrong].argmax(axis=1).tolist()))
+        self._pairs.add(labels[wrong], probabilities[wrong].argmax(axis=1))
 
     @property
     def score(self) -> Score:
@@ -64,20 +65,53 @@ class ErrorCounter:
     def confusion(self) -> np.ndarray:
         """Images by true class (row) and first guess (column), int64 (classes, classes)."""
         counts = np.diag(self._classes[0] - self._classes[1])
-        for (label, guess), images in self._pairs.items():
-            counts[label, guess] += images
+        labels, guesses, images = self._pairs.counts()
+        counts[labels, guesses] += images  # each pair is there once
         return counts
 
     def most_confused(self, count: int) -> list[tuple[int, int, int]]:
         """(label, first guess, images) of the pairs of classes that were taken for each other most often."""
-        ordered = sorted(self._pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        return [(label, guess, images) for (label, guess), images in ordered[:count]]
+        labels, guesses, images = self._pairs.counts()
+        order = np.argsort(-images, kind="stable")[:count]  # the pairs are in order already
+        return list(zip(*(column[order].tolist() for column in (labels, guesses, images))))
+
+
+class _Pairs:
+    """How often each class was taken for each other: seven million images of 21,841 classes make millions of pairs."""
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self._codes, self._images = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._new: list[np.ndarray] = []
+        self._pending = 0
+
+    def add(self, labels: np.ndarray, guesses: np.ndarray) -> None:
+        """Count N images of these classes, (N,), that were taken for those, (N,)."""
+        self._new.append(labels.astype(np.int64) * self._classes + guesses)
+        self._pending += len(labels)
+        if self._pending >= _PENDING:
+            self._join()
+
+    def counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(label, guess, images) of the pairs that occurred, int64 (pairs,) each, in the order of label and guess."""
+        self._join()
+        return self._codes // self._classes, self._codes % self._classes, self._images
+
+    def _join(self) -> None:
+        codes, images = np.unique(np.concatenate([np.empty(0, np.int64), *self._new]), return_counts=True)
+        every = np.concatenate([self._codes, codes])
+        self._codes, places = np.unique(every, return_inverse=True)
+        joined = np.zeros(len(self._codes), np.int64)
+        np.add.at(joined, places, np.concatenate([self._images, images]))
+        self._images, self._new, self._pending = joined, [], 0
 
 
 def label_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many classes come before the label, (N,); of equal probabilities the lower class comes first."""
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    return np.argmax(order == np.asarray(labels)[:, None], axis=1)
+    labels = np.asarray(labels)[:, None]
+    own = np.take_along_axis(probabilities, labels, axis=1)
+    equal_before = (probabilities == own) & (np.arange(probabilities.shape[1]) < labels)
+    return np.count_nonzero((probabilities > own) | equal_before, axis=1)  # sorting 21,841 classes would cost a third
 
 
 def best_classes(probabilities: np.ndarray, count: int) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
+from gluon_alexnet.evaluation import metrics
 from gluon_alexnet.evaluation.ensemble import average, evaluate, predict, view_probabilities
 from gluon_alexnet.evaluation.metrics import ErrorCounter, Score, label_ranks
 from gluon_alexnet.recipes import published
@@ -109,6 +111,25 @@ def test_errors_of_each_class_and_confused_pairs_by_hand():
     ]  # fmt: skip
     assert tally.most_confused(2) == [(1, 2, 2), (2, 1, 1)]
     assert tally.most_confused(9) == [(1, 2, 2), (2, 1, 1), (5, 6, 1)]
+
+
+def test_ranks_and_pairs_are_those_of_a_sort_and_a_dictionary(rng, monkeypatch):
+    monkeypatch.setattr(metrics, "_PENDING", 50)  # joined again and again
+    probabilities = rng.integers(0, 6, (400, 9)).astype(np.float32) / 10  # many are equal
+    labels = rng.integers(0, 9, 400)
+    ranks = [sorted(range(9), key=lambda c: (-row[c], c)).index(label) for row, label in zip(probabilities, labels)]
+    np.testing.assert_array_equal(label_ranks(probabilities, labels), ranks)
+    tally, pairs = ErrorCounter(1, 9), Counter()
+    for begin in range(0, 400, 7):
+        tally.add(probabilities[begin : begin + 7], labels[begin : begin + 7])
+    for row, label, rank in zip(probabilities.tolist(), labels.tolist(), ranks):
+        if rank:
+            pairs[label, row.index(max(row))] += 1
+    expected = sorted(((*pair, images) for pair, images in pairs.items()), key=lambda one: (-one[2], one[:2]))
+    assert tally.most_confused(100) == expected
+    assert tally.most_confused(3) == expected[:3]
+    confusion = tally.confusion()
+    assert confusion.sum() == 400 and all(confusion[label, guess] == images for label, guess, images in expected)
 
 
 def test_nets_are_averaged_with_their_weights_after_their_views():
