@@ -27,7 +27,7 @@ from rehearsal_steps import LEAST_TO_TRAIN, STEPS, Failed, Paused, Rehearsal
 from report import environment
 from watch import Watch
 
-GIGABYTES = {"files": 3.0, "shards": 22.0}  # of all images
+GIGABYTES = {"files": 1.5, "shards": 10.0}  # of all images
 GIGABYTES_OF_A_RUN = 3.0
 JOURNAL = "rehearsal.jsonl"
 
