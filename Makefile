@@ -58,8 +58,17 @@ test-gpu: $(VENV)/made
 	$(BIN)/alexnet-tools doctor --check $(if $(CPUS),--cpus $(CPUS),--gpus $(GPUS))
 	TEST_GPUS=$(GPUS) $(BIN)/pytest -q tests/model/test_column_parallel.py tests/training/test_replicas.py
 
-bench: $(VENV)/made .venv-bench/made
-	$(BIN)/python benchmarks/training.py --peer .venv-bench/bin/python
+# The other peers of benchmarks; one that cannot be installed has a row that says so.
+.venv-bench/peers: .venv-bench/made
+	-$(PYTHON) -m venv --clear .venv-bench/jax && \
+	.venv-bench/jax/bin/python -m pip install --quiet --disable-pip-version-check jax jaxlib
+	-$(PYTHON) -m venv --clear .venv-bench/onnx && \
+	.venv-bench/onnx/bin/python -m pip install --quiet --disable-pip-version-check onnxruntime onnx openvino nncf
+	@touch $@
+
+bench: $(VENV)/made .venv-bench/peers
+	$(BIN)/python benchmarks/training.py --torch .venv-bench/bin/python --jax .venv-bench/jax/bin/python
+	$(BIN)/python benchmarks/evaluation.py --torch .venv-bench/bin/python --onnx .venv-bench/onnx/bin/python
 
 clean:
 	rm -rf $(VENV) .venv-bench demo docs/_build

@@ -9,11 +9,12 @@ class AlexNet(nn.Module):
     """``network``: the fields of a recipe's network, as in recipe.json. Input (N, 3, size, size), output (N, classes).
 
     Parameters have the names of ours, with a dot for the underscore: conv1.weight, fc8.bias.
+    composed: response normalisation of slices and rsqrt, which is faster than PyTorch's own on a CPU (benchmarks).
     """
 
-    def __init__(self, network, classes):
+    def __init__(self, network, classes, composed=False):
         super().__init__()
-        self.network = network
+        self.network, self.composed = network, composed
         columns, maps, size = network["columns"], 3, network["input_size"]
         for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6"):
             layer = network[name]
@@ -72,11 +73,16 @@ class AlexNet(nn.Module):
         numbers = self.network["normalization"]
         if numbers is None:
             return x
-        n, maps, height, width = x.shape
         columns = 1 if numbers.get("both_columns") else self.network["columns"]
-        x = x.reshape(n * columns, maps // columns, height, width)  # the sum stays in its column
         # PyTorch, too, divides alpha by the window.
         alpha = numbers["alpha"] if numbers["alpha_divided_by_n"] else numbers["alpha"] * numbers["n"]
+        if self.composed and (numbers["n"], numbers["beta"]) == (5, 0.75):
+            x = x.unflatten(1, (columns, -1))  # the sum stays in its column
+            squares, own = functional.pad(x * x, (0, 0, 0, 0, 2, 2)), x.shape[2]
+            root = torch.rsqrt(numbers["k"] + alpha / 5 * sum(squares[:, :, i : i + own] for i in range(5)))
+            return (x * root * torch.sqrt(root)).flatten(1, 2)
+        n, maps, height, width = x.shape
+        x = x.reshape(n * columns, maps // columns, height, width)
         x = functional.local_response_norm(x, numbers["n"], alpha=alpha, beta=numbers["beta"], k=numbers["k"])
         return x.reshape(n, maps, height, width)
 

@@ -1,11 +1,13 @@
-"""Images a second of training the paper's net, beside PyTorch's same net, in one run.
+"""Images a second of training the paper's net, beside PyTorch's and JAX's same net, in one run.
 
-    python benchmarks/training.py --peer PYTHON --data DATA
+    python benchmarks/training.py --torch PYTHON --jax PYTHON --data DATA
 
-PYTHON has torch and opencv-python. DATA is a folder of `alexnet-tools pack` with one shard a split; with it both sides
-train once more with their readers attached: ours, and a DataLoader over the same records. A turn is a process for each
-side, one after the other, on the same batch and with all cores; what is quoted is the ratio of the medians. The limit
-is set by the matrix product's rate, measured in each turn, too.
+PYTHON are environments of their own that have torch (and, for --data, opencv-python) and jax; `make bench` makes both.
+DATA is a folder of `alexnet-tools pack` with one shard a split; with it both sides train once more with their readers
+attached: ours, and a DataLoader over the same records. A turn is a process for each side, one after the other, on the
+same batch and with all cores; what is quoted is the ratio of the medians. The limit is the processor's multiply-add
+rate, measured in each turn by a kernel of independent multiply-adds; MXNet's matrix product is a peer. With --keep the
+turns of several calls are counted together.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ import json
 import math
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from report import environment
+from sides import chosen, missing, spread, take_turns, values, versions
 
 from gluon_alexnet.model.shapes import parameter_shapes
 from gluon_alexnet.recipes import presets, schema
@@ -29,13 +31,27 @@ HERE = Path(__file__).parent
 WARM = 2  # steps before the clock starts: memory is planned, the readers are ahead by as much as they may
 PLACES = {"conv1": 55 * 55, "conv2": 27 * 27, "conv3": 13 * 13, "conv4": 13 * 13, "conv5": 13 * 13}  # of a map
 MATRIX, PRODUCTS = 4096, 10  # rows and columns; products taken, of which the fastest counts
+PEERS = {"torch": "PyTorch", "torch-compile": "torch.compile", "jax": "JAX jit"}
+# The fastest of channels_last or not and PyTorch's own normalisation or the composed, tried in turns.
+EAGER: list[str] = []
+COMPILED: list[str] = []
+KERNELS = ("multiply-adds", "matrix product")  # sides that train nothing
 
 
-def operations() -> float:
-    """Floating-point operations an image: 2 a multiplication; backwards as much for weights as for the layer below."""
+def products() -> dict[str, float]:
+    """Multiplications an image in each layer's forward pass."""
     shapes = parameter_shapes(presets.PAPER.network, 1000)
     weights = {name.partition("_")[0]: math.prod(shape) for name, shape in shapes.items() if name.endswith("_weight")}
-    return 3 * 2 * sum(count * PLACES.get(layer, 1) for layer, count in weights.items())
+    return {layer: count * PLACES.get(layer, 1) for layer, count in weights.items()}
+
+
+def operations(training: bool = True) -> float:
+    """Floating-point operations an image: 2 a multiplication; backwards as much for weights as for the layer below.
+
+    Nothing is derived by the image itself, so layer 1 costs two passes, the others three.
+    """
+    each = products()
+    return 2 * sum(count * ((2 if layer == "conv1" else 3) if training else 1) for layer, count in each.items())
 
 
 def ours(batch: int, steps: int, contexts: int, data: Path | None = None) -> list[float]:
@@ -79,74 +95,91 @@ def matrix_product() -> float:
 
 
 def measure(given) -> dict:
-    """Of one side: what was asked for, and the most memory it took (MB)."""
-    result = {}
+    """Of one side of our own: what was asked for, and the most memory it took (MB)."""
+    if given.side == "peak":
+        from peak import multiply_add_peak
+
+        rate = multiply_add_peak()
+        return {"missing": "no C compiler here"} if rate is None else {"rates": [rate]}
     if given.side == "product":
-        result["rates"] = [matrix_product()]
-    else:
-        data = given.data if given.side == "reading" else None
-        result["rates"] = ours(given.batch, given.steps, 2 if given.side == "columns" else 1, data)
-    result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return result
+        return {"rates": [matrix_product()]}
+    data = given.data if given.side == "reading" else None
+    rates = ours(given.batch, given.steps, 2 if given.side == "columns" else 1, data)
+    return {"rates": rates, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def commands(given) -> dict[str, list[str]]:
+def commands(given, peers: list[str]) -> dict[str, list[str]]:
     """The command of each side, by its name in the table."""
     numbers = ["--batch", str(given.batch), "--steps", str(given.steps)]
     own = [sys.executable, __file__, *numbers, "--side"]
-    network = json.dumps(schema.to_dict(presets.PAPER)["network"])
-    torch = [given.peer, str(HERE / "peer_torch.py"), *numbers, "--warm", str(WARM), "--network", network]
+    network = ["--warm", str(WARM), "--network", json.dumps(schema.to_dict(presets.PAPER)["network"])]
+    torch = [given.torch, str(HERE / "peer_torch.py"), *numbers, *network]
+    peer = {
+        "torch": [*torch, *EAGER],
+        "torch-compile": [*torch, "--compile", *COMPILED],
+        "jax": [given.jax, str(HERE / "peer_jax.py"), *numbers, *network],
+    }
     sides = {
+        "multiply-adds": [*own, "peak"],
         "matrix product": [*own, "product"],
         "one context": [*own, "one"],
         "two columns": [*own, "columns"],
-        "PyTorch": torch,
+        **{PEERS[name]: peer[name] for name in peers},
     }
     if given.data:
         (records,) = given.data.glob("train-*.rec")
         sides["one context, reading"] = [*own, "reading", "--data", str(given.data)]
-        sides["PyTorch, reading"] = [*torch, "--records", str(records.with_suffix(""))]
+        if "torch" in peers:
+            sides["PyTorch, reading"] = [*peer["torch"], "--records", str(records.with_suffix(""))]
     return sides
+
+
+def table(found: dict, batch: int) -> None:
+    """Print what was measured: shares of the peak, and of the best peer."""
+    rates = {name: values(printed) for name, printed in found.items() if values(printed)}
+    peak, product = (statistics.median(rates[name]) if name in rates else None for name in KERNELS)
+    work = operations()
+    print(f"the paper's net, batch {batch}; medians of all steps, and their range; {work / 1e9:.2f} GFLOP an image")
+    if peak:
+        print(f"multiply-adds in registers {peak / 1e9:.0f} GFLOP/s: no more than {peak / work:.1f} images/s")
+    print(f"MXNet's matrix product {product / 1e9:.0f} GFLOP/s" + (f", {product / peak:.0%} of it" if peak else ""))
+    ratio = {name: statistics.median(rates[name]) for name in rates if name not in KERNELS}
+    best = max((ratio[name] for name in PEERS.values() if name in ratio), default=None)
+    for name, printed in found.items():
+        if name in KERNELS:
+            continue
+        if missing(printed):
+            print(f"{name:<21} {missing(printed)}")
+            continue
+        share = f"{ratio[name] * work / peak:4.0%} of the peak  " if peak else ""
+        against = f"{ratio[name] / best:.2f} × the best peer  " if best else ""
+        memory = max(one["memory"] for one in printed)
+        print(f"{name:<21} {spread(rates[name])} images/s  {against}{share}{memory:5.0f} MB at the most")
+    print(versions(found))
+    print(f"two columns / one context: {ratio['two columns'] / ratio['one context']:.3f} (wanted: 0.97)")
+    if "one context, reading" in ratio:
+        share = ratio["one context, reading"] / ratio["one context"]
+        print(f"reader attached / batch in memory: {share:.3f} (wanted: 0.98)")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer", default=sys.executable, help="a Python that has PyTorch")
+    parser.add_argument("--torch", default=sys.executable, help="a Python that has PyTorch")
+    parser.add_argument("--jax", default=sys.executable, help="a Python that has JAX")
+    parser.add_argument("--peers", default=",".join(PEERS), help="which of them, separated by commas (all)")
     parser.add_argument("--data", type=Path, help="packed data set, for the sides with readers")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--side", choices=["product", "one", "columns", "reading"], help=argparse.SUPPRESS)
+    parser.add_argument("--keep", type=Path, help="file of the turns so far, which are counted, too")
+    parser.add_argument("--side", choices=["peak", "product", "one", "columns", "reading"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         print(json.dumps(measure(given)))
         return
-    sides = commands(given)
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    memory = dict.fromkeys(sides, 0.0)
-    for turn in range(given.turns):
-        for name, command in sides.items():
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found = json.loads(done.stdout.splitlines()[-1])
-            rates[name] += found["rates"]
-            memory[name] = max(memory[name], found["memory"])
-            print(f"turn {turn + 1}: {name} {found['rates'][-1]:.4g} a second", file=sys.stderr, flush=True)
-    product = statistics.median(rates.pop("matrix product"))
-    limit = product / operations()
+    found = take_turns(commands(given, chosen(given.peers, list(PEERS))), given.turns, given.keep)
     print(environment("mxnet", "numpy", "numba"))
-    print(f"the paper's net, batch {given.batch}, {given.turns} turns of {given.steps} steps; medians")
-    work = f"{operations() / 1e9:.2f} GFLOP an image"
-    print(f"matrix product {product / 1e9:.0f} GFLOP/s, {work}: no more than {limit:.1f} images/s")
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    for name, median in medians.items():
-        spread = f"({min(rates[name]):.1f} to {max(rates[name]):.1f})"
-        peer = medians["PyTorch, reading" if name.endswith("reading") else "PyTorch"]
-        shares = f"{median / peer:.2f} × PyTorch  {median / limit:4.0%} of the limit"
-        print(f"{name:<21} {median:6.1f} images/s  {spread:<15} {shares}  {memory[name]:5.0f} MB at the most")
-    print(f"two columns / one context: {medians['two columns'] / medians['one context']:.3f} (wanted: 0.97)")
-    if given.data:
-        share = medians["one context, reading"] / medians["one context"]
-        print(f"reader attached / batch in memory: {share:.3f} (wanted: 0.97)")
+    table(found, given.batch)
 
 
 if __name__ == "__main__":

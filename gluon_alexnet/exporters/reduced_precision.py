@@ -132,7 +132,8 @@ def add(
     draft = publication.draft(out)
     save(convert(load(float32)), draft)
     context = mx.cpu()
-    one, other = (classify_with(deployment.load_pair(pair, context), context) for pair in (float32, draft))
+    blocks = [deployment.load_pair(pair, context) for pair in (float32, draft)]
+    one, other = (classify_with(block, context) for block in blocks)
     found = compare(form, one, other, limits.batches, limits.views.shape[1], limits.report)
     if not found.rise <= limits.max_rise:
         raise OperationFailed(
@@ -141,4 +142,5 @@ def add(
             f"{limits.max_rise:g}; nothing was written."
         )
     some = limits.views[:READ_BACK]
-    return draft, found, publication.verify(draft, deployment.runners(context), some, other(some))
+    expected = deployment.as_it_is(blocks[1], some, context)
+    return draft, found, publication.verify(draft, deployment.runners(context), some, expected)

@@ -13,7 +13,7 @@ from ..data.augmentation import network_order
 from ..recipes import schema
 from ..recipes.layer_graph import LayerGraph
 from ..recipes.schema import Net
-from . import build, graph_shapes
+from . import build, cpu_net, graph_shapes
 from .alexnet import LowerLayers, UpperLayers, set_parameters
 
 Block = TypeVar("Block", bound="Classifier | ConvolutionalPart")
@@ -104,7 +104,13 @@ def on_device(array: np.ndarray, context: Any) -> Any:
 
 
 def classify_with(block: Any, context: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """A block over raw images as a function of uint8 (M, height, width, 3)."""
+    """A block over raw images as a function of uint8 (M, height, width, 3).
+
+    On a CPU it takes the block's arrays as they are now, and computes the same to float32 accuracy, but faster.
+    """
+    fast = cpu_net.classifier(block, context) if context.device_type == "cpu" else None
+    if fast is not None:
+        return fast
 
     def classify(images: np.ndarray) -> np.ndarray:
         return block(on_device(network_order(images), context)).asnumpy()

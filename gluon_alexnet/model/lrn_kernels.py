@@ -77,3 +77,15 @@ def normalize_gradient(x: np.ndarray, upstream: np.ndarray, result: np.ndarray, 
                 d, e = terms[i + 3][: len(row)], terms[i + 4][: len(row)]
                 for j in range(len(row)):
                     out[j] -= factor * row[j] * (a[j] + b[j] + c[j] + d[j] + e[j])
+
+
+@_compiled
+def subtracted(images: np.ndarray, mean: np.ndarray, result: np.ndarray) -> None:
+    """uint8 (images, height, width, 3) minus mean, float32 (3, height, width), into (images, 3, height, width)."""
+    for image in range(len(images)):
+        for y in range(images.shape[1]):
+            row = images[image, y]
+            for colour in range(3):
+                under, out = mean[colour, y], result[image, colour, y]
+                for x in range(len(under)):
+                    out[x] = np.float32(row[x, colour]) - under[x]

@@ -182,6 +182,7 @@ def test_the_allowance_is_for_more_errors_and_not_for_fewer(monkeypatch, rise, a
     monkeypatch.setattr(reduced_precision, "compare", lambda *_: found)
     monkeypatch.setattr(reduced_precision, "classify_with", lambda block, context: lambda views: views)
     monkeypatch.setattr(deployment, "load_pair", lambda pair, context: None)
+    monkeypatch.setattr(deployment, "as_it_is", lambda block, images, context: None)
     publication = SimpleNamespace(draft=lambda out: out, verify=lambda *_: {})
     limits = reduced_precision.Limits([], np.zeros((1, 9, 9, 3), np.uint8), 1.0, lambda count: None)
     words = (publication, "int8", Path("one"), Path("other"), lambda net: net, limits)

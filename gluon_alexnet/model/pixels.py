@@ -1,0 +1,74 @@
+"""Pixels as a net on a CPU reads them: float32, the mean subtracted, zeros around, in one pass over the image."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+
+from ..backend import threads
+
+_FEW = 4  # images that are not worth a second thread
+
+
+class Preparation:
+    """uint8 (N, height, width, 3) → float32 (N, 3, height + border, width + border).
+
+    mean: float32 (3, height, width). border: zeros above, below, left and right. The memory is used again for the next
+    images: :meth:`take` hands it out, :meth:`give_back` returns it; several threads may hold some at once.
+    """
+
+    def __init__(self, mean: np.ndarray, border: tuple[int, int, int, int]) -> None:
+        top, bottom, left, right = border
+        self._mean, self._top, self._left = np.ascontiguousarray(mean), top, left
+        self._shape = (3, mean.shape[1] + top + bottom, mean.shape[2] + left + right)
+        self._free: list[np.ndarray] = []
+
+    def take(self, images: np.ndarray) -> np.ndarray:
+        """The prepared pixels."""
+        count = len(images)
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty((0,), np.float32)
+        if len(memory) < count:
+            memory = np.zeros((count, *self._shape), np.float32)
+        height, width = images.shape[1:3]
+        out = memory[:count, :, self._top : self._top + height, self._left : self._left + width]
+        kernel, parts = _kernel(), threads() if count >= _FEW else 1
+        if parts == 1:
+            kernel(images, self._mean, out)
+        else:
+            bounds = [count * part // parts for part in range(parts + 1)]
+            done = [_pool().submit(kernel, images[a:b], self._mean, out[a:b]) for a, b in itertools.pairwise(bounds)]
+            for one in done:
+                one.result()
+        return memory[:count]
+
+    def give_back(self, pixels: np.ndarray) -> None:
+        """Let the memory be used again: nobody reads it any more."""
+        whole = pixels if pixels.base is None else pixels.base
+        if not self._free:
+            self._free.append(whole)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(), thread_name_prefix="pixels")
+
+
+def _plain(images: np.ndarray, mean: np.ndarray, out: np.ndarray) -> None:
+    np.subtract(images.transpose(0, 3, 1, 2), mean, out=out, dtype=np.float32)
+
+
+@cache
+def _kernel() -> Callable[..., None]:
+    """:func:`_plain` in one pass that holds no lock of Python's; as it is where Numba is missing."""
+    try:
+        from .lrn_kernels import subtracted
+    except ImportError:
+        return _plain
+    return subtracted
