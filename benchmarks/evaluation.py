@@ -34,7 +34,7 @@ PEERS = ["onnxruntime", "openvino", "torch", "torch-compile"]
 FORMS = ["float32", "bf16", "int8"]
 NAMES = {"onnxruntime": "onnxruntime", "openvino": "OpenVINO", "torch": "PyTorch", "torch-compile": "torch.compile"}
 # The fastest of channels_last or not and PyTorch's own normalisation or the composed, tried in turns.
-EAGER: list[str] = []
+EAGER = ["--own-lrn"]
 COMPILED: list[str] = []
 
 

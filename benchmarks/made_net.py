@@ -32,7 +32,7 @@ def make(work: Path, count: int) -> None:
     """Write views.npy, calibration.npy, parameters.npz, net (a pair), net-bf16, net-int8, net.onnx, expected.npy."""
     from gluon_alexnet.backend import mx
     from gluon_alexnet.exporters import bf16, int8, onnx, processor, reduced_precision, symbol
-    from gluon_alexnet.model.classifier import build_classifier, classify_with
+    from gluon_alexnet.model.classifier import build_classifier
     from gluon_alexnet.model.shapes import parameter_shapes
     from gluon_alexnet.recipes import presets
 
@@ -52,14 +52,13 @@ def make(work: Path, count: int) -> None:
     np.save(work / "calibration.npy", views(CALIBRATION, 2))
     parameters = {name: mx.nd.array(array) for name, array in arrays.items()}
     block = build_classifier(network, parameters, context)
-    np.save(work / "expected.npy", classify_with(block, context)(some))
+    np.save(work / "expected.npy", symbol.as_it_is(block, some, context))
     block.export(str(work / "net"))
     onnx.write(work / "net", SIZE, CLASSES)
     pair = reduced_precision.load(work / "net")
     if processor.no_bfloat16() is None:
         reduced_precision.save(bf16.convert(pair), work / "net-bf16")
     reduced_precision.save(int8.quantize(pair, np.load(work / "calibration.npy")), work / "net-int8")
-    assert symbol.load_pair(work / "net", context) is not None
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ PLACES = {"conv1": 55 * 55, "conv2": 27 * 27, "conv3": 13 * 13, "conv4": 13 * 13
 MATRIX, PRODUCTS = 4096, 10  # rows and columns; products taken, of which the fastest counts
 PEERS = {"torch": "PyTorch", "torch-compile": "torch.compile", "jax": "JAX jit"}
 # The fastest of channels_last or not and PyTorch's own normalisation or the composed, tried in turns.
-EAGER: list[str] = []
+EAGER = ["--own-lrn"]
 COMPILED: list[str] = []
 KERNELS = ("multiply-adds", "matrix product")  # sides that train nothing
 

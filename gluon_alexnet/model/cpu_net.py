@@ -16,8 +16,8 @@ from .pixels import Preparation
 def classifier(block: Any, context: Any) -> Callable[[np.ndarray], np.ndarray] | None:
     """uint8 (M, height, width, 3) → what the block gives, (M, classes), to float32 accuracy; None where it cannot.
 
-    block: one over raw images whose graph begins with the mean image and has one output. Its arrays are shared, not
-    copied: they must not be replaced.
+    block: one over raw images whose graph begins with the mean image and has one output. Its arrays are taken as they
+    are now; small ones are shared, not copied, and must not be replaced.
     """
     symbol = block(mx.sym.var("data"))
     if not isinstance(symbol, mx.sym.Symbol) or len(symbol.list_outputs()) != 1:
@@ -60,6 +60,8 @@ def _operator(symbol: Any) -> tuple[Any, list[str]]:
     data = [place for place, name in enumerate(names) if name == "data"]
     learned = [place for place in range(len(names)) if place not in data]
     flags = [("data_indices", data), ("param_indices", learned), ("static_alloc", True)]
+    # An int8 net's operators round their weights for each batch unless they may expect the shape of the last one.
+    flags += [("static_shape", True)] if "_sg_mkldnn" in symbol.tojson() else []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot decide type")
         return mx.nd.CachedOp(symbol, flags), names

@@ -17,27 +17,28 @@ _FEW = 4  # images that are not worth a second thread
 class Preparation:
     """uint8 (N, height, width, 3) → float32 (N, 3, height + border, width + border).
 
-    mean: float32 (3, height, width). border: zeros above, below, left and right. The memory is used again for the next
-    images: :meth:`take` hands it out, :meth:`give_back` returns it; several threads may hold some at once.
+    mean: float32 (3, height, width), or (3, 1, 1) of each colour. border: zeros above, below, left and right.
+    The memory is used again for the next images: :meth:`take` hands it out, :meth:`give_back` returns it; several
+    threads may hold some at once.
     """
 
     def __init__(self, mean: np.ndarray, border: tuple[int, int, int, int]) -> None:
-        top, bottom, left, right = border
-        self._mean, self._top, self._left = np.ascontiguousarray(mean), top, left
-        self._shape = (3, mean.shape[1] + top + bottom, mean.shape[2] + left + right)
+        self._mean, self._border = mean, border
         self._free: list[np.ndarray] = []
 
     def take(self, images: np.ndarray) -> np.ndarray:
         """The prepared pixels."""
-        count = len(images)
+        count, height, width = images.shape[:3]
+        top, bottom, left, right = self._border
         try:
             memory = self._free.pop()
         except IndexError:
             memory = np.empty((0,), np.float32)
         if len(memory) < count:
-            memory = np.zeros((count, *self._shape), np.float32)
-        height, width = images.shape[1:3]
-        out = memory[:count, :, self._top : self._top + height, self._left : self._left + width]
+            memory = np.zeros((count, 3, height + top + bottom, width + left + right), np.float32)
+        out = memory[:count, :, top : top + height, left : left + width]
+        if self._mean.shape[1:] != (height, width):
+            self._mean = np.ascontiguousarray(np.broadcast_to(self._mean, (3, height, width)))
         kernel, parts = _kernel(), threads() if count >= _FEW else 1
         if parts == 1:
             kernel(images, self._mean, out)

@@ -22,6 +22,9 @@ CHANGES = {
     "pooling first": {"pool_before_normalization": True},
     "normalization first": {"relu_before_normalization": False},
     "tanh": {"activation": "tanh"},
+    "inverted dropout": {"inverted_dropout": True, "dropout": 0.5},
+    "dropout first": {"dropout_before": True, "dropout": 0.3},
+    "dropout": {"dropout": 0.5},
 }
 
 
@@ -51,17 +54,23 @@ def test_the_numbers_are_those_of_the_block(small_recipe, rng, name):
 
 
 def test_columns_are_written_out_around_normalization(small_recipe, rng):
-    block = made(small_recipe.network, rng)
+    block = made(replace(small_recipe.network, dropout=0.5), rng)
     arrays = {name: parameter.data() for name, parameter in block.collect_params().items()}
     prepared = cpu_graph.prepare(block(mx.sym.var("data")), arrays)
     nodes = json.loads(prepared.symbol.tojson())["nodes"]
     operators = [node["op"] for node in nodes]
-    assert not {"Reshape", "Pad", "broadcast_sub"} & {*operators}
+    assert not {"Pad", "broadcast_sub", "FullyConnected", "Dropout", "_mul_scalar"} & {*operators}
     assert operators.count("LRN") == 4 and operators.count("Concat") == 1
+    assert operators.index("Reshape") > operators.index("Flatten")  # none before the fully connected layers
     groups = [node["attrs"].get("num_group") for node in nodes if node["op"] == "Convolution"]
-    assert groups == ["1"] * 5 + ["2"] * 2  # layers 1 and 2 a column, 3 whole, 4 and 5 in groups
+    # Layers 1 and 2 a column, 3 whole, 4 and 5 in groups, 6 to 8 as convolutions of one pixel.
+    assert groups == ["1"] * 5 + ["2"] * 2 + [None] * 3
     assert prepared.mean == "mean" and prepared.border == (0, 3, 0, 3)
-    assert prepared.arrays["fc6_weight"] is arrays["fc6_weight"]  # the large arrays are there once
+    assert prepared.arrays["conv3_weight"] is arrays["conv3_weight"]
+    weight = arrays["fc7_weight"].asnumpy()
+    np.testing.assert_array_equal(
+        prepared.arrays["fc7_weight_pixel"].asnumpy()[:, :, 0, 0], weight / 2
+    )  # dropout's factor
 
 
 def test_threads_do_not_share_memory(small_recipe, rng):
@@ -98,6 +107,12 @@ def test_pixels_are_prepared_as_numpy_would(rng, count, border):
         found = preparation.take(images)
         np.testing.assert_array_equal(found, expected)
         preparation.give_back(found)
+
+
+def test_a_mean_of_each_colour_is_that_of_each_pixel(rng):
+    images, mean = some(rng, 2), rng.uniform(0, 255, (3, 1, 1)).astype(np.float32)
+    found = pixels.Preparation(mean, (0, 0, 0, 0)).take(images)
+    np.testing.assert_array_equal(found, images.transpose(0, 3, 1, 2).astype(np.float32) - mean)
 
 
 def test_another_graph_is_left_alone(rng):
