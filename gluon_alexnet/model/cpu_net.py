@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,10 @@ import numpy as np
 
 from ..backend import amp, mx
 from . import cpu_graph
+from .cpu_writer import PIXEL
 from .pixels import Preparation
+
+_MANY = 64  # images from which oneDNN multiplies in another layout
 
 
 def classifier(block: Any, context: Any) -> Callable[[np.ndarray], np.ndarray] | None:
@@ -29,13 +33,13 @@ def classifier(block: Any, context: Any) -> Callable[[np.ndarray], np.ndarray] |
     graph, used = prepared.symbol, prepared.arrays
     if cpu_graph.in_bfloat16(symbol):
         graph, used = _rounded(graph, used)
-    operator, names = _operator(graph)
+    forms = _Forms(graph, used)
     preparation = Preparation(arrays[prepared.mean].asnumpy()[0], prepared.border)
 
     def classify(images: np.ndarray) -> np.ndarray:
         pixels = preparation.take(images)
         data = mx.nd.from_numpy(pixels[:], zero_copy=True)  # of a view: MXNet makes what it is given read-only
-        found = operator(*(data if name == "data" else used[name] for name in names)).asnumpy()
+        found = forms.run(data).asnumpy()
         preparation.give_back(pixels)
         return found
 
@@ -52,6 +56,40 @@ def _rounded(graph: Any, arrays: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     settings = {"target_dtype": "bfloat16", "excluded_sym_names": first, "cast_optional_params": True}
     graph, arrays, _ = amp.convert_model(graph, arrays, {}, **settings)
     return graph, arrays
+
+
+class _Forms:
+    """A graph as one operator for few images and as one for many.
+
+    oneDNN brings the weights of the fully connected layers, 234 MB in the paper's net, into one layout for few images
+    and into another for many: one operator for both would bring them to and fro. Each is made when it is needed.
+    """
+
+    def __init__(self, symbol: Any, arrays: dict[str, Any]) -> None:
+        self._symbol, self._arrays, self._lock = symbol, arrays, threading.Lock()
+        self._made: dict[bool, tuple[Any, list]] = {}
+        # MXNet cannot bring bfloat16 back from oneDNN's layout: the other form's weights are kept from the beginning.
+        self._kept = {
+            name: array.copy() for name, array in arrays.items() if name.endswith(PIXEL) and array.dtype != np.float32
+        }
+
+    def run(self, data: Any) -> Any:
+        """What the graph gives for prepared pixels (N, 3, height, width)."""
+        many = len(data) >= _MANY
+        if many not in self._made:
+            with self._lock:
+                if many not in self._made:
+                    self._made[many] = self._form()
+        operator, arrays = self._made[many]
+        return operator(*(data if array is None else array for array in arrays))
+
+    def _form(self) -> tuple[Any, list]:
+        operator, names = _operator(self._symbol)
+        arrays = self._arrays
+        if self._made:  # by way of NumPy, or those of the other form would come along in its layout
+            again = [name for name in arrays if name.endswith(PIXEL) and name not in self._kept]
+            arrays = {**arrays, **self._kept, **{name: mx.nd.array(arrays[name].asnumpy()) for name in again}}
+        return operator, [None if name == "data" else arrays[name] for name in names]
 
 
 def _operator(symbol: Any) -> tuple[Any, list[str]]:

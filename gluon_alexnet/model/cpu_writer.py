@@ -8,6 +8,8 @@ import numpy as np
 
 from ..backend import mx
 
+PIXEL = "_pixel"  # what a fully connected layer's weights as kernels of one pixel are called behind their name
+
 
 class Plan(NamedTuple):
     """What becomes of the old graph's nodes, by their numbers."""
@@ -111,9 +113,9 @@ class Writer:
             flat = self._node("Flatten", f"{name}_flat", [self.joined(source, output)], None)
             turned = self._node("transpose", f"{name}_turned", [[flat, 0, 0]], None)
             data = self._node("Reshape", f"{name}_places", [[turned, 0, 0]], {"shape": f"(1, {inputs}, -1, 1)"})
-        self.arrays[f"{weight}_pixel"] = mx.nd.array((array * factor).reshape(*array.shape, 1, 1))
+        self.arrays[f"{weight}{PIXEL}"] = mx.nd.array((array * factor).reshape(*array.shape, 1, 1))
         attributes = {"kernel": "(1, 1)", "num_filter": str(len(array)), "no_bias": "False"}
-        kernels = self._node("null", f"{weight}_pixel", [], None)
+        kernels = self._node("null", f"{weight}{PIXEL}", [], None)
         whole = self._whole[learned[1][0]]
         return self._node("Convolution", name, [[data, 0, 0], [kernels, 0, 0], [whole, 0, 0]], attributes)
 
