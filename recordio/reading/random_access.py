@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import errno
 import hashlib
 import itertools
 import os
@@ -155,6 +156,8 @@ class RecordStore:
 
 
 def _missing(path: Path, error: OSError) -> str:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{path}: {error.strerror}, one for each shard; allow more (`ulimit -n`) or pack into fewer shards"
     return f"{path}: {error.strerror}; copy it again or pack the data set again"
 
 

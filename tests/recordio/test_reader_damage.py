@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import resource
 import shutil
 import threading
 import zlib
@@ -154,6 +155,19 @@ def test_missing_file_is_noticed_when_opened(copy, suffix):
     (copy / f"train-00001-of-00003{suffix}").unlink()
     with pytest.raises(DatasetError, match=f"train-00001-of-00003{suffix}: No such file.*copy it again"):
         Reader(copy, "train")
+
+
+def test_more_shards_than_files_may_be_open(copy):
+    fewest, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = os.open(os.devnull, os.O_RDONLY)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe + 2, most))
+    try:
+        with pytest.raises(DatasetError, match=r"allow more \(`ulimit -n`\) or pack into fewer shards$"):
+            Reader(copy, "train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fewest, most))
+    Reader(copy, "train").close()
 
 
 def test_index_of_another_data_set(copy, tmp_path):
