@@ -259,6 +259,12 @@ def crop_views(images: np.ndarray, size: int, count: int) -> np.ndarray:
     return views
 
 
+def in_network_memory(views: np.ndarray) -> np.ndarray:
+    """The same views (N, V, height, width, 3) as float32, of which :func:`network_order` makes no copy any more."""
+    planes = np.ascontiguousarray(views.transpose(0, 1, 4, 2, 3), dtype=np.float32)
+    return planes.transpose(0, 1, 3, 4, 2)
+
+
 def network_order(images: np.ndarray) -> np.ndarray:
     """uint8 (M, height, width, 3) → float32 (M, 3, height, width), grey levels 0 to 255."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)

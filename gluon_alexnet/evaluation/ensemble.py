@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.augmentation import crop_views, view_means
+from ..data.augmentation import crop_views, in_network_memory, view_means
 from ..data.prefetch import prefetched
 from ..errors import OperationFailed
 from .metrics import ErrorCounter, Score
+
+_AHEAD = 1  # batches that wait, beside the one that is computed and the one that is made
 
 
 def evaluate(
@@ -22,7 +24,7 @@ def evaluate(
 ) -> list[Score]:
     """Errors over all images of ``batches``, each counted once, for each number of views.
 
-    A thread reads and crops the next batches while the net computes: up to four of them are in memory.
+    A thread reads and crops the next batches while the net computes: up to three of them are in memory.
 
     classify: uint8 (M, size, size, 3) → probabilities (M, classes). batches: of (images uint8
     (N, 256, 256, 3), labels (N,), ids (N,)). report: called with the number of images after each batch.
@@ -31,7 +33,7 @@ def evaluate(
     """
     tallies: list[ErrorCounter] = []
     cropped = ((labels, ids, view_crops(images, size, views)) for images, labels, ids in batches)
-    with prefetched(cropped) as ready:
+    with prefetched(cropped, _AHEAD) as ready:
         for labels, ids, crops in ready:
             for index, probabilities in enumerate(mean_over_views(classify, crops, views)):
                 _check(probabilities, ids, "The network")
@@ -58,11 +60,11 @@ def predict(
 ) -> Iterator[Predicted]:
     """What several nets say of the same images, and their weighted mean (Sec. 6: 5 CNNs, 7 CNNs).
 
-    nets: with ``classify``, ``size`` and ``source``, as :class:`gluon_alexnet.exporters.symbol.Model`; all of the same
-    classes. batches: as for :func:`evaluate`, and read ahead as there. Raises OperationFailed where a probability is
-    not a number.
+    nets: with ``classify``, ``size`` and ``source``, as :class:`gluon_alexnet.model.classifier.Model`; all of the same
+    classes. One with ``takes_floats`` is given float32 in place of uint8, laid out as it needs them. batches: as for
+    :func:`evaluate`, and read ahead as there. Raises OperationFailed where a probability is not a number.
     """
-    with prefetched(_cropped(nets, batches, views)) as ready:
+    with prefetched(_cropped(nets, batches, views), _AHEAD) as ready:
         for labels, ids, crops in ready:
             each = [mean_over_views(net.classify, crops[_view_of(net)], views) for net in nets]
             for net, of_views in zip(nets, each):
@@ -73,17 +75,22 @@ def predict(
 
 def _cropped(
     nets: Sequence[Any], batches: Iterable, views: Sequence[int]
-) -> Iterator[tuple[np.ndarray, np.ndarray, dict[tuple[int, int], np.ndarray]]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, dict[tuple[int, int, bool], np.ndarray]]]:
     """(labels, ids, crops for each way to see an image) of each batch: nets that see the same share the crops."""
-    ways = {_view_of(net): (net.size, getattr(net, "mean_image", None)) for net in nets}
+    ways = {_view_of(net): net for net in nets}
     for images, labels, ids in batches:
-        yield labels, ids, {way: view_crops(images, size, views, mean) for way, (size, mean) in ways.items()}
+        yield labels, ids, {way: _crops_for(net, images, views) for way, net in ways.items()}
 
 
-def _view_of(net: Any) -> tuple[int, int]:
-    """What makes two nets see the same of an image: the size, and the mean image that each view has its own part of."""
+def _crops_for(net: Any, images: np.ndarray, views: Sequence[int]) -> np.ndarray:
+    crops = view_crops(images, net.size, views, getattr(net, "mean_image", None))
+    return in_network_memory(crops) if getattr(net, "takes_floats", False) else crops
+
+
+def _view_of(net: Any) -> tuple[int, int, bool]:
+    """What makes two nets see the same of an image: size, the mean image that views have their own part of, type."""
     mean = getattr(net, "mean_image", None)
-    return net.size, 0 if mean is None else id(mean)
+    return net.size, 0 if mean is None else id(mean), getattr(net, "takes_floats", False)
 
 
 def average(probabilities: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class Model:
     # float32 (3, 256, 256) of a net that reads views with each pixel's own mean subtracted; None: the centre's of all.
     mean_image: np.ndarray | None = None
     recipe: str = ""  # name of the recipe it was trained with; empty where it is not known
+    takes_floats: ClassVar[bool] = True  # classify takes float32, too, of the same grey levels
 
 
 def build_classifier(network: Net, parameters: dict, context: Any) -> Classifier:

@@ -59,6 +59,8 @@ class Model:
     the centre 256×256 taken (Sec. 2). Any number of them is taken a batch at a time; memory does not grow with it.
     """
 
+    takes_floats = True  # classify takes float32, too, of the same grey levels
+
     def __init__(self, path: Path, net: ClassifierModel, context: Any) -> None:
         self.path, self._net, self._context = path, net, context
         self.source = net.source

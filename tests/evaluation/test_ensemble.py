@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gluon_alexnet.data.augmentation import crop_views, network_order
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.evaluation import metrics
 from gluon_alexnet.evaluation.ensemble import average, evaluate, predict, view_probabilities
@@ -165,7 +166,7 @@ def test_the_next_batches_are_read_while_a_net_computes_and_not_all_of_them():
 
     def classify(views):
         deadline = time.monotonic() + 10
-        wanted = min(int(views[0, 0, 0, 0]) + 4, 6)  # this one, two that wait, and one that has no place yet
+        wanted = min(int(views[0, 0, 0, 0]) + 3, 6)  # this one, one that waits, and one that has no place yet
         while len(read) < wanted and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.05)
@@ -207,9 +208,17 @@ def test_nets_that_see_the_same_share_their_crops_and_one_with_a_mean_image_has_
     list(predict([net(), net(), net(mean_image=mean)], [1.0] * 3, [(images, np.zeros(2, int), np.arange(2))], [10]))
     assert np.shares_memory(given[0], given[1])
     assert given[0].dtype == np.uint8 and given[2].dtype == np.float32
+    given.clear()
+    list(predict([net(takes_floats=True)], [1.0], [(images, np.zeros(2, int), np.arange(2))], [10]))
+    views = crop_views(images, SIZE, 10).reshape(-1, SIZE, SIZE, 3)
+    np.testing.assert_array_equal(given[0], views)
+    assert given[0].dtype == np.float32 and np.shares_memory(network_order(given[0]), given[0])
+    np.testing.assert_array_equal(network_order(given[0]), views.transpose(0, 3, 1, 2))
+    given.clear()
+    list(predict([net(), net(mean_image=mean)], [1.0] * 2, [(images, np.zeros(2, int), np.arange(2))], [10]))
     # Of the first image, the lower right corner: each pixel without its own mean, with the centre's.
     expected = images[0, 32:, 32:] - (mean[:, 32:, 32:] - mean[:, 16:240, 16:240]).transpose(1, 2, 0)
-    np.testing.assert_allclose(given[2].reshape(2, 10, SIZE, SIZE, 3)[0, 3], expected, atol=1e-4)
+    np.testing.assert_allclose(given[1].reshape(2, 10, SIZE, SIZE, 3)[0, 3], expected, atol=1e-4)
 
 
 def test_a_pass_has_as_many_views_of_one_as_of_ten():
