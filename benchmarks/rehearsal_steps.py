@@ -144,7 +144,7 @@ class Rehearsal:
 
     def _position(self) -> int:
         """Images of the epoch that the last checkpoint has learned from, where the run was stopped within the first."""
-        state = json.loads((self._run / "latest" / "state.json").read_text())
+        state = json.loads((self._run / "latest" / "state.json").read_text())["state"]
         if state["epochs"]:
             raise Failed("an epoch ended before the run was stopped; take a smaller --share")
         return state["position"]
