@@ -12,6 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from .loops import loops
 from .manifest import JPEG_QUALITY, MEAN_COLOUR, SIZE
 
 MAX_PIXELS = 150_000_000  # of a source image; decoded it would take 450 MB
@@ -98,6 +99,10 @@ def shorter_side_256(image: np.ndarray, small: str = "scale") -> np.ndarray:
     image = _centre(image, min(height, shorter * MAX_ASPECT), min(width, shorter * MAX_ASPECT))
     if shorter != SIZE:
         height, width = (max(SIZE, int(side * SIZE / shorter + 0.5)) for side in image.shape[:2])
+        scaled_centre = loops().scaled_centre
+        whole = image.shape[0] % height == 0 and image.shape[1] % width == 0  # then OpenCV adds integers
+        if shorter > SIZE and scaled_centre is not None and not whole:
+            return scaled_centre(image, height, width)
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shorter > SIZE else cv2.INTER_CUBIC)
     return np.ascontiguousarray(_centre(image, SIZE, SIZE))
 

@@ -22,10 +22,12 @@ from gluon_alexnet.atomic_files import write_bytes
 from gluon_alexnet.safe_arrays import arrays_of
 from gluon_alexnet.safe_files import read_bytes
 
+from .loops import loops
 from .manifest import SIZE, STATISTICS, DatasetError, PathLike, read_manifest
 
 _SHAPE = (SIZE, SIZE, 3)
 _PIXELS = SIZE * SIZE
+_SYMMETRIC = np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])  # where RR, GG, BB, RG, RB, GB stand in the products
 _FLUSH = 2**24  # images; 2**24 · 255 still fits 32 bits
 
 # Sides of the source images are counted in steps of an eighth of a doubling, from 16 pixels to 4,096.
@@ -52,11 +54,20 @@ class Sums:
     def add(self, image: np.ndarray, source_size: tuple[int, int]) -> None:
         """Add one image, uint8 (256, 256, 3) RGB, made from a source image of that height and width."""
         self.sizes[_size_bin(source_size[0]), _size_bin(source_size[1])] += 1
-        self._recent += image
+        add_sums = loops().add_sums
+        if add_sums is None:
+            self._recent += image
+            self._add_products(image)
+        else:
+            found = np.zeros(6, np.int64)
+            add_sums(np.ascontiguousarray(image).reshape(-1), self._recent.reshape(-1), found)
+            self.products += found[_SYMMETRIC]
         self._recent_images += 1
         self.images += 1
         if self._recent_images == _FLUSH:
             self.flush()
+
+    def _add_products(self, image: np.ndarray) -> None:
         planes = cv2.split(image)
         squares = [_squares(plane) for plane in planes]
         for i in range(3):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,11 @@ import cv2
 import numpy as np
 
 from ..dataset.images import ImageError, decode, encode, packed_pixels, shorter_side_256
+from ..dataset.loops import loops
 from ..dataset.manifest import DatasetError, shard_stem
 from ..dataset.statistics import Sums
 from ..sources.class_folders import Source
+from .load_loops import WORTH, load
 from .shard_writer import ShardWriter, write_receipt
 
 # Images in work per worker: enough that a slow one does not stall the others, few enough for flat memory.
@@ -56,9 +60,14 @@ class ShardJob:
 
 def pack_shards(jobs: Iterable[ShardJob], workers: int, progress: Progress | None) -> None:
     """Pack shards one after the other with a pool of threads, each with a receipt when it is whole."""
-    rejected = 0
-    with _Workers(workers) as pool:
+    rejected = seen = 0
+    with _Workers(workers) as pool, ExitStack() as stack:
         for job in jobs:
+            if seen < WORTH <= seen + len(job.sources):
+                loading = threading.Thread(target=load, name="compile")  # beside the work, which need not wait for it
+                loading.start()
+                stack.callback(loading.join)
+            seen += len(job.sources)
             writer = ShardWriter(Path(job.folder), job.stem, job.number, job.classes)
             sums = SumsPool() if job.split == "train" else None
             with writer:
@@ -98,9 +107,12 @@ def _image(source: Source, job: ShardJob, sums: SumsPool | None) -> tuple[bytes 
     """(image as recorded, None), or (None, reason) when the image is unusable."""
     try:
         image = decode(source.read(), source.key)
-        recorded = encode(shorter_side_256(image, job.small), job.encoding)
+        packed = shorter_side_256(image, job.small)
+        recorded = encode(packed, job.encoding)
         if sums is not None:
-            sums.add(packed_pixels(recorded, job.encoding), (image.shape[0], image.shape[1]))
+            decoded = loops().decoded if job.encoding == "jpeg" else None
+            pixels = packed_pixels(recorded, job.encoding) if decoded is None else decoded(packed)
+            sums.add(pixels, (image.shape[0], image.shape[1]))
         return recorded, None
     except ImageError as error:
         return None, str(error)
