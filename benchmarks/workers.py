@@ -3,6 +3,10 @@
 Two workers of one core each, against one process of two cores.
 
     python benchmarks/workers.py
+    python benchmarks/workers.py --turns 1 --rates 1gbit,10gbit,none --batch 16       # as root, with iproute2
+
+The second form puts scheduler and server on one host and each worker on its own: network namespaces of this machine,
+which share its two cores, at each rate of their links, with gradients as they are and in two bits.
 
 The sides take turns, on the same batch in memory. The cost is that of one exchange of gradients alone: sending 61
 million sums to the server of this machine and taking the totals back, while nothing else is computed. Each step's
@@ -20,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from report import environment
 
@@ -29,6 +34,7 @@ WARM, EXCHANGES = 1, 3
 def measure(given) -> dict | None:
     """Seconds of each step and of each exchange, and the most memory this process took (MB); None but in a worker."""
     import contextlib
+    import dataclasses
 
     import numpy as np
 
@@ -50,7 +56,8 @@ def measure(given) -> dict | None:
     crops = np.random.default_rng(0).normal(0, 60, (given.batch, 3, 224, 224)).astype(np.float32)
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(jobs.joined(job, "dist_sync", print)) if job else collectives.SingleWorker()
-        trainer = Trainer(presets.PAPER, 1000, [mx.cpu(0)])
+        learning = dataclasses.replace(presets.PAPER.learning, compress=given.compress)
+        trainer = Trainer(dataclasses.replace(presets.PAPER, learning=learning), 1000, [mx.cpu(0)])
         trainer.initialize(seed=0)
         if job:
             trainer.join(group)
@@ -69,6 +76,35 @@ def measure(given) -> dict | None:
             exchanges.append(time.perf_counter() - began)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"rank": group.rank, "steps": steps[WARM:], "exchanges": exchanges, "memory": memory}
+
+
+def between_hosts(given, rate: str, compress: str) -> dict:
+    """What the first worker measured where scheduler and server are on one host, and each worker is on its own."""
+    sys.path.append(str(Path(__file__).parent.parent / "tests"))
+    from helpers.hosts import Hosts
+
+    words = [sys.executable, __file__, "--side", "job", "--batch", str(given.batch), "--steps", str(given.steps)]
+    with Hosts(3, None if rate == "none" else rate) as hosts:
+        shared = {
+            **os.environ,
+            "DMLC_PS_ROOT_URI": hosts.address(3),
+            "DMLC_PS_ROOT_PORT": "9091",
+            "OMP_NUM_THREADS": "1",
+        }
+        shared |= {"DMLC_NUM_WORKER": "2", "DMLC_NUM_SERVER": "1"}
+        processes = [
+            hosts.start(
+                host,
+                [*words, "--compress", compress],
+                env={**shared, "DMLC_ROLE": role},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for host, role in ((3, "scheduler"), (3, "server"), (1, "worker"), (2, "worker"))
+        ]
+        outputs = [process.communicate()[0] for process in processes]
+    found = [json.loads(output.splitlines()[-1]) for output in outputs if output.strip().startswith("{")]
+    return next(one for one in found if one["rank"] == 0)
 
 
 def turn(given, side: str) -> dict:
@@ -106,12 +142,26 @@ def main():
     parser.add_argument("--batch", type=int, default=64, help="images in an update, of all workers together")
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--rates", help="rates of links between hosts, e.g. 1gbit,10gbit,none")
+    parser.add_argument("--compress", choices=["none", "2bit"], default="none", help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=["one", "job"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         measured = measure(given)
         if measured:
             print(json.dumps(measured))
+        return
+    if given.rates:
+        print(environment(), flush=True)
+        for rate in given.rates.split(","):
+            for compress in ("none", "2bit"):
+                all_ = [between_hosts(given, rate, compress) for _ in range(given.turns)]
+                said = [
+                    f"{name} {statistics.median(numbers):.2f} s ({min(numbers):.2f} to {max(numbers):.2f})"
+                    for name in ("steps", "exchanges")
+                    for numbers in [[seconds for one in all_ for seconds in one[name]]]
+                ]
+                print(f"{rate:7} {compress:5} {', '.join(said)}", flush=True)
         return
     turns = [{side: turn(given, side) for side in ("one", "job")} for _ in range(given.turns)]
     print(environment())

@@ -23,9 +23,11 @@ import numpy as np
 
 from ..errors import InvalidRequest
 from ..recipes.timetable import LAYERS, RateRequest
+from .compression import TwoBit
 
 ASYNCHRONOUS = "asynchronous"  # what the first worker tells the servers
 FIRST_WEIGHT = 1000  # the keys of sums are below, those of weights are from here
+FIRST_PACKED = 100_000  # and those of compressed gradients from here
 MEETING = 8  # updates between two meetings of asynchronous workers
 
 _SMALL = 64  # numbers in a small sum
@@ -52,6 +54,8 @@ class SingleWorker:
     asynchronous = False
     share_of_rate = 1.0
     together = False  # whether what ends the work now ends it in every worker
+    compressed = False  # whether gradients travel in two bits
+    residuals: Sequence[Any] = ()  # of each gradient, what compression has kept back
 
     def own_seed(self, seed: int) -> int:
         """A seed of this worker alone, made of one that all share."""
@@ -64,6 +68,10 @@ class SingleWorker:
     def add_gradients(self, gradients: list, loss: Callable[[], float], images: int) -> tuple[float, int]:
         """Make each gradient the sum over all workers; returns (sum of losses, images) of all workers."""
         return loss(), images
+
+    def gather_residuals(self) -> list[list]:
+        """The residuals of every worker, in the first one; all of them call this together, and the others get none."""
+        return []
 
     def reduce_counts(self, counted: Counted, last: bool) -> Counted | None:
         """The same of all workers; None where they do not meet after this batch. last: of the epoch."""
@@ -91,6 +99,7 @@ class WorkerGroup(SingleWorker):
         self.share_of_rate = 1 / self.count if self.asynchronous else 1.0
         self._kind, self._sums, self._batches = kind, 0, 0
         self._pending = np.zeros(3)
+        self._rule: TwoBit | None = None
         if self.asynchronous and self.rank == 0:
             self._store._send_command_to_servers(0, ASYNCHRONOUS)
         # Two, in turn: nobody can be two sums ahead of a worker that still reads the last one.
@@ -142,13 +151,40 @@ class WorkerGroup(SingleWorker):
             self._store.init(self._momentum, [self._mx.nd.zeros_like(value) for value in values])
         self._pull(self._weights, values)
 
+    def compress(self, threshold: float, values: list) -> None:
+        """From now on send gradients of the form of ``values`` in two bits, by :class:`.compression.TwoBit`."""
+        self._rule, self.compressed = TwoBit(threshold, self.count), True
+        self.residuals = [self._mx.nd.zeros_like(value) for value in values]
+        self._packed = [FIRST_PACKED + place for place in range(len(values))]
+        sizes = [self._rule.packed_size(value.size) for value in values]
+        self._store.init(self._packed, [self._mx.nd.zeros((size,)) for size in sizes])
+
     def add_gradients(self, gradients: list, loss: Callable[[], float], images: int) -> tuple[float, int]:
         if self.asynchronous:
             return loss(), images
-        self._push(self._weights, gradients)  # before the loss is waited for: they travel as they are ready
+        keys, sent = self._weights, gradients
+        if self._rule is not None:
+            keys = self._packed
+            sent = [self._rule.pack(gradient, kept) for gradient, kept in zip(gradients, self.residuals)]
+        self._push(keys, sent)  # before the loss is waited for: they travel as they are ready
         total, images = self._sum([loss(), images])[:2]
-        self._pull(self._weights, gradients)
+        self._pull(keys, sent)
+        if self._rule is not None:
+            for packed, gradient in zip(sent, gradients):
+                self._rule.unpack(packed, gradient)
         return float(total), int(images)
+
+    def gather_residuals(self) -> list[list]:
+        found: list[list] = []
+        for rank in range(self.count if self.compressed else 0):
+            sums = [kept.copy() if rank == self.rank else self._mx.nd.zeros_like(kept) for kept in self.residuals]
+            self._push(self._weights, sums)
+            self._pull(self._weights, sums)
+            for one in sums:
+                one.wait_to_read()  # or the servers add what this worker sends next to what they still gather
+            if self.rank == 0:
+                found.append(sums)
+        return found
 
     def contribute(self, changes: list, values: list) -> None:
         """Add these changes to the servers' weights and take those, with what other workers have added."""

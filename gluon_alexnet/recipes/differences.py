@@ -45,6 +45,8 @@ _WORDS = {
     "brightness": "grey levels added or taken away, up to",
     "contrast": "factor of the contrast, least and largest",
     "saturation": "factor of the saturation, least and largest",
+    "compress": "gradients that workers exchange",
+    "compress_threshold": "threshold of gradients in two bits",
     "shared_crops": "neighbours in the pack that share a crop and a mirror",
 }
 

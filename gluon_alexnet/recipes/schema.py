@@ -18,7 +18,7 @@ from .timetable import Change
 
 # Of a run, whose recipe.json holds a recipe: 1 had no layer rates, 2 had the names below, 3 had no timetable, 4 had
 # no pooling before normalisation, no normalisation over both columns, no jitter, and nothing of the print's own.
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 OLD_NAMES = {
     "border": "padding",
     "weight_deviation": "weight_std",
@@ -225,6 +225,9 @@ class Learning:
     updates: tuple[Update, ...] = ()
     # Updates after which a loss that is still at chance is a stalled start; BVLC/caffe#401 saw it in 3 runs of 8.
     stalled_after: int = 2000
+    # Several workers' gradients: as they are, or in two bits, as minus the threshold, nothing, or the threshold.
+    compress: str = "none"  # or "2bit"
+    compress_threshold: float = 0.5  # MXNet's own; of a gradient summed over a worker's images
 
     def __post_init__(self) -> None:
         require(self.batch_size > 0, "batch_size must be positive", self)
@@ -236,6 +239,8 @@ class Learning:
         require(self.rate_drops >= 0 and self.patience > 0, "rate_drops and patience must not be negative", self)
         require(self.epochs > 0, "epochs must be positive", self)
         require(self.stalled_after > 0, "stalled_after must be positive", self)
+        require(self.compress in ("none", "2bit"), "compress must be none or 2bit", self)
+        require(0 < self.compress_threshold < float("inf"), "compress_threshold must be a positive number", self)
 
 
 Net = typing.Union[Network, LayerGraph]  # the paper's net in one of its forms, or any net of cuda-convnet's

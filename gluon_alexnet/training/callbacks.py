@@ -161,25 +161,37 @@ class LogWriter(TrainingCallback):
         self._log.write("epoch", **state.epochs[-1])
 
 
+@dataclass(frozen=True)
+class RunArrays:
+    """Functions that give what a checkpoint holds; the workers of a job call them together."""
+
+    parameters: Callable[[], dict]
+    momentum: Callable[[], dict]
+    residuals: Callable[[], list[dict]] = list
+
+    def all(self) -> tuple[dict, dict, list[dict]]:
+        """Parameters, momentum and residuals, one after the other."""
+        return self.parameters(), self.momentum(), self.residuals()
+
+
 class CheckpointWriter(TrainingCallback):
     """Keeps a run on disk. Where that is full, training goes on with the old checkpoints: ``failure`` is the last.
 
-    parameters, momentum: functions that give them by name, as :func:`gluon_alexnet.training.checkpoint.save` takes
-    them. minutes: between two saves within an epoch. report: called with a sentence where something went wrong.
+    arrays: functions that give parameters, momentum and residuals, as :func:`gluon_alexnet.training.checkpoint.save`
+    takes them. minutes: between two saves within an epoch. report: called with a sentence where something went wrong.
     """
 
     def __init__(
         self,
         run: Path,
         log: run_log.Log,
-        parameters: Callable[[], dict],
-        momentum: Callable[[], dict],
+        arrays: RunArrays,
         minutes: float,
         report: Callable[[str], None],
     ) -> None:
         self.failure: OperationFailed | None = None
         self._run, self._log, self._report = run, log, report
-        self._parameters, self._momentum = parameters, momentum
+        self._arrays = arrays
         self._seconds, self._saved = 60 * minutes, time.monotonic()
         self._asked: RateRequest | None = None  # a rate that was taken, till it is saved
 
@@ -187,7 +199,8 @@ class CheckpointWriter(TrainingCallback):
         self._saved = time.monotonic()
         state.log_bytes = self._log.bytes
         try:
-            checkpoint.save(self._run, state, self._parameters(), self._momentum(), best)
+            parameters, momentum, residuals = self._arrays.all()
+            checkpoint.save(self._run, state, parameters, momentum, best, residuals)
             self.failure = None
             if self._asked is not None:  # only now, so that a kill before this does not lose it
                 checkpoint.rate_taken(self._run)
@@ -215,9 +228,8 @@ class CheckpointWriter(TrainingCallback):
 class WorkerCallback(TrainingCallback):
     """In a job's other workers: the first one writes and reports everything, with what it gathers from all."""
 
-    def __init__(self, parameters: Callable[[], dict], momentum: Callable[[], dict]) -> None:
-        self._parameters, self._momentum = parameters, momentum
+    def __init__(self, arrays: RunArrays) -> None:
+        self._arrays = arrays
 
     def save(self, state: State, best: bool) -> None:
-        self._parameters()
-        self._momentum()
+        self._arrays.all()

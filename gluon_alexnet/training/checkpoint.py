@@ -2,7 +2,7 @@
 
     RUN/recipe.json              every number, the classes, versions, the data set's digest
     RUN/log.jsonl                one JSON object a line
-    RUN/checkpoints/step-…/      parameters.params, momentum.params, state.json
+    RUN/checkpoints/step-…/      parameters.params, momentum.params, state.json; residual-….params of each worker
     RUN/latest, RUN/best         symbolic links to checkpoints
     RUN/rate.json                a learning rate that `alexnet-tools lr` asks for, until it is taken
 
@@ -18,6 +18,7 @@ import logging
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,12 +124,12 @@ def read_description(run: Path) -> RunDescription:
         raise OperationFailed(f"{file} is not the description of a run ({error}); start a new run.") from error
 
 
-def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) -> Path:
+def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool, residuals: Sequence[dict] = ()) -> Path:
     """Write a checkpoint and point RUN/latest, and RUN/best if it is the best, to it.
 
-    parameters, momentum: name → NDArray, in the fused net's form. Older checkpoints but the newest
-    ``KEPT`` and the best are removed afterwards. Raises OperationFailed where the disk is full; the
-    checkpoints already there stay.
+    parameters, momentum: name → NDArray, in the fused net's form; residuals: such arrays of each worker. Older
+    checkpoints but the newest ``KEPT`` and the best are removed afterwards. Raises OperationFailed where the disk is
+    full; the checkpoints already there stay.
     """
     folder = run / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,8 @@ def save(run: Path, state: State, parameters: dict, momentum: dict, best: bool) 
     draft.mkdir()  # not mkdtemp, which gives it to this user alone whatever the umask says
     try:
         digests = {}
-        for name, arrays in (("parameters.params", parameters), ("momentum.params", momentum)):
+        kept = {f"residual-{rank}.params": arrays for rank, arrays in enumerate(residuals)}
+        for name, arrays in {"parameters.params": parameters, "momentum.params": momentum, **kept}.items():
             _save_arrays(draft / name, arrays)
             digests[name] = sha256(draft / name)
         content = {"version": FORMAT_VERSION, "state": dataclasses.asdict(state), "sha256": digests}
@@ -170,21 +172,22 @@ def load(checkpoint: Path) -> tuple[State, dict, dict]:
 
     Raises OperationFailed where a file is missing, cut or of a newer version.
     """
-    from ..backend import mx
-
     state, digests = _read_state(checkpoint)
-    arrays = []
-    for name in ("parameters.params", "momentum.params"):
-        file = checkpoint / name
-        if not file.exists():
-            raise OperationFailed(f"{file} is missing; use another checkpoint of the run.")
-        if digests.get(name) != sha256(file):
-            raise OperationFailed(
-                f"{file} is damaged: its content is not what was saved; use another checkpoint of the run."
-            )
-        found = mx.nd.load(str(file))
-        arrays.append(found or {})  # before the first update there is no momentum, and MXNet gives an empty list
-    return state, arrays[0], arrays[1]
+    parameters, momentum = (_load_arrays(checkpoint / f"{name}.params", digests) for name in ("parameters", "momentum"))
+    return state, parameters, momentum
+
+
+def load_residuals(checkpoint: Path, rank: int, workers: int) -> list[dict]:
+    """What compression kept back in each worker (of this rank alone, the others empty, where there were so many).
+
+    Raises OperationFailed as :func:`load` does. Empty where nothing was compressed.
+    """
+    _, digests = _read_state(checkpoint)
+    count = sum(name.startswith("residual-") for name in digests)
+    wanted = {rank} if count == workers else set(range(count))
+    return [
+        _load_arrays(checkpoint / f"residual-{one}.params", digests) if one in wanted else {} for one in range(count)
+    ]
 
 
 def load_run(path: Path) -> tuple[RunDescription, State, dict, dict]:
@@ -325,6 +328,18 @@ def _check_shapes(checkpoint: Path, description: RunDescription, parameters: dic
         f"{checkpoint} is of another net than {run_of(checkpoint) / 'recipe.json'} describes ({odd} differs); "
         "use the run's own checkpoint."
     )
+
+
+def _load_arrays(file: Path, digests: dict) -> dict:
+    from ..backend import mx
+
+    if not file.exists():
+        raise OperationFailed(f"{file} is missing; use another checkpoint of the run.")
+    if digests.get(file.name) != sha256(file):
+        raise OperationFailed(
+            f"{file} is damaged: its content is not what was saved; use another checkpoint of the run."
+        )
+    return mx.nd.load(str(file)) or {}  # before the first update there is no momentum, and MXNet gives an empty list
 
 
 def _save_arrays(file: Path, arrays: dict) -> None:

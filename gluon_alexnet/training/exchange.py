@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..distributed.collectives import SingleWorker, WorkerGroup
+from . import optimizer
 
 Losses = Sequence[Any]  # mean or summed loss of each replica, on its context
 
@@ -44,7 +46,10 @@ class SummedExchange(LocalExchange):
 
     def combine(self, gradients: list[Any], losses: Losses, images: int) -> tuple[float, int, int]:
         """As :meth:`LocalExchange.combine`, over all workers."""
-        total, images = self._workers.add_gradients(gradients, lambda: _total(losses), images)
+        workers = self._workers
+        # In two bits a gradient that is no number is none at all: the loss tells everybody in its place.
+        odd = workers.compressed and optimizer.first_not_finite(gradients) is not None
+        total, images = workers.add_gradients(gradients, lambda: math.nan if odd else _total(losses), images)
         return (total / images if images else 0.0), images, images
 
 

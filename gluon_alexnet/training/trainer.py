@@ -38,7 +38,7 @@ class Trainer:
                 f"A net of {each} columns runs on 1 device or on a multiple of {each}, not on {count}."
             )
         self.classes = classes
-        self._network = network
+        self._network, self._learning = network, recipe.learning
         build.check_classes(network, classes)
         fast = build.trained_on_cpu(contexts)
         each = 1 if count == 1 else network.devices
@@ -73,6 +73,8 @@ class Trainer:
             if workers.rank:  # each adds its own share of the momentum, and what was saved is the sum
                 for velocity in velocities:
                     velocity[:] = 0
+        if self._learning.compress != "none":
+            workers.compress(self._learning.compress_threshold, first.values())
         self._copy_to_others(Replica.values)
 
     def step(self, crops: np.ndarray, labels: np.ndarray, rates: lr_schedule.LearningRates, seed: int) -> float:
@@ -153,6 +155,30 @@ class Trainer:
             parts = [{name: state.copy() for name, state in part.items()} for part in parts]
             self._asynchronous.add_momentum([state for part in parts for state in part.values()])
         return build.join(self._network, parts)
+
+    def residuals(self) -> list[dict]:
+        """Of each worker what compression has kept back, in the form of :meth:`parameters`; in the first worker alone.
+
+        Workers call this together. Empty where nothing is compressed.
+        """
+        found = []
+        for arrays in self._workers.gather_residuals():
+            each = iter(arrays)
+            parts = [{name: next(each) for name, _ in parameters} for parameters in self._parameters]
+            found.append(build.join(self._network, parts))
+        return found
+
+    def restore_residuals(self, saved: list[dict]) -> None:
+        """Take what :meth:`residuals` gave: each worker its own, or an equal part of all where there were others."""
+        group = self._workers
+        if len(saved) == group.count:
+            own = saved[group.rank]
+        else:
+            own = {name: mx.nd.add_n(*[one[name] for one in saved]) / group.count for name in saved[0]}
+        parts = build.split(self._network, own, len(self._blocks))
+        arrays = [part[name] for part, one in zip(parts, self._parameters) for name, _ in one]
+        for kept, array in zip(group.residuals, arrays):
+            kept[:] = array.as_in_context(kept.context)
 
     def restore(self, parameters: dict, momentum: dict) -> None:
         """Take what :meth:`parameters` and :meth:`momentum` gave, on any number of contexts."""

@@ -7,11 +7,15 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ..distributed import collectives, process_group
 from ..errors import InvalidRequest
 from ..recipes import schema
+from ..training import checkpoint
+from ..training.callbacks import TrainingCallback
+from ..training.trainer import Trainer
 
 
 def join_job(kvstore: str | None, report: Callable[[str], None]) -> process_group.Job | None:
@@ -47,6 +51,38 @@ def check_parts(job: process_group.Job | None, manifest: Any, batch_size: int) -
     ):
         if job.workers > count:
             raise InvalidRequest(f"There are more workers ({job.workers}) than {what}; start fewer.")
+
+
+def check_compression(learning: schema.Learning, job: process_group.Job | None, kvstore: str | None) -> None:
+    """Raise InvalidRequest where gradients are to be compressed that nobody sends."""
+    if learning.compress == "none":
+        return
+    how = "`compress` " + learning.compress
+    if job is None or job.workers == 1:
+        raise InvalidRequest(
+            f"{how} is for what several workers send each other, and this is the only one; say none as `compress`, or "
+            "start workers with `alexnet-tools launch`."
+        )
+    if kvstore != "dist_sync":
+        raise InvalidRequest(
+            f"{how} goes with dist_sync as `kvstore`: workers that do not wait send weights, not gradients."
+        )
+
+
+def take_residuals(run: Path, trainer: Trainer, workers: collectives.SingleWorker, callback: TrainingCallback) -> None:
+    """Give each worker what compression had kept back when the run was saved: its own, or a share of what all had."""
+    saved = checkpoint.load_residuals(checkpoint.find_checkpoint(run), workers.rank, workers.count)
+    if not saved:
+        return
+    if not workers.compressed:
+        if workers.rank == 0:
+            callback.message(f"{run} sent gradients in two bits; what they had kept back by then is left out.")
+        return
+    if len(saved) != workers.count and workers.rank == 0:
+        callback.message(
+            f"{len(saved)} workers kept back gradients; each of these {workers.count} takes an equal share."
+        )
+    trainer.restore_residuals(saved)
 
 
 @contextmanager

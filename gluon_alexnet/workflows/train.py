@@ -26,12 +26,13 @@ from ..training.callbacks import (
     CallbackList,
     CheckpointWriter,
     LogWriter,
+    RunArrays,
     TrainingCallback,
     TrainingStart,
     WorkerCallback,
 )
 from ..training.trainer import Trainer
-from .cluster import check_parts, joined_workers
+from .cluster import check_compression, check_parts, joined_workers, take_residuals
 from .devices import Devices, open_devices
 from .folders import DATA_DEFAULT, RUNS
 from .layer_files import check_memory
@@ -115,6 +116,7 @@ def train(
         plan = _begun(data, chosen, None if run is None else Path(run), devices)
     description = plan.description
     check_parts(options.job, plan.manifest, description.recipe.learning.batch_size)
+    check_compression(description.recipe.learning, options.job, options.kvstore)
     trainer = Trainer(description.recipe, len(description.classes), plan.contexts)
     new = not resume or not checkpoint.has_checkpoint(plan.run)
     if resume and new:
@@ -134,6 +136,8 @@ def train(
         trainer.restore(parameters, momentum)
         say_other_devices(plan.run, plan.contexts, everyone)
     with joined_workers(options.job, options.kvstore, trainer, description, state, everyone.message) as workers:
+        if not new:
+            take_residuals(plan.run, trainer, workers, everyone)
         seen = TrainingData(plan.folder, description.recipe, state.seed, options.on_damaged, workers)
         _log_start(description, trainer, plan)
         session = _Session(plan, description, trainer, seen, state, workers)
@@ -204,14 +208,10 @@ class _Session:
             if few and new and self.description.initialized_from is None:
                 everyone.message(few)
             mean = backend.mx.nd.array(self.seen.mean)
-            writer = CheckpointWriter(
-                run,
-                log,
-                lambda: {**self.trainer.parameters(), "mean": mean},
-                self.trainer.momentum,
-                minutes,
-                everyone.message,
+            arrays = RunArrays(
+                lambda: {**self.trainer.parameters(), "mean": mean}, self.trainer.momentum, self.trainer.residuals
             )
+            writer = CheckpointWriter(run, log, arrays, minutes, everyone.message)
             callback = CallbackList([LogWriter(log), writer, everyone])
             callback.begin(
                 TrainingStart(
@@ -236,7 +236,7 @@ class _Session:
 
     def follow(self, everyone: TrainingCallback, new: bool) -> bool:
         """Train as another worker of a job."""
-        own = WorkerCallback(self.trainer.parameters, self.trainer.momentum)
+        own = WorkerCallback(RunArrays(self.trainer.parameters, self.trainer.momentum, self.trainer.residuals))
         callback = CallbackList([own, StopOnly(everyone)])
         if new:
             callback.save(self.state, best=False)

@@ -200,7 +200,7 @@ def test_runs_of_the_fourth_version_had_no_fields_of_the_print(run):
         del description["recipe"]["augmentation"][field]
     (run / "recipe.json").write_text(json.dumps({**description, "version": 4}))
     assert checkpoint.read_description(run).recipe == presets.PAPER
-    (run / "recipe.json").write_text(json.dumps({**description, "version": 5}))
+    (run / "recipe.json").write_text(json.dumps({**description, "version": checkpoint.FORMAT_VERSION}))
     with pytest.raises(OperationFailed, match="missing"):
         checkpoint.read_description(run)
 

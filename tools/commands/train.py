@@ -74,6 +74,10 @@ from ..progress import say
     help="Save within an epoch, too, this often.",
 )
 @kvstore
+@click.option("--compress", type=click.Choice(["none", "2bit"]), help="How workers send gradients.  [default: none]")
+@click.option(
+    "--compress-threshold", type=AboveZero(), help="What 2bit sends of a worker's summed gradient.  [default: 0.5]"
+)
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to RUN/tensorboard.")
 @on_damaged
 @verbosity
