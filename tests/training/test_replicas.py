@@ -144,3 +144,19 @@ def test_a_poisoned_image_of_the_second_replica_stops_every_replica(small_recipe
 def test_devices_that_cannot_hold_whole_nets_are_refused(small_recipe, count):
     with pytest.raises(InvalidRequest, match=f"2 columns runs on 1 device or on a multiple of 2, not on {count}"):
         Trainer(small_recipe, CLASSES, contexts(count))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_batch_is_read_where_it_is_and_left_as_it_was(small_recipe, rng, count):
+    ((crops, labels),) = batches(rng, small_recipe.network.input_size, [4])
+    before = crops.copy()
+    losses, *there = learned(small_recipe, [(crops, labels)], count)
+    np.testing.assert_array_equal(crops, before)
+    crops[:] = 0  # the reader may use the memory for the next batch
+    assert losses[0] > 0
+    elsewhere = np.zeros((4, *before.shape[1:3], before.shape[3] + 1), np.float32)[..., :-1]  # what has to be copied
+    elsewhere[:] = before
+    copied_losses, *copied = learned(small_recipe, [(elsewhere, labels)], count)
+    assert copied_losses == losses
+    for one, other in zip(there, copied):
+        compare(one, other)
