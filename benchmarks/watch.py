@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-INTERVAL = 0.2  # seconds between two looks
+INTERVAL = 0.5  # seconds between two looks
 STOPPED = 5.0  # between two looks so many seconds do not pass, unless this process was stopped (SIGSTOP) meanwhile
 
 
