@@ -36,7 +36,6 @@ ELSEWHERE = {
     "--dask": "tests/recordio/test_dask_backend.py",
     "fall11_whole.tar": "tests/recordio/test_class_folders.py",
     "launch": "tests/distributed/test_launch.py",
-    "--kvstore": "tests/distributed/test_launch.py",
     "--cuda-convnet": "tests/tools/test_layer_files.py",
     "--codes": "tests/tools/test_similar.py",  # an auto-encoder needs more images
     "lr": "tests/training/test_callbacks.py",
