@@ -5,9 +5,9 @@
 DIR has one sub-folder of images a class; two sets of different sizes are made of links to them. Every side packs both
 in every turn, in alternation, and what counts is the difference: the images that the larger set has more, in the
 seconds that it takes more, so that nobody's start-up counts. im2rec.py (of the MXNet wheel, two processes) scales
-between neighbours and takes no statistics; im2rec-crop is the same with --center-crop; im2rec-statistics adds a pass
-of two processes over its records for mean image and covariance (peer_statistics.py), which is pack's work. PYTHON is
-an environment of its own that has ffcv.
+between neighbours and takes no statistics; im2rec-crop is the same with --center-crop, as pack does; im2rec-statistics
+adds to that a pass of two processes over its records for mean image and covariance (peer_statistics.py), which is
+pack's work. PYTHON is an environment of its own that has ffcv.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def commands(side: str, images: Path, folder: Path, ffcv: str | None) -> Iterato
     elif side == "ffcv":
         yield [str(ffcv), str(HERE / "peer_ffcv.py"), str(images), stem]
     else:
-        crop = ["--center-crop"] if side == "im2rec-crop" else []
+        crop = [] if side == "im2rec" else ["--center-crop"]
         words = [*crop, "--resize", "256", "--quality", "95", "--num-thread", PROCESSES, stem, str(images)]
         yield [python, "-c", IM2REC, str(im2rec_script()), *words]
         if side == "im2rec-statistics":

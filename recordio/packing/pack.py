@@ -34,7 +34,7 @@ class PackOptions:
     """
 
     seed: int = 0  # of the order of the images
-    workers: int | None = None  # threads; None: all cores
+    workers: int | None = None  # threads; None: one more than cores, for while one waits for Python's lock
     shards: int | None = None  # of each split; None: one for each 32,768 images
     encoding: str = ENCODINGS[0]  # "jpeg" or "raw"
     on_bad: str = "skip"  # or "fail"
@@ -82,7 +82,7 @@ def pack(
                 progress(resumed, of=total, earlier=True)
             jobs = _jobs(missing, splits, plan, staging.folder, options.on_bad)
             if options.cluster is None:
-                pack_shards(jobs, options.workers or len(os.sched_getaffinity(0)), progress)
+                pack_shards(jobs, options.workers or len(os.sched_getaffinity(0)) + 1, progress)
             else:
                 from .dask_backend import pack_on_cluster
 

@@ -49,7 +49,7 @@ class Part(click.ParamType):
     help=f"The data set's new folder.  [default: {DATA_DEFAULT}, or of the year]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Shuffle seed.")
-@click.option("--workers", type=click.IntRange(1), help="Threads; default: one per core.")
+@click.option("--workers", type=click.IntRange(1), help="Threads; default: one more than cores.")
 @click.option("--shards", type=click.IntRange(1, 99_999), help="Shards per split; default: one for 32,768 images.")
 @click.option(
     "--on-bad",
