@@ -9,6 +9,11 @@ import pytest
 
 from gluon_alexnet.recipes import schema
 
+# Each of several test processes computes on its share of the cores: threads that wait for a core cost double.
+if "OMP_NUM_THREADS" not in os.environ and "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ["OMP_NUM_THREADS"] = str(max(1, share))
+
 
 @pytest.fixture
 def rng(request):
