@@ -16,6 +16,7 @@ import argparse
 import importlib.util
 import itertools
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -56,6 +57,8 @@ def missing(peer: str, ffcv: str | None) -> str | None:
     if peer == "ffcv":
         if ffcv is None:
             return "not installed (--ffcv PYTHON names an environment that has it)"
+        if shutil.which(ffcv) is None:
+            return f"not installed ({ffcv} is no program)"
         done = subprocess.run([ffcv, "-c", "import ffcv.writer"], capture_output=True, text=True)
         return None if done.returncode == 0 else f"not installed ({done.stderr.strip().splitlines()[-1]})"
     return None if im2rec_script() else "not installed (the MXNet wheel has im2rec.py)"
