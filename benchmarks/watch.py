@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-INTERVAL = 0.5  # seconds between two looks
+FIRST, INTERVAL = 0.02, 0.5  # seconds between two looks: each twice the last, so that what is short is seen, up to this
 STOPPED = 5.0  # between two looks so many seconds do not pass, unless this process was stopped (SIGSTOP) meanwhile
 
 
@@ -39,7 +39,9 @@ class Watch:
         self.processor = _processor() - self._before
 
     def _look(self) -> None:
-        while not self._done.wait(INTERVAL):
+        interval = FIRST
+        while not self._done.wait(interval):
+            interval = min(2 * interval, INTERVAL)
             self._count()
             self.peak = max(self.peak, sum(map(_resident, descendants(os.getpid()))))
 

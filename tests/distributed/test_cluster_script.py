@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,8 @@ def test_mpirun_starts_a_training_that_learns_what_launch_learns(tmp_path):
     from gluon_alexnet.training import checkpoint
 
     words = ["--data", packed(tmp_path, images=10), "--recipe", "narrow", "--cpus", 0, "--batch-size", 8, "--epochs", 1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
     mpi = {"DMLC_PS_ROOT_URI": "127.0.0.1", "DMLC_PS_ROOT_PORT": str(free_port()), "OMPI_ALLOW_RUN_AS_ROOT": "1"}
     commands = {
         "launched": ["alexnet-tools", "launch", "--workers", 2, "--", "train"],
