@@ -33,7 +33,7 @@ test: $(VENV)/made
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow and not browser"
+	$(BIN)/pytest -q -n auto -m "not slow and not browser"
 
 # PyTorch, the peer of proofs and benchmarks, has an environment of its own: gluoncv changes where it finds PyTorch.
 .venv-bench/made:
