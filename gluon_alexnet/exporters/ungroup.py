@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from ..backend import mx
+from ..model.graph_writer import GraphWriter
 
 
 def write_out(symbol: Any, arguments: dict) -> tuple:
@@ -25,68 +26,45 @@ def write_out(symbol: Any, arguments: dict) -> tuple:
         arg_nodes=[number for number, node in enumerate(writer.nodes) if node["op"] == "null"],
         node_row_ptr=list(range(len(writer.nodes) + 1)),
     )
-    return mx.sym.load_json(json.dumps(graph)), writer.arguments
+    return mx.sym.load_json(json.dumps(graph)), writer.arrays
 
 
-class _Writer:
-    """The new graph's nodes, and where each old node's output is: whole, or one node a column."""
-
-    def __init__(self, old: list[dict], arguments: dict) -> None:
-        self._old = old
-        self._whole: dict[int, int] = {}
-        self._columns: dict[int, list[int]] = {}
-        self.nodes: list[dict] = []
-        self.arguments = arguments
+class _Writer(GraphWriter):
+    """Writes each convolution in groups as one convolution a column."""
 
     def add(self, number: int, node: dict) -> None:
         groups = int(node.get("attrs", {}).get("num_group", 1)) if node["op"] == "Convolution" else 1
-        below = self._columns.get(node["inputs"][0][0]) if node["inputs"] else None
+        below = self.columns.get(node["inputs"][0][0]) if node["inputs"] else None
         if groups > 1:
-            self._columns[number] = self._convolutions(node, groups, below)
+            self.columns[number] = self._convolutions(node, groups, below)
         elif node["op"] == "Activation" and below:
-            self._columns[number] = [
-                self._node("Activation", f"{node['name']}_column{column}", [[one, 0, 0]], node["attrs"])
+            self.columns[number] = [
+                self.node("Activation", f"{node['name']}_column{column}", [[one, 0, 0]], node["attrs"])
                 for column, one in enumerate(below)
             ]
         else:
             inputs = [self.joined(source, output) for source, output, *_ in node["inputs"]]
-            self._whole[number] = self._node(node["op"], node["name"], inputs, node.get("attrs"))
-
-    def joined(self, number: int, output: int) -> list[int]:
-        """The output of an old node as an input of a new one."""
-        if number not in self._whole:
-            columns = self._columns[number]
-            attributes = {"dim": "1", "num_args": str(len(columns))}
-            inputs = [[column, 0, 0] for column in columns]
-            self._whole[number] = self._node("Concat", f"{self._old[number]['name']}_joined", inputs, attributes)
-        return [self._whole[number], output, 0]
+            self.whole[number] = self.node(node["op"], node["name"], inputs, node.get("attrs"))
 
     def _convolutions(self, node: dict, groups: int, below: list[int] | None) -> list[int]:
         data, *learned = node["inputs"]
         if below is None or len(below) != groups:
             cut = {"num_outputs": str(groups), "axis": "1"}
-            source = self._node("SliceChannel", f"{node['name']}_columns", [self.joined(*data[:2])], cut)
+            source = self.node("SliceChannel", f"{node['name']}_columns", [self.joined(*data[:2])], cut)
             inputs = [[source, column, 0] for column in range(groups)]
         else:
             inputs = [[one, 0, 0] for one in below]
         attributes = {**node["attrs"], "num_group": "1", "num_filter": str(int(node["attrs"]["num_filter"]) // groups)}
         made = []
         for column, own in enumerate(inputs):
-            parameters = [[self._share(self._old[one[0]]["name"], column, groups), 0, 0] for one in learned]
-            made.append(self._node("Convolution", f"{node['name']}_column{column}", [own, *parameters], attributes))
+            parameters = [[self._share(self.old[one[0]]["name"], column, groups), 0, 0] for one in learned]
+            made.append(self.node("Convolution", f"{node['name']}_column{column}", [own, *parameters], attributes))
         return made
 
     def _share(self, name: str, column: int, groups: int) -> int:
         """A variable of one column: its part of the first axis, where kernels of a column lie together."""
-        whole = self.arguments[name]
+        whole = self.arrays[name]
         size = whole.shape[0] // groups
         part = f"{name}_column{column}"
-        self.arguments[part] = whole[column * size : (column + 1) * size].copy()
-        return self._node("null", part, [], None)
-
-    def _node(self, operator: str, name: str, inputs: list[list[int]], attributes: dict[str, str] | None) -> int:
-        node: dict[str, Any] = {"op": operator, "name": name, "inputs": inputs}
-        if attributes:
-            node["attrs"] = attributes
-        self.nodes.append(node)
-        return len(self.nodes) - 1
+        self.arrays[part] = whole[column * size : (column + 1) * size].copy()
+        return self.node("null", part, [], None)

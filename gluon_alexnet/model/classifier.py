@@ -15,6 +15,7 @@ from ..recipes.layer_graph import LayerGraph
 from ..recipes.schema import Net
 from . import build, cpu_net, graph_shapes
 from .alexnet import LowerLayers, UpperLayers, set_parameters
+from .pixels import on_device
 
 Block = TypeVar("Block", bound="Classifier | ConvolutionalPart")
 
@@ -97,11 +98,6 @@ def count_parameters(block: Any) -> int:
     """Weights and biases of a net over raw images; an int8 net's ranges are none."""
     arrays = {name: parameter.list_data()[0] for name, parameter in block.collect_params().items()}
     return sum(array.size for name, array in arrays.items() if not name.endswith(("mean", "_min", "_max")))
-
-
-def on_device(array: np.ndarray, context: Any) -> Any:
-    """An array on a context; on cpu(0) it is this memory itself, which nobody may change any more."""
-    return mx.nd.from_numpy(array).as_in_context(context)
 
 
 def classify_with(block: Any, context: Any) -> Callable[[np.ndarray], np.ndarray]:

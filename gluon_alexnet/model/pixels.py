@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 
-from ..backend import threads
+from ..backend import mx, threads
 
 _FEW = 4  # images that are not worth a second thread
 
@@ -54,6 +55,12 @@ class Preparation:
         whole = pixels if pixels.base is None else pixels.base
         if not self._free:
             self._free.append(whole)
+
+
+def on_device(array: np.ndarray, context: Any) -> Any:
+    """An array on a context; on cpu(0) it is this memory itself, which nobody may change while MXNet reads it."""
+    # By way of a view: MXNet makes what it is given read-only.
+    return mx.nd.from_numpy(array[:]).as_in_context(context)
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 from ..backend import mx
 from ..model import build
 from ..model.alexnet import set_parameters
+from ..model.pixels import on_device
 from ..recipes import timetable
 from ..recipes.schema import Recipe
 from . import lr_schedule, optimizer
@@ -46,8 +47,7 @@ class Replica:
     def loss(self, crops: np.ndarray, labels: np.ndarray) -> Any:
         """Loss of each image, (N,) on the first context."""
         if self.context.device_type == "cpu" and crops.dtype == np.float32 and crops.flags.c_contiguous:
-            # Read where they are, by way of a view: MXNet makes what it is given read-only.
-            images = mx.nd.from_numpy(crops[:], zero_copy=True).as_in_context(self.context)
+            images = on_device(crops, self.context)  # read where they are
         else:
             images = mx.nd.array(crops, ctx=self.context)
         return self._loss(self.net(images), mx.nd.array(labels, ctx=self.context))

@@ -17,7 +17,7 @@ from ..data.augmentation import network_order
 from ..distributed.collectives import SingleWorker, WorkerGroup
 from ..errors import InvalidRequest
 from ..model import build
-from ..model.classifier import on_device
+from ..model.pixels import on_device
 from ..recipes.schema import Recipe
 from . import lr_schedule
 from .exchange import AsynchronousExchange, LocalExchange, SummedExchange
