@@ -3,7 +3,8 @@
     alexnet-tools eval --model RUN --data DATA --save-predictions FILE
     python benchmarks/results_add.py NAME --run RUN --predictions FILE --title TITLE --words WORDS --command COMMAND
 
-Every number comes from the log or from the predictions. results_page.py writes docs/results.md from what is kept.
+Every number comes from the log or from the predictions. Its pictures go into docs/: the kernels, the confusion and,
+with --views, the ten views of a photograph. results_page.py writes docs/results.md from what is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from report import environment
 
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs"
 COLUMNS = (
     "epoch",
     "learning_rate",
@@ -53,6 +55,19 @@ def errors(predictions: Path) -> list[dict]:
     ]
 
 
+def draw(name: str, run: Path, predictions: Path, views: bool) -> None:
+    """The net's pictures in docs/: kernels-NAME.png, confusion-NAME.png and, if asked for, views-NAME.png."""
+    import sklearn.datasets
+
+    from gluon_alexnet.workflows import figures
+
+    figures.plot_filters(run, DOCS / f"kernels-{name}.png")
+    figures.plot_confusion(predictions, DOCS / f"confusion-{name}.png", views=10)
+    if views:
+        photograph = Path(sklearn.datasets.__file__).parent / "images" / "china.jpg"
+        figures.plot_views(run, [photograph], DOCS / f"views-{name}.png")
+
+
 def main() -> None:
     """Write the folder of a result; one that is there is replaced."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -61,6 +76,7 @@ def main() -> None:
         parser.add_argument(option, type=Path, required=True)
     for option in ("--title", "--words", "--command"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--views", action="store_true", help="draw the ten views of a photograph of scikit-learn")
     given = parser.parse_args()
     folder = RESULTS / given.name
     folder.mkdir(exist_ok=True)
@@ -83,6 +99,7 @@ def main() -> None:
         "errors": errors(given.predictions),
     }
     (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    draw(given.name, given.run, given.predictions, given.views)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,28 @@ python benchmarks/results_page.py
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from results_add import RESULTS, epochs
+from results_add import DOCS, RESULTS, epochs
 
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
+from gluon_alexnet.plots.curves import draw_curves
+
+PAGE = DOCS / "results.md"
+CURVES = DOCS / "curves.png"
 HEAD = """# Results
 
 Nets that were trained with this program, each with its log, its recipe, its epochs as CSV and its errors as JSON in
 `benchmarks/results/`. `benchmarks/results_page.py` writes this page from these files. Nothing was tuned on the
 validation images: the numbers are the paper's, and what differs is said.
 """
+PICTURES = (
+    ("kernels", "Its kernels of layer 1, the columns one above the other as in Fig. 3:"),
+    ("confusion", "What it takes for what, over ten views:"),
+    (
+        "views",
+        "The ten views of a photograph that shows none of its classes, with what it says of each (`china.jpg` of "
+        "scikit-learn, by danielbuechele, CC BY 2.0):",
+    ),
+)
 
 
 def error(result: dict, views: int) -> str:
@@ -26,7 +37,7 @@ def error(result: dict, views: int) -> str:
 
 
 def main() -> None:
-    """Write the page: one table of all results, then each with its epochs."""
+    """Write the page: one table of all results, their curves over each other, then each with its epochs."""
     found = {file.parent.name: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*/result.json"))}
     rows = [
         f"| [{one['title']}](#{name}) | {one['epochs']} | {error(one, 10)} | {error(one, 1)} |"
@@ -36,6 +47,9 @@ def main() -> None:
         ["| net | epochs | ten views, top-1 / top-5 error, % | centre view, % |", "|---|---|---|---|", *rows]
     )
     parts = [HEAD, table + "\n"]
+    if len(found) > 1:
+        draw_curves({one["title"]: epochs(RESULTS / name / "log.jsonl") for name, one in found.items()}, CURVES)
+        parts.append(f"![Errors and losses of all of them over the epochs]({CURVES.name})\n")
     for name, one in found.items():
         speed = one["images_per_second"]
         parts.append(f"({name})=\n\n## {one['title']}\n\n{one['words']}\n\n```\n{one['command']}\n```\n")
@@ -52,11 +66,11 @@ def main() -> None:
         ]
         head = "| epoch | learning rate | training loss | top-1 error, % | top-5 error, % |\n|---|---|---|---|---|\n"
         parts.append(head + "\n".join(lines) + "\n")
-        picture = PAGE.parent / f"kernels-{name}.png"
-        if picture.exists():
-            parts.append(
-                f"Its 96 kernels of layer 1, one column above the other as in Fig. 3:\n\n![Kernels]({picture.name})\n"
-            )
+        parts += [
+            f"{words}\n\n![{kind.capitalize()}]({kind}-{name}.png)\n"
+            for kind, words in PICTURES
+            if (DOCS / f"{kind}-{name}.png").exists()
+        ]
     PAGE.write_text("\n".join(parts))
 
 

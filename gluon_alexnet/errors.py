@@ -20,4 +20,4 @@ class MissingDataset(InvalidRequest):
 
 
 class OperationFailed(RuntimeError):
-    """The work was asked for rightly and failed: a damaged file, a diverged net (exit code 1)."""
+    """The request was valid and the work failed: a damaged file, a diverged net (exit code 1)."""

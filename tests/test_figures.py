@@ -206,7 +206,7 @@ def test_of_many_classes_the_pairs_most_often_confused_are_drawn(tmp_path, reada
     assert [text for text in found if "→" in text][:2] == ["class 7 → class 9", "class 500 → class 2"]
     assert {"5 of 50, 10.0 %", "4 of 49, 8.2 %"} <= set(found)
     confusion.draw_confusion(np.diag(np.full(1000, 45)), names, "a on val", tmp_path / "d.svg")
-    assert "every image was named rightly" in " ".join(texts(tmp_path / "d.svg"))
+    assert "every image was classified correctly" in " ".join(texts(tmp_path / "d.svg"))
 
 
 def test_the_views_that_differ_from_the_mean_are_framed(tmp_path, readable_svg):

@@ -74,6 +74,6 @@ def _draw_pairs(counts: np.ndarray, names: Sequence[str], title: str, file: Path
     for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)
     what = f"The {len(pairs)} pairs of {len(names):,} classes most often confused, true class → first guess, in images"
-    words = f"{title}. {what}" if pairs else f"{title}: every image was named rightly"
+    words = f"{title}. {what}" if pairs else f"{title}: every image was classified correctly"
     figure.suptitle(in_lines(words, 90), fontsize=10)
     save(figure, file)

@@ -28,7 +28,7 @@ def confused(run: ReportedRun, counted: Judged, reader: Any) -> page.Raw:
         said = f"{run.name(label)} taken for {run.name(guess)}: {count} of {totals[label].images} images"
         rows.append((said, [reader.read(number)[0] for number in counted.taken_for(label, guess, IMAGES_PER_PAIR)]))
     if not rows:
-        return page.section("What it takes for something else", "Nothing: every image was named rightly.")
+        return page.section("What it takes for something else", "Nothing: every image was classified correctly.")
     return page.section(
         "What it takes for something else", "The classes most often taken for each other.", page.pairs(rows)
     )

@@ -94,8 +94,8 @@ class Confusion:
     views: int
 
     @property
-    def right(self) -> float:
-        """Per cent of the images whose first guess is their class."""
+    def accuracy(self) -> float:
+        """Top-1 accuracy in per cent."""
         return 100 * float(np.trace(self.counts)) / self.images
 
 
@@ -131,7 +131,7 @@ def plot_confusion(
         result.counts,
         [info["name"] for info in result.classes],
         f"{name} on {found.description.split}, {'ten views' if views == 10 else 'centre view'}: "
-        f"{result.right:.1f} % of {found.images:,} images named rightly",
+        f"{result.accuracy:.1f} % of {found.images:,} images classified correctly",
         Path(output),
     )
     return result

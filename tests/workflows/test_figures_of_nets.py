@@ -32,11 +32,11 @@ def test_a_confusion_is_what_each_image_was_taken_for(place, tmp_path, views):
             pixels, label = reader.read(number)
             expected[label, net.classify(crop_views(pixels[None], 99, views)[0]).mean(axis=0).argmax()] += 1
     assert (found.counts == expected).all() and found.images == 12 == expected.sum()
-    assert found.right == pytest.approx(100 * np.trace(expected) / 12)
+    assert found.accuracy == pytest.approx(100 * np.trace(expected) / 12)
     saved = tmp_path / "p.npz"
     run("eval", "--model", place / "run", "--split", "train", "--views", views, "--save-predictions", saved)
     said = run("plot", "confusion", saved, "--views", views, "--output", tmp_path / "s.svg")
-    assert f"12 images of 3 classes, {found.right:.2f} % named rightly" in said
+    assert f"12 images of 3 classes, {found.accuracy:.2f} % classified correctly" in said
     assert (figures.plot_confusion(saved, tmp_path / "s.png", views=views).counts == expected).all()
     if views == 1:
         with pytest.raises(InvalidRequest, match="over 1 views, not over 10"):

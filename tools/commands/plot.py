@@ -123,7 +123,8 @@ def confusion(model, devices, data, split, views, output):
     found = plot_confusion(
         model, output, data, split=split, views=int(views), device=names_of(devices), progress=image_progress
     )
-    click.echo(f"{output}: {found.images} images of {len(found.classes)} classes, {found.right:.2f} % named rightly")
+    correct = f"{found.accuracy:.2f} % classified correctly"
+    click.echo(f"{output}: {found.images} images of {len(found.classes)} classes, {correct}")
 
 
 @command.command("views")
