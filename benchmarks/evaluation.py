@@ -26,7 +26,7 @@ from report import environment
 from sides import chosen, missing, spread, take_turns, values, versions
 from training import operations
 
-from gluon_alexnet.recipes import presets, schema
+from gluon_alexnet.recipes import presets, serialization
 
 HERE = Path(__file__).parent
 WARM = 2
@@ -58,7 +58,7 @@ def ours(work: Path, form: str, steps: int) -> dict:
 def commands(given, work: Path, peers: list[str], forms: list[str]) -> dict[str, list[str]]:
     """The command of each side, by its name in the table: program, form."""
     numbers = ["--steps", str(given.steps), "--warm", str(WARM), "--deployed", str(work)]
-    network = json.dumps(schema.to_dict(presets.PAPER)["network"])
+    network = json.dumps(serialization.to_dict(presets.PAPER)["network"])
     torch = [given.torch, str(HERE / "peer_torch.py"), *numbers, "--network", network]
     onnx = [given.onnx, str(HERE / "peer_onnx.py"), *numbers, "--program"]
     sides = {}

@@ -25,7 +25,7 @@ from report import environment
 from sides import chosen, missing, spread, take_turns, values, versions
 
 from gluon_alexnet.model.shapes import parameter_shapes
-from gluon_alexnet.recipes import presets, schema
+from gluon_alexnet.recipes import presets, serialization
 
 HERE = Path(__file__).parent
 WARM = 2  # steps before the clock starts: memory is planned, the readers are ahead by as much as they may
@@ -112,7 +112,7 @@ def commands(given, peers: list[str]) -> dict[str, list[str]]:
     """The command of each side, by its name in the table."""
     numbers = ["--batch", str(given.batch), "--steps", str(given.steps)]
     own = [sys.executable, __file__, *numbers, "--side"]
-    network = ["--warm", str(WARM), "--network", json.dumps(schema.to_dict(presets.PAPER)["network"])]
+    network = ["--warm", str(WARM), "--network", json.dumps(serialization.to_dict(presets.PAPER)["network"])]
     torch = [given.torch, str(HERE / "peer_torch.py"), *numbers, *network]
     peer = {
         "torch": [*torch, *EAGER],

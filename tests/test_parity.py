@@ -15,7 +15,7 @@ import pytest
 from gluon_alexnet.backend import mx
 from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.column_parallel import join
-from gluon_alexnet.recipes import presets, schema, variants
+from gluon_alexnet.recipes import presets, serialization, variants
 from gluon_alexnet.training.lr_schedule import LearningRates
 from gluon_alexnet.training.trainer import Trainer
 
@@ -38,7 +38,7 @@ def without_dropout(one):
 
 def in_torch(one, parameters, images, labels, folder):
     arrays = {name: value.asnumpy() for name, value in parameters.items()}
-    arrays.update(images=images, labels=labels, network=json.dumps(schema.to_dict(one)["network"]))
+    arrays.update(images=images, labels=labels, network=json.dumps(serialization.to_dict(one)["network"]))
     arrays["rates"] = json.dumps([dataclasses.asdict(rates) for rates in RATES])
     np.savez(folder / "in.npz", **arrays)
     script = ROOT / "tests" / "helpers" / "parity_torch.py"

@@ -107,12 +107,12 @@ def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command
         @functools.wraps(command)
         def chosen(*args: Any, checkpoint: str, **values: Any) -> Any:
             from gluon_alexnet.workflows.folders import RUNS
-            from gluon_alexnet.workflows.run_data import choose, newest_run
+            from gluon_alexnet.workflows.run_data import choose_checkpoint, newest_run
 
             from .progress import say
 
             def path_of(path: Path) -> Path:
-                path, sentence, doubtful = choose(path, checkpoint)
+                path, sentence, doubtful = choose_checkpoint(path, checkpoint)
                 if sentence and (doubtful or (always and not values.get("as_json"))):
                     say(sentence)
                 return path

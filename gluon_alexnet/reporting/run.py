@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..recipes.schema import Recipe
-from ..training.checkpoint import RunDescription, State
+from ..training.checkpoint import State
+from ..training.run_folder import RunDescription
 
 
 @dataclass(frozen=True)

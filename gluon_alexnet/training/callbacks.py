@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import OperationFailed
 from ..recipes.timetable import Change, RateRequest
-from . import checkpoint, lr_schedule, run_log
+from . import checkpoint, lr_schedule, run_folder, run_log
 from .checkpoint import State
 
 Advance = Callable[[int, float, float], None]  # images of an update, its mean loss, the weights' learning rate
@@ -203,7 +203,7 @@ class CheckpointWriter(TrainingCallback):
             checkpoint.save(self._run, state, parameters, momentum, best, residuals)
             self.failure = None
             if self._asked is not None:  # only now, so that a kill before this does not lose it
-                checkpoint.rate_taken(self._run)
+                run_folder.rate_taken(self._run)
                 self._asked = None
         except OperationFailed as error:
             self.failure = error
@@ -214,10 +214,10 @@ class CheckpointWriter(TrainingCallback):
 
     def rate_asked(self) -> RateRequest | None:
         try:
-            asked = checkpoint.asked_rate(self._run)
+            asked = run_folder.asked_rate(self._run)
         except OperationFailed as error:
             self._report(f"{error} It is ignored.")
-            checkpoint.rate_taken(self._run)
+            run_folder.rate_taken(self._run)
             return None
         if asked == self._asked:
             return None  # taken, but not yet saved: the disk is full

@@ -10,7 +10,7 @@ from ..backend import mx
 from ..errors import InvalidRequest
 from ..exporters import symbol
 from ..exporters.files import file_of
-from . import checkpoint
+from . import checkpoint, run_folder
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def read_net(path: Path) -> tuple[dict, list[dict]]:
         stored = mx.nd.load(str(file_of(path, "parameters")))
         return {name.partition(":")[2]: value for name, value in stored.items()}, classes
     if not path.is_dir():
-        raise checkpoint.no_net(path)
+        raise run_folder.no_net(path)
     description, _, parameters, _ = checkpoint.load_run(path)
     return parameters, description.classes
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..distributed import collectives, process_group
 from ..errors import InvalidRequest
-from ..recipes import schema
-from ..training import checkpoint
+from ..recipes import schema, serialization
+from ..training import checkpoint, run_folder
 from ..training.callbacks import TrainingCallback
 from ..training.trainer import Trainer
 
@@ -71,7 +71,7 @@ def check_compression(learning: schema.Learning, job: process_group.Job | None, 
 
 def take_residuals(run: Path, trainer: Trainer, workers: collectives.SingleWorker, callback: TrainingCallback) -> None:
     """Give each worker what compression had kept back when the run was saved: its own, or a share of what all had."""
-    saved = checkpoint.load_residuals(checkpoint.find_checkpoint(run), workers.rank, workers.count)
+    saved = checkpoint.load_residuals(run_folder.find_checkpoint(run), workers.rank, workers.count)
     if not saved:
         return
     if not workers.compressed:
@@ -96,7 +96,7 @@ def joined_workers(
     with process_group.joined(job, kvstore, report) as group:
         group.agree(
             **{
-                "the recipe": json.dumps(schema.to_dict(description.recipe), sort_keys=True),
+                "the recipe": json.dumps(serialization.to_dict(description.recipe), sort_keys=True),
                 "the classes": json.dumps(description.classes),
                 "the data set": description.data_digest,
                 "the seed": str(state.seed),

@@ -20,7 +20,7 @@ from ..errors import InvalidRequest, OperationFailed
 from ..evaluation.ensemble import average, predict
 from ..evaluation.metrics import ErrorCounter, Score, best_classes
 from ..evaluation.predictions import Description, Net, Predictions, PredictionsWriter, compatible
-from ..training.checkpoint import newest_run
+from ..training.run_folder import newest_run
 from .folders import RUNS
 from .progress import ImageProgress, silent
 

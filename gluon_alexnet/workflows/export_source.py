@@ -40,11 +40,11 @@ def open_source(run: Path, context: Any) -> Source:
 def _open_run(run: Path, context: Any) -> Source:
     from ..exporters.model_card import Origin
     from ..recipes import differences
-    from ..training import checkpoint, run_log
+    from ..training import run_folder, run_log
     from .load import open_run
 
     classifier, description, state = open_run(run, context)
-    folder = checkpoint.run_of(checkpoint.find_checkpoint(run))
+    folder = run_folder.run_of(run_folder.find_checkpoint(run))
     recipe, last = description.recipe, state.epochs[-1] if state.epochs else {}
     facts = {
         "classes": description.classes,

@@ -18,7 +18,7 @@ from ..evaluation.predictions import Predictions
 from ..model.build import first_kernels
 from ..plots import confusion, curves, filters, predictions
 from ..plots import views as view_plots
-from ..training import checkpoint
+from ..training import checkpoint, run_folder
 from .evaluate import average_predictions, evaluate
 from .load import Prediction, load
 from .progress import ImageProgress, silent
@@ -37,7 +37,7 @@ def plot_curves(runs: Sequence[PathLike], output: PathLike) -> dict[str, list[di
     check_format(Path(output))
     found = {}
     for run in map(Path, runs):
-        state = checkpoint.read_state(checkpoint.find_checkpoint(run))
+        state = checkpoint.read_state(run_folder.find_checkpoint(run))
         if not state.epochs:
             raise InvalidRequest(f"{run} has not finished an epoch yet, so it has no curve.")
         found[str(run)] = state.epochs

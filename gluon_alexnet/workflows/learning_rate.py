@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import InvalidRequest, OperationFailed
 from ..recipes.timetable import RateRequest
-from ..training import checkpoint, run_log
+from ..training import run_folder, run_log
 from .learning_options import check_layers
 
 SECONDS = 120.0  # to wait until the run takes the rate
@@ -28,12 +28,12 @@ def set_learning_rate(run: Path, rate: float, layers: Sequence[str] = (), biases
     special = bool(layers) or biases
     if not (math.isfinite(rate) and (rate > 0 or (special and rate == 0))):
         raise InvalidRequest(f"`rate` is {rate:g}, which is no learning rate; give a number above 0.")
-    check_layers(checkpoint.read_description(run).recipe, layers)
+    check_layers(run_folder.read_description(run).recipe, layers)
     if not run_log.is_running(run):
         raise InvalidRequest(
             f"{run} is not being trained at the moment; go on with it by `resume` and another `learning_rate`."
         )
-    asked = checkpoint.ask_rate(run, RateRequest(rate, f"{_user()}@{socket.gethostname()}", tuple(layers), biases))
+    asked = run_folder.ask_rate(run, RateRequest(rate, f"{_user()}@{socket.gethostname()}", tuple(layers), biases))
     began = time.monotonic()
     while asked.exists():
         if time.monotonic() - began > SECONDS:

@@ -19,7 +19,7 @@ from ..evaluation.metrics import best_classes
 from ..exporters import symbol
 from ..model.classifier import Model as ClassifierModel
 from ..model.classifier import build_classifier, classify_with, count_parameters
-from ..training import checkpoint
+from ..training import checkpoint, run_folder
 from .devices import open_device
 from .image_files import ImageFiles, LoadedImage, load_image, load_images
 from .run_data import check_model
@@ -233,7 +233,7 @@ def as_models(given: Sequence[Any], device: Any) -> list[Any]:
     return models
 
 
-def open_run(path: Path, context: Any) -> tuple[Any, checkpoint.RunDescription, checkpoint.State]:
+def open_run(path: Path, context: Any) -> tuple[Any, run_folder.RunDescription, checkpoint.State]:
     """(classifier on the context, description of the run, state) of a run or checkpoint folder."""
     description, state, parameters, _ = checkpoint.load_run(path)
     return build_classifier(description.recipe.network, parameters, context), description, state

@@ -21,7 +21,7 @@ from ..reporting.judged import Judged, judge
 from ..reporting.repeat import repeat
 from ..reporting.run import ReportedRun
 from ..safe_files import read_text
-from ..training import checkpoint
+from ..training import run_folder
 from .devices import open_device
 from .load import open_run
 from .run_data import recorded_data
@@ -106,8 +106,8 @@ def _write(output: Path, told: ReportedRun, counted: Judged | None, parts: Seque
 
 def _open(path: Path, context: Any) -> ReportedRun:
     classifier, description, state = open_run(path, context)
-    found = checkpoint.find_checkpoint(path)
-    folder = checkpoint.run_of(found)
+    found = run_folder.find_checkpoint(path)
+    folder = run_folder.run_of(found)
     events = []
     log = folder / "log.jsonl"
     for line in read_text(log, "replace").splitlines() if log.exists() else ():

@@ -22,7 +22,7 @@ from ..recipes.presets import RECIPES
 from ..recipes.published import DIFFERENCES
 from ..recipes.schema import Recipe
 from ..safe_files import read_text
-from ..training import checkpoint
+from ..training import checkpoint, run_folder
 from ..training.callbacks import TrainingCallback
 from .devices import Devices
 from .evaluate import evaluate
@@ -66,7 +66,7 @@ def train_and_measure(
         changed = recipe_variants.apply(RECIPES[recipe], [name] if name != "full" else [])
         recipes[name] = with_learning(changed, learning)
         if (out / name / "recipe.json").exists():
-            found = checkpoint.read_description(out / name)
+            found = run_folder.read_description(out / name)
             if found.data_digest != digest or found.recipe != recipes[name]:
                 raise InvalidRequest(
                     f"{out / name} is a run of another recipe or data set; name another folder with `out`."
@@ -79,7 +79,7 @@ def train_and_measure(
         measured = _measured(out / name, data, one, devices, callbacks, progress)
         if measured is None:
             return Ablations(results, images, None)
-        images, trained = measured["images"], checkpoint.read_state(checkpoint.find_checkpoint(out / name)).epoch
+        images, trained = measured["images"], checkpoint.read_state(run_folder.find_checkpoint(out / name)).epoch
         top1, top5 = (
             {score["views"]: score[which] for score in measured["scores"]} for which in ("top1_error", "top5_error")
         )

@@ -20,7 +20,7 @@ from ..experiments import paper_tables
 from ..experiments.paper_tables import DATA_SETS, TABLES, Row, Step, rows_of, steps_of
 from ..recipes.presets import RECIPES, an_eighth
 from ..recipes.schema import Recipe
-from ..training import checkpoint, lr_schedule
+from ..training import checkpoint, lr_schedule, run_folder
 from ..training.callbacks import TrainingCallback
 from .devices import Devices
 from .evaluate import Evaluation, EvaluationFiles, average_predictions, evaluate
@@ -145,7 +145,7 @@ class _Work:
         """Raise InvalidRequest where the folder holds a run that is not this step's."""
         if not (self.run / "recipe.json").exists():
             return
-        found = checkpoint.read_description(self.run)
+        found = run_folder.read_description(self.run)
         begun = found.initialized_from or {}
         source = Path(str(begun.get("source"))).name if begun else None
         start = self.step.start
@@ -198,7 +198,7 @@ class _Job:
             return False
         common: dict[str, Any] = {"run": one.run, "devices": self._devices, "callbacks": self._callbacks}
         if (one.run / "latest").exists():
-            state = checkpoint.read_state(checkpoint.find_checkpoint(one.run))
+            state = checkpoint.read_state(run_folder.find_checkpoint(one.run))
             if lr_schedule.finished(one.recipe.learning, state.errors):
                 return True
             return train(one.data, resume=True, **common).finished

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OperationFailed
-from ..training import checkpoint, run_log
+from ..training import run_folder, run_log
 from ..training.callbacks import TrainingCallback
 
 
 def began_with(
-    run: Path, description: checkpoint.RunDescription, callback: TrainingCallback
+    run: Path, description: run_folder.RunDescription, callback: TrainingCallback
 ) -> tuple[int, dict[str, Any] | None]:
     """(seed, fields of InitFrom) of a run that was stopped before its first checkpoint.
 

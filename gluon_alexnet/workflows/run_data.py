@@ -9,11 +9,11 @@ from gluon_alexnet.recordio.dataset.manifest import MANIFEST, DatasetError, read
 
 from ..errors import InvalidRequest
 from ..exporters import symbol
-from ..training import checkpoint
-from ..training.checkpoint import choose, newest_run
+from ..training import run_folder
+from ..training.run_folder import choose_checkpoint, newest_run
 from .folders import DATA_DEFAULT
 
-__all__ = ["check_model", "choose", "data_of", "data_of_run", "newest_run", "recorded_data"]
+__all__ = ["check_model", "choose_checkpoint", "data_of", "data_of_run", "newest_run", "recorded_data"]
 
 
 def data_of(model: Any) -> Path:
@@ -34,11 +34,11 @@ def data_of_run(path: Path) -> Path:
             )
         return DATA_DEFAULT
     check_model(path)
-    run = checkpoint.run_of(checkpoint.find_checkpoint(path))
-    return recorded_data(run, checkpoint.read_description(run))
+    run = run_folder.run_of(run_folder.find_checkpoint(path))
+    return recorded_data(run, run_folder.read_description(run))
 
 
-def recorded_data(run: Path, description: checkpoint.RunDescription) -> Path:
+def recorded_data(run: Path, description: run_folder.RunDescription) -> Path:
     """The data set folder that a run's description names. Raises InvalidRequest where it is not there.
 
     Runs keep it absolute. Older ones kept it as it was typed: such a path is tried from the current folder and from
@@ -55,7 +55,7 @@ def recorded_data(run: Path, description: checkpoint.RunDescription) -> Path:
 def check_model(path: Path) -> None:
     """Raise InvalidRequest where a path is neither a folder nor an exported net."""
     if not symbol.is_export(path) and not path.is_dir():
-        raise checkpoint.no_net(path)
+        raise run_folder.no_net(path)
 
 
 def _digest(folder: Path) -> str | None:

@@ -23,7 +23,7 @@ from ..serving import app, connection, passes
 from ..serving.core import Core, ImageReader
 from ..serving.interfaces import Limits, Service
 from ..serving.microscope import NetMicroscope
-from ..training import checkpoint
+from ..training import checkpoint, run_folder
 from ..version import __version__
 from .devices import open_device
 from .gallery import DataGallery
@@ -62,7 +62,7 @@ def open_service(
     else:
         check_model(path)
         model, block = _open_run(path, context)
-        stores = checkpoint.run_of(checkpoint.find_checkpoint(path)) / "features"
+        stores = run_folder.run_of(run_folder.find_checkpoint(path)) / "features"
     gallery = None
     if data:
         gallery = DataGallery(data, _or_none(_fc7, path, block, context), stores, features)
@@ -71,7 +71,7 @@ def open_service(
 
 def _open_run(path: Path, context: Any) -> tuple[LoadedModel, Any]:
     classifier, run, state = open_run(path, context)
-    folder = checkpoint.run_of(checkpoint.find_checkpoint(path))
+    folder = run_folder.run_of(run_folder.find_checkpoint(path))
     opened = Model(classify_with(classifier, context), run.recipe.network.input_size, run.classes, str(path))
     return LoadedModel(opened, folder.name, _run_facts(run, state, count_parameters(classifier))), classifier
 
@@ -89,8 +89,8 @@ def _fc7(path: Path, block: Any, context: Any) -> activations.Fc7:
     return activations.of_classifier(block, _description(path).recipe.network, context)
 
 
-def _description(path: Path) -> checkpoint.RunDescription:
-    return checkpoint.read_description(checkpoint.run_of(checkpoint.find_checkpoint(path)))
+def _description(path: Path) -> run_folder.RunDescription:
+    return run_folder.read_description(run_folder.run_of(run_folder.find_checkpoint(path)))
 
 
 def _or_none(make: Callable[..., Made], *arguments: Any) -> Made | None:
@@ -161,7 +161,7 @@ def serve(
         server.run([listener])
 
 
-def _run_facts(run: checkpoint.RunDescription, state: checkpoint.State, parameters: int) -> dict[str, str]:
+def _run_facts(run: run_folder.RunDescription, state: checkpoint.State, parameters: int) -> dict[str, str]:
     recipe, last = run.recipe, state.epochs[-1] if state.epochs else {}
     named = " ".join([f"recipe {recipe.name}", *(f"variant {name}" for name in recipe.variants)])
     learned = f"has learned for {state.epoch} epochs from {last['images']:,} images" if last else "has just begun"

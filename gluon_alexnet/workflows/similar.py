@@ -19,7 +19,7 @@ from ..errors import InvalidRequest, OperationFailed
 from ..exporters import symbol
 from ..features import activations, binary_codes, config, store
 from ..plots.similar import Neighbour, Similar, draw_similar
-from ..training import checkpoint
+from ..training import run_folder
 from .devices import open_device
 from .image_files import ImageFiles, load_image
 from .load import open_run
@@ -174,7 +174,7 @@ def _open_fc7(path: Path, context: Any) -> tuple[activations.Fc7, Path]:
         return activations.of_export(path, context), path.with_name(f"{path.name}-features")
     check_model(path)
     classifier, description, _ = open_run(path, context)
-    run = checkpoint.run_of(checkpoint.find_checkpoint(path))
+    run = run_folder.run_of(run_folder.find_checkpoint(path))
     return activations.of_classifier(classifier, description.recipe.network, context), run / "features"
 
 

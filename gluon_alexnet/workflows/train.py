@@ -21,7 +21,7 @@ from ..plots.curves import draw_curves
 from ..recipes import variants as recipe_variants
 from ..recipes.presets import RECIPES
 from ..recipes.schema import Recipe
-from ..training import checkpoint, finetune, loop, lr_schedule, run_log
+from ..training import checkpoint, finetune, loop, lr_schedule, run_folder, run_log
 from ..training.callbacks import (
     CallbackList,
     CheckpointWriter,
@@ -118,7 +118,7 @@ def train(
     check_parts(options.job, plan.manifest, description.recipe.learning.batch_size)
     check_compression(description.recipe.learning, options.job, options.kvstore)
     trainer = Trainer(description.recipe, len(description.classes), plan.contexts)
-    new = not resume or not checkpoint.has_checkpoint(plan.run)
+    new = not resume or not run_folder.has_checkpoint(plan.run)
     if resume and new:
         seed, taken = began_with(plan.run, description, everyone)
         init_from = None if taken is None else InitFrom(**taken)
@@ -178,7 +178,7 @@ class _Plan:
     """What is trained, where, and on what."""
 
     run: Path
-    description: checkpoint.RunDescription
+    description: run_folder.RunDescription
     contexts: list[Any]
     folder: Path
     manifest: Any
@@ -189,7 +189,7 @@ class _Session:
     """One process's training of a run."""
 
     plan: _Plan
-    description: checkpoint.RunDescription
+    description: run_folder.RunDescription
     trainer: Trainer
     seen: TrainingData
     state: checkpoint.State
@@ -200,7 +200,7 @@ class _Session:
         run, recipe = self.plan.run, self.description.recipe
         run.mkdir(parents=True, exist_ok=True)
         with run_log.Log(run, self.state.log_bytes) as log:
-            checkpoint.write_description(run, self.description)
+            run_folder.write_description(run, self.description)
             obstacle = build.normalization_obstacle(recipe.network, self.plan.contexts)
             if obstacle is not None:
                 everyone.message(f"Training takes the slower response normalisation: {obstacle}.")
@@ -253,7 +253,7 @@ class StopOnly(TrainingCallback):
         return self._other.stop()
 
 
-def _log_start(description: checkpoint.RunDescription, trainer: Trainer, plan: _Plan) -> None:
+def _log_start(description: run_folder.RunDescription, trainer: Trainer, plan: _Plan) -> None:
     _LOG.info("recipe %s; data set %s, digest %s", description.recipe, plan.folder, description.data_digest)
     _LOG.info("%d columns on %s; %s", trainer.columns, plan.contexts, description.versions)
 
@@ -292,7 +292,7 @@ def _begun(data: str | os.PathLike[str] | None, recipe: Recipe, run: Path | None
             "less as `batch_size`."
         )
     classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
-    description = checkpoint.RunDescription(
+    description = run_folder.RunDescription(
         recipe, classes, str(folder.absolute()), manifest.digest, backend.versions()
     )
     return _Plan(run, description, contexts, folder, manifest)
@@ -301,8 +301,8 @@ def _begun(data: str | os.PathLike[str] | None, recipe: Recipe, run: Path | None
 def _resumed(
     data: str | os.PathLike[str] | None, run: Path | None, devices: Devices, learning: dict[str, Any]
 ) -> _Plan:
-    run = run or checkpoint.newest_run(RUNS)
-    description = checkpoint.read_description(run)
+    run = run or run_folder.newest_run(RUNS)
+    description = run_folder.read_description(run)
     description = dataclasses.replace(description, recipe=with_learning(description.recipe, learning))
     contexts = open_devices(devices, description.recipe.network.devices)
     folder = recorded_data(run, description) if data is None else Path(data)
@@ -318,11 +318,11 @@ def _resumed(
 
 def _initialized(
     trainer: Trainer,
-    description: checkpoint.RunDescription,
+    description: run_folder.RunDescription,
     seed: int,
     init: InitFrom | None,
     callback: TrainingCallback,
-) -> checkpoint.RunDescription:
+) -> run_folder.RunDescription:
     """Give the trainer its first parameters; the run's description with where they are from."""
     classes = description.classes
     if init is None:

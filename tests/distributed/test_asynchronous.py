@@ -11,7 +11,7 @@ from helpers.processes import Processes
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.model.alexnet import AlexNet, initial_parameters, set_parameters
-from gluon_alexnet.recipes import schema
+from gluon_alexnet.recipes import schema, serialization
 
 PROGRAM = Path(turns_process.__file__)
 DECAY = 0.05  # large enough that a missing or an extra decay is seen
@@ -57,7 +57,7 @@ def test_two_asynchronous_workers_that_resume_make_the_printed_updates(small_rec
     velocity = {n: rng.normal(0, 0.01 * max(v.std(), 0.1), v.shape).astype(np.float32) for n, v in start.items()}
     kept = {f"parameter {name}": value for name, value in start.items()}
     np.savez(tmp_path / "start.npz", **kept, **{f"momentum {name}": value for name, value in velocity.items()})
-    (tmp_path / "recipe.json").write_text(json.dumps(schema.to_dict(recipe)))
+    (tmp_path / "recipe.json").write_text(json.dumps(serialization.to_dict(recipe)))
     with Processes([sys.executable, PROGRAM, tmp_path]) as job:
         weights, sums = by_hand(
             recipe.network,

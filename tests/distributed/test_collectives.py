@@ -11,7 +11,7 @@ from helpers import worker_process
 from helpers.processes import Processes
 
 from gluon_alexnet.distributed.collectives import SingleWorker, WorkerGroup
-from gluon_alexnet.recipes import schema as recipes
+from gluon_alexnet.recipes import schema, serialization
 
 HELPERS = Path(__file__).parent.parent / "helpers"
 RATES = worker_process.RATES
@@ -20,7 +20,7 @@ RATES = worker_process.RATES
 def learned_by(one, kind, folder, **more):
     """What each worker of a job of two learned, and what the job's processes said."""
     folder.mkdir(exist_ok=True)
-    (folder / "recipe.json").write_text(json.dumps(recipes.to_dict(one)))
+    (folder / "recipe.json").write_text(json.dumps(serialization.to_dict(one)))
     with Processes([sys.executable, HELPERS / "worker_process.py", folder, kind], **more) as job:
         ended = job.ended(90)
     assert [code for code, _ in ended] == [0] * len(ended), ended
@@ -43,7 +43,7 @@ def learned_alone(one):
 
 @pytest.fixture(scope="module")
 def decaying(small_recipe):
-    return dataclasses.replace(small_recipe, learning=recipes.Learning(batch_size=8, weight_decay=0.05))
+    return dataclasses.replace(small_recipe, learning=schema.Learning(batch_size=8, weight_decay=0.05))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_two_servers_share_large_arrays(decaying, tmp_path):
 @pytest.mark.slow
 def test_one_asynchronous_worker_makes_the_printed_update(decaying, tmp_path):
     """SingleWorker nobody else's changes come between: it is the rule of Sec. 5 to the last digits."""
-    (tmp_path / "recipe.json").write_text(json.dumps(recipes.to_dict(decaying)))
+    (tmp_path / "recipe.json").write_text(json.dumps(serialization.to_dict(decaying)))
     words = [sys.executable, HELPERS / "worker_process.py", tmp_path, "dist_async"]
     with Processes(words, workers=1) as job:
         assert [code for code, _ in job.ended(90)] == [0, 0, 0]

@@ -13,7 +13,7 @@ from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.experiments import paper_tables
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.recordio.dataset.manifest import ClassInfo, Manifest, Shard, Split
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training import checkpoint, run_folder
 from gluon_alexnet.training.callbacks import TrainingCallback
 from gluon_alexnet.workflows.reproduce_table import check_data_set, reproduce_table
 
@@ -198,7 +198,7 @@ def test_the_command_plans_refuses_and_rehearses(data, tmp_path):
     said = run(*words, *folders, *short)
     assert "A rehearsal: nets of an eighth of the width" in said and "printed: val 40.7/18.2" in said
     assert (tmp_path / "out" / "table-2.txt").read_text() in said
-    assert checkpoint.read_description(tmp_path / "out" / "net-145").recipe.alexnet.conv1.kernels == 12
+    assert run_folder.read_description(tmp_path / "out" / "net-145").recipe.alexnet.conv1.kernels == 12
 
 
 def test_the_plans_say_every_step_and_what_is_not_told():

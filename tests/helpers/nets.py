@@ -10,7 +10,7 @@ from gluon_alexnet.backend import mx
 from gluon_alexnet.data.augmentation import crop_views, network_order
 from gluon_alexnet.model.alexnet import AlexNet, initial_parameters, set_parameters
 from gluon_alexnet.recordio.reading.reader import Reader
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training import checkpoint, run_folder
 
 
 def mean_of(size: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def make_run(folder: Path, recipe, data: Path, seed: int) -> Path:
     reader = Reader(data, "train")
     classes = [{"wnid": info.wnid, "name": info.name} for info in reader.manifest.classes]
     folder.mkdir(parents=True)
-    checkpoint.write_description(folder, checkpoint.RunDescription(recipe, classes, str(data), "0" * 64, {}))
+    run_folder.write_description(folder, run_folder.RunDescription(recipe, classes, str(data), "0" * 64, {}))
     parameters = initial_parameters(recipe.network, len(classes), seed)
     size = recipe.network.input_size
     net = AlexNet(recipe.network, len(classes))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gluon_alexnet.distributed import process_group as jobs
-from gluon_alexnet.recipes import schema
+from gluon_alexnet.recipes import serialization
 from gluon_alexnet.training.lr_schedule import LearningRates
 
 CLASSES = 7
@@ -37,7 +37,7 @@ def main(out):
     from gluon_alexnet.backend import mx
     from gluon_alexnet.training.trainer import Trainer
 
-    recipe = schema.from_dict(json.loads(Path(out, "recipe.json").read_text()))
+    recipe = serialization.from_dict(json.loads(Path(out, "recipe.json").read_text()))
     with jobs.joined(job, "dist_async", print) as group:
         trainer = Trainer(recipe, CLASSES, [mx.cpu(0)])
         start = {name: mx.nd.array(value) for name, value in np.load(Path(out, "start.npz")).items()}

@@ -12,7 +12,7 @@ import numpy as np
 from gluon_alexnet.distributed import process_group as jobs
 from gluon_alexnet.distributed.collectives import Counted
 from gluon_alexnet.errors import InvalidRequest
-from gluon_alexnet.recipes import schema
+from gluon_alexnet.recipes import serialization
 from gluon_alexnet.recipes.timetable import RateRequest
 from gluon_alexnet.training.lr_schedule import LearningRates
 
@@ -39,7 +39,7 @@ def main(out, kind):
     from gluon_alexnet.training.trainer import Trainer
 
     refused = ""
-    one = schema.from_dict(json.loads(Path(out, "recipe.json").read_text()))
+    one = serialization.from_dict(json.loads(Path(out, "recipe.json").read_text()))
     try:
         with jobs.joined(job, kind, print) as group:
             group.agree(seed=str(SEED))

@@ -1,7 +1,6 @@
-"""The numbers are those of the paper, and a recipe survives its way through JSON."""
+"""The numbers are those of the paper, and those out of range are refused."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -53,30 +52,6 @@ def test_one_weird_trick_is_torchvision_s_net():
         dataclasses.replace(network, channel_mean=(1.0,))
     with pytest.raises(InvalidRequest, match="must be positive"):
         dataclasses.replace(network, channel_std=(1.0, 0.0, 1.0))
-
-
-@pytest.mark.parametrize("one", presets.RECIPES.values(), ids=lambda r: r.name)
-def test_a_recipe_survives_json(one):
-    assert schema.from_dict(json.loads(json.dumps(schema.to_dict(one)))) == one
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (lambda c: c["learning"].pop("learning_rate"), "missing"),
-        (lambda c: c["learning"].update(speed=1), "unknown"),
-        (lambda c: c["learning"].update(learning_rate="fast"), "learning_rate must be of type float"),
-        (lambda c: c["learning"].update(batch_size=True), "batch_size must be of type int"),
-        (lambda c: c["network"].update(conv1=[1]), "must be an object"),
-        (lambda c: c["network"]["conv1"].update(padding="00"), "padding must be a list of int"),
-        (lambda c: c["learning"].update(learning_rate=-1), "learning_rate must be a positive number"),
-    ],
-)
-def test_a_damaged_recipe_is_refused(change, sentence):
-    content = json.loads(json.dumps(schema.to_dict(presets.PAPER)))
-    change(content)
-    with pytest.raises(InvalidRequest, match=sentence):
-        schema.from_dict(content)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from gluon_alexnet.model.alexnet import LowerLayers, initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.model.layers import MapNormalization
 from gluon_alexnet.model.shapes import convolution_outputs, parameter_count
-from gluon_alexnet.recipes import presets, published, schema, timetable, variants
+from gluon_alexnet.recipes import presets, published, schema, serialization, timetable, variants
 from gluon_alexnet.training import lr_schedule
 from gluon_alexnet.training.trainer import Trainer
 
@@ -237,7 +237,7 @@ def test_a_variant_is_recorded_and_changes_the_recipe(name):
     one = variants.apply(presets.PAPER, [name])
     assert one.variants == (name,)
     assert changed(presets.PAPER, one) > {"variants"}
-    assert schema.from_dict(schema.to_dict(one)) == one
+    assert serialization.from_dict(serialization.to_dict(one)) == one
 
 
 @pytest.mark.parametrize(

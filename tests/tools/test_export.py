@@ -13,7 +13,7 @@ from helpers.runner import run
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.exporters import processor
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training import checkpoint, run_folder
 
 FLOAT32 = ["net-0000.params", "net-symbol.json", "net.json", "net.md"]
 
@@ -179,12 +179,12 @@ def test_the_recipe_is_told_in_words(place, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_not_exported(place, tmp_path, small_recipe):
-    run_folder = nets.make_run(tmp_path / "run", small_recipe, place / "data", seed=1)
-    state, parameters, _ = checkpoint.load(checkpoint.find_checkpoint(run_folder))
+    folder = nets.make_run(tmp_path / "run", small_recipe, place / "data", seed=1)
+    state, parameters, _ = checkpoint.load(run_folder.find_checkpoint(folder))
     broken = parameters["fc7_weight"].asnumpy()
     broken[0, 0] = np.nan
     parameters["fc7_weight"] = mx.nd.array(broken)
-    checkpoint.save(run_folder, state, parameters, {}, best=True)
-    said = run("export", run_folder, tmp_path / "out" / "net", "--cpus", 0, code=1)
+    checkpoint.save(folder, state, parameters, {}, best=True)
+    said = run("export", folder, tmp_path / "out" / "net", "--cpus", 0, code=1)
     assert "fc7_weight holds what is not a number, so it is of no use; take another checkpoint." in said
     assert not list(tmp_path.glob("out/*"))

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from gluon_alexnet import backend
 from gluon_alexnet.serving import app
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training import checkpoint, run_folder
 from gluon_alexnet.workflows import layer_files, serve
 
 SIZE = 99
@@ -81,7 +81,7 @@ def test_the_run_says_what_it_is(place):
     description = json.loads((place / "run" / "recipe.json").read_text())
     recipe = description["recipe"]
     assert recipe["name"] == "layers-own" and recipe["network"]["source"] == "layers-own.cfg"
-    network = checkpoint.read_description(place / "run").recipe.network
+    network = run_folder.read_description(place / "run").recipe.network
     assert len(recipe["network"]["layers"]) == len(network.layers) == 31 and network.layer("rnorm1a").minimum == 2
     logged = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
     rates = next(line for line in logged if line["event"] == "epoch")["learning_rates"]

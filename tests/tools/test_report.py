@@ -13,7 +13,7 @@ from helpers.runner import invoke
 
 import gluon_alexnet as ga
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
-from gluon_alexnet.training import checkpoint, run_log
+from gluon_alexnet.training import checkpoint, run_folder, run_log
 from gluon_alexnet.workflows import learning_options
 
 LETTERS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
@@ -59,7 +59,7 @@ def place(tmp_path_factory, small_recipe):
     run = make_run(folder / "run", recipe, folder / "data", 5)
     description, state, parameters, _ = checkpoint.load_run(run)
     digest = read_manifest(folder / "data").digest
-    checkpoint.write_description(run, dataclasses.replace(description, data_digest=digest))
+    run_folder.write_description(run, dataclasses.replace(description, data_digest=digest))
     epochs = [
         {"epoch": k, "step": 3 * k, "images": 28, "skipped": 0, "learning_rate": rate, "training_loss": 2.5 / k,
          "validation_images": 28, "validation_top1": 90.0 / k, "validation_top5": 30.0 / k, "seconds": 14.0}
@@ -148,7 +148,7 @@ def copy_of(place, tmp_path, **changes):
     """The run with another description."""
     run = tmp_path / "copy of it"
     shutil.copytree(place / "run", run, symlinks=True)
-    checkpoint.write_description(run, dataclasses.replace(checkpoint.read_description(run), **changes))
+    run_folder.write_description(run, dataclasses.replace(run_folder.read_description(run), **changes))
     return run
 
 

@@ -11,7 +11,7 @@ import pytest
 from helpers.runner import run
 
 from gluon_alexnet.backend import mx
-from gluon_alexnet.training import checkpoint, run_log
+from gluon_alexnet.training import checkpoint, run_folder, run_log
 from gluon_alexnet.workflows import learning_rate
 
 CLASSES, TRAIN = 4, 4
@@ -56,7 +56,7 @@ def test_the_rate_of_a_running_training_is_turned_and_stays_when_it_is_resumed(d
     assert turned["by"].partition("@")[2]
     assert turned["step"] <= 2 * before + 40
     assert not (folder / "rate.json").exists()
-    epochs = len(checkpoint.read_state(checkpoint.find_checkpoint(folder)).epochs)
+    epochs = len(checkpoint.read_state(run_folder.find_checkpoint(folder)).epochs)
     run("train", "--resume", "--run", folder, "--cpus", "0,1", "--epochs", epochs + 2)
     assert [epoch["learning_rate"] for epoch in log(folder, "epoch")][-2:] == [0.0025, 0.0025]
     run("train", "--resume", "--run", folder, "--cpus", "0", "--epochs", epochs + 3, "--lr", 0.005)
@@ -144,7 +144,7 @@ def test_a_run_that_begins_with_another_net(data, tmp_path):
     for name in ("conv1_weight", "conv3_bias", "conv5_weight"):  # frozen: no step, no decay
         assert old[name].asnumpy().tobytes() == new[name].asnumpy().tobytes()
     assert not np.array_equal(old["fc6_weight"].asnumpy(), new["fc6_weight"].asnumpy())
-    taken = checkpoint.read_description(second).initialized_from
+    taken = run_folder.read_description(second).initialized_from
     assert (taken["source"], taken["layers"]) == (str(first), ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6"])
 
 

@@ -11,7 +11,7 @@ from gluon_alexnet.exporters import symbol
 from gluon_alexnet.model import alexnet
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.recipes import schema, timetable
-from gluon_alexnet.training import checkpoint, finetune, lr_schedule, trainer
+from gluon_alexnet.training import checkpoint, finetune, lr_schedule, run_folder, trainer
 
 OLD = [{"wnid": wnid, "name": wnid} for wnid in ("a", "b", "c", "d")]
 NEW = [{"wnid": wnid, "name": wnid} for wnid in ("b", "d", "e")]
@@ -27,7 +27,7 @@ def run(small_recipe, tmp_path):
     values["fc8_bias"] = mx.nd.array([0.1, 0.2, 0.3, 0.4])
     size = small_recipe.network.input_size
     values["mean"] = mx.nd.zeros((3, size, size))
-    checkpoint.write_description(folder, checkpoint.RunDescription(small_recipe, OLD, "data", "d", {}))
+    run_folder.write_description(folder, run_folder.RunDescription(small_recipe, OLD, "data", "d", {}))
     checkpoint.save(folder, checkpoint.State(seed=5), values, {}, best=True)
     return folder, values
 

@@ -11,7 +11,7 @@ from helpers.runner import run
 
 from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
-from gluon_alexnet.training import checkpoint
+from gluon_alexnet.training import checkpoint, run_folder
 from gluon_alexnet.workflows.run_data import data_of_run
 
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "8", "--epochs", "1"]
@@ -24,9 +24,9 @@ def place(tmp_path_factory, small_recipe):
     return folder
 
 
-def recorded(run_folder, data, digest=None):
+def recorded(folder, data, digest=None):
     """The run's description with another path of the data set."""
-    file = run_folder / "recipe.json"
+    file = folder / "recipe.json"
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "data": str(data), "data_digest": digest or content["data_digest"]}))
 
@@ -34,7 +34,7 @@ def recorded(run_folder, data, digest=None):
 def test_a_run_keeps_the_data_set_absolute_and_works_from_anywhere(place, tmp_path, monkeypatch):
     monkeypatch.chdir(place)
     run("train", "--data", "data", "--run", tmp_path / "run", *NARROW)
-    assert checkpoint.read_description(tmp_path / "run").data == str(place / "data")
+    assert run_folder.read_description(tmp_path / "run").data == str(place / "data")
     monkeypatch.chdir(tmp_path)
     for words in (
         ["eval", "--model", "run", "--split", "train", "--views", 1],
