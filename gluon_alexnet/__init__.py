@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from .workflows.pack import PackReport, pack
     from .workflows.report import report
     from .workflows.serve import serve
-    from .workflows.train import InitFrom, TrainingOptions, TrainingResult, train
+    from .workflows.train import TrainingOptions, TrainingResult, train
+    from .workflows.training_plan import InitFrom
 
 _HOMES = {
     "TrainingCallback": "training.callbacks",
@@ -44,7 +45,7 @@ _HOMES = {
     "pack": "workflows.pack",
     "report": "workflows.report",
     "serve": "workflows.serve",
-    "InitFrom": "workflows.train",
+    "InitFrom": "workflows.training_plan",
     "TrainingOptions": "workflows.train",
     "TrainingResult": "workflows.train",
     "train": "workflows.train",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,22 @@ def changed(recipe: Recipe, options: LearningOptions) -> Recipe:
         changes = timetable.with_factors(learning.learning_rate, learning.timetable, options.layer_factors)
         learning = replace(learning, timetable=changes)
     return replace(recipe, learning=learning)
+
+
+def with_learning(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """The recipe with another way to learn: fields of LearningOptions, and other numbers of the recipe's Learning.
+
+    Raises InvalidRequest for a name that is in neither, and for options that contradict each other.
+    """
+    options = {one.name for one in fields(LearningOptions)}
+    known = {one.name for one in fields(recipe.learning)}
+    unknown = sorted(set(changes) - known - options)
+    if unknown:
+        names = ", ".join(sorted(known | options))
+        raise InvalidRequest(f"There is no {unknown[0]!r} in a recipe's learning; there are {names}.")
+    numbers = {name: value for name, value in changes.items() if name not in options}
+    recipe = replace(recipe, learning=replace(recipe.learning, **numbers))
+    return changed(recipe, LearningOptions(**{name: value for name, value in changes.items() if name in options}))
 
 
 def layers_of(recipe: Recipe) -> list[str]:

@@ -26,9 +26,10 @@ from ..training import checkpoint, run_folder
 from ..training.callbacks import TrainingCallback
 from .devices import Devices
 from .evaluate import evaluate
+from .learning_options import with_learning
 from .progress import ImageProgress, silent
 from .reproduced import Reproduced, write_table
-from .train import train, with_learning
+from .train import train
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from ..training import checkpoint, lr_schedule, run_folder
 from ..training.callbacks import TrainingCallback
 from .devices import Devices
 from .evaluate import Evaluation, EvaluationFiles, average_predictions, evaluate
+from .learning_options import with_learning
 from .progress import ImageProgress, silent
-from .train import InitFrom, train, with_learning
+from .train import train
+from .training_plan import InitFrom
 
 __all__ = [
     "DATA_SETS",

@@ -5,13 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from gluon_alexnet.recordio.dataset.manifest import read_manifest
 
 from .. import backend
 from ..distributed.collectives import SingleWorker
@@ -21,7 +18,7 @@ from ..plots.curves import draw_curves
 from ..recipes import variants as recipe_variants
 from ..recipes.presets import RECIPES
 from ..recipes.schema import Recipe
-from ..training import checkpoint, finetune, loop, lr_schedule, run_folder, run_log
+from ..training import checkpoint, loop, lr_schedule, run_folder, run_log
 from ..training.callbacks import (
     CallbackList,
     CheckpointWriter,
@@ -33,25 +30,21 @@ from ..training.callbacks import (
 )
 from ..training.trainer import Trainer
 from .cluster import check_compression, check_parts, joined_workers, take_residuals
-from .devices import Devices, open_devices
-from .folders import DATA_DEFAULT, RUNS
-from .layer_files import check_memory
-from .learning_options import LearningOptions, changed
-from .resuming import began_with, say_other_devices
-from .run_data import recorded_data
+from .devices import Devices
+from .learning_options import with_learning
 from .training_data import TrainingData
+from .training_plan import (
+    InitFrom,
+    TrainingPlan,
+    began_with,
+    check_resumed,
+    initialized,
+    plan_new_run,
+    plan_resumed_run,
+    say_other_devices,
+)
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class InitFrom:
-    """Another net whose layers a training begins with (Sec. 6: CNN* was fine-tuned from a net of another data set)."""
-
-    path: Path  # a run, a checkpoint or an exported net
-    layers: tuple[str, ...] | None = None  # such as ("conv1", "conv2"); None: all that fit
-    match_classes: bool = False  # take layer 8's rows of the classes that both have, by wnid
-    biases: bool = True  # False: their weights alone, as net #146 of 2012 on Fall 2009 began
 
 
 @dataclass(frozen=True)
@@ -108,26 +101,25 @@ def train(
     """
     everyone = CallbackList(callbacks)
     if resume:
-        _check_resumed(recipe=recipe, variants=variants, seed=seed, init_from=init_from, **learning)
-        plan = _resumed(data, None if run is None else Path(run), devices, learning)
+        check_resumed(recipe=recipe, variants=variants, seed=seed, init_from=init_from, **learning)
+        plan = plan_resumed_run(data, None if run is None else Path(run), devices, learning)
     else:
         chosen = recipe if isinstance(recipe, Recipe) else _named(recipe or "paper")
         chosen = with_learning(recipe_variants.apply(chosen, variants), learning)
-        plan = _begun(data, chosen, None if run is None else Path(run), devices)
+        plan = plan_new_run(data, chosen, None if run is None else Path(run), devices)
     description = plan.description
     check_parts(options.job, plan.manifest, description.recipe.learning.batch_size)
     check_compression(description.recipe.learning, options.job, options.kvstore)
     trainer = Trainer(description.recipe, len(description.classes), plan.contexts)
     new = not resume or not run_folder.has_checkpoint(plan.run)
     if resume and new:
-        seed, taken = began_with(plan.run, description, everyone)
-        init_from = None if taken is None else InitFrom(**taken)
+        seed, init_from = began_with(plan.run, description, everyone)
     if new:
         state = checkpoint.State(seed or 0)
         if init_from is not None and not isinstance(init_from, InitFrom):
             init_from = InitFrom(Path(init_from))
         description = dataclasses.replace(
-            _initialized(trainer, description, state.seed, init_from, everyone), seed=state.seed
+            initialized(trainer, description, state.seed, init_from, everyone), seed=state.seed
         )
     else:
         _, state, parameters, momentum = checkpoint.load_run(plan.run)
@@ -157,38 +149,11 @@ def train(
     )
 
 
-def with_learning(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
-    """The recipe with another way to learn: fields of LearningOptions, and other numbers of the recipe's Learning.
-
-    Raises InvalidRequest for a name that is in neither, and for options that contradict each other.
-    """
-    options = {one.name for one in dataclasses.fields(LearningOptions)}
-    known = {one.name for one in dataclasses.fields(recipe.learning)}
-    unknown = sorted(set(changes) - known - options)
-    if unknown:
-        names = ", ".join(sorted(known | options))
-        raise InvalidRequest(f"There is no {unknown[0]!r} in a recipe's learning; there are {names}.")
-    numbers = {name: value for name, value in changes.items() if name not in options}
-    recipe = dataclasses.replace(recipe, learning=dataclasses.replace(recipe.learning, **numbers))
-    return changed(recipe, LearningOptions(**{name: value for name, value in changes.items() if name in options}))
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What is trained, where, and on what."""
-
-    run: Path
-    description: run_folder.RunDescription
-    contexts: list[Any]
-    folder: Path
-    manifest: Any
-
-
 @dataclass
 class _Session:
     """One process's training of a run."""
 
-    plan: _Plan
+    plan: TrainingPlan
     description: run_folder.RunDescription
     trainer: Trainer
     seen: TrainingData
@@ -253,92 +218,15 @@ class StopOnly(TrainingCallback):
         return self._other.stop()
 
 
-def _log_start(description: run_folder.RunDescription, trainer: Trainer, plan: _Plan) -> None:
-    _LOG.info("recipe %s; data set %s, digest %s", description.recipe, plan.folder, description.data_digest)
-    _LOG.info("%d columns on %s; %s", trainer.columns, plan.contexts, description.versions)
-
-
-def _check_resumed(**given: Any) -> None:
-    """Raise InvalidRequest for what a run keeps: it names all of that which is given."""
-    kept = ("recipe", "variants", "seed", "init_from", "batch_size")
-    wrong = [f"`{name}`" for name in kept if given.get(name) not in (None, ())]
-    if wrong:
-        raise InvalidRequest(
-            "`resume` keeps the run's recipe with its variants, its seed, batch size and net; leave "
-            f"{', '.join(wrong)} out."
-        )
-
-
 def _named(name: str) -> Recipe:
     if name not in RECIPES:
         raise InvalidRequest(f"There is no recipe {name!r}; there are {', '.join(RECIPES)}.")
     return RECIPES[name]
 
 
-def _begun(data: str | os.PathLike[str] | None, recipe: Recipe, run: Path | None, devices: Devices) -> _Plan:
-    run = run or RUNS / "-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants])
-    if (run / "recipe.json").exists():
-        raise InvalidRequest(f"{run} holds a run already; continue it with `resume` or name another folder.")
-    if run.exists() and not run.is_dir():
-        raise InvalidRequest(f"{run} is a file and no folder for a run; name another with `run`.")
-    contexts = open_devices(devices, recipe.network.devices)
-    check_memory(recipe, contexts)
-    folder = DATA_DEFAULT if data is None else Path(data)
-    manifest = read_manifest(folder)
-    batch_size, images = recipe.learning.batch_size, manifest.split("train").images
-    if batch_size > images:
-        raise InvalidRequest(
-            f"The batch size is {batch_size}, but {folder} has {images} training images; give {images} or "
-            "less as `batch_size`."
-        )
-    classes = [{"wnid": c.wnid, "name": c.name} for c in manifest.classes]
-    description = run_folder.RunDescription(
-        recipe, classes, str(folder.absolute()), manifest.digest, backend.versions()
-    )
-    return _Plan(run, description, contexts, folder, manifest)
-
-
-def _resumed(
-    data: str | os.PathLike[str] | None, run: Path | None, devices: Devices, learning: dict[str, Any]
-) -> _Plan:
-    run = run or run_folder.newest_run(RUNS)
-    description = run_folder.read_description(run)
-    description = dataclasses.replace(description, recipe=with_learning(description.recipe, learning))
-    contexts = open_devices(devices, description.recipe.network.devices)
-    folder = recorded_data(run, description) if data is None else Path(data)
-    manifest = read_manifest(folder)
-    description = dataclasses.replace(description, data=str(folder.absolute()))
-    if manifest.digest != description.data_digest:
-        raise InvalidRequest(
-            f"{run} was trained on another data set than {folder} (digest {description.data_digest[:12]}…, not "
-            f"{manifest.digest[:12]}…); name the right one with `data`."
-        )
-    return _Plan(run, description, contexts, folder, manifest)
-
-
-def _initialized(
-    trainer: Trainer,
-    description: run_folder.RunDescription,
-    seed: int,
-    init: InitFrom | None,
-    callback: TrainingCallback,
-) -> run_folder.RunDescription:
-    """Give the trainer its first parameters; the run's description with where they are from."""
-    classes = description.classes
-    if init is None:
-        trainer.initialize(seed)
-        return description
-    network = description.recipe.network
-    initial = build.initial_parameters(network, len(classes), seed)
-    last = build.output_layers(network)
-    parameters, taken = finetune.transfer(
-        initial, classes, Path(init.path), init.layers, init.match_classes, last, init.biases
-    )
-    trainer.restore(parameters, {})
-    matched = f", and {taken.matched_classes} of {len(classes)} classes of fc8" if init.match_classes else ""
-    without = "" if init.biases else " without their biases"
-    callback.message(f"{', '.join(taken.layers)} of {init.path}{without}{matched}; the other layers are new")
-    return dataclasses.replace(description, initialized_from=finetune.to_dict(taken))
+def _log_start(description: run_folder.RunDescription, trainer: Trainer, plan: TrainingPlan) -> None:
+    _LOG.info("recipe %s; data set %s, digest %s", description.recipe, plan.folder, description.data_digest)
+    _LOG.info("%d columns on %s; %s", trainer.columns, plan.contexts, description.versions)
 
 
 def _curves(run: Path, state: checkpoint.State) -> Path | None:

@@ -110,7 +110,8 @@ def command(
     Ctrl-C saves a checkpoint and stops; --resume goes on exactly there.
     """
     from gluon_alexnet.workflows.cluster import join_job
-    from gluon_alexnet.workflows.train import InitFrom, TrainingOptions, train
+    from gluon_alexnet.workflows.train import TrainingOptions, train
+    from gluon_alexnet.workflows.training_plan import InitFrom
 
     from ..console_callbacks import ConsoleCallback, StopOnSignal, TensorBoardWriter
 
