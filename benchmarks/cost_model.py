@@ -9,7 +9,7 @@ and back, takes
     compute    B / (W G r)                r: images/s of a GPU, or of the worker's processor; --gpu, yours to give
     copies     M / C, with two GPUs       C: bytes/s between GPUs of a worker, assumed
     exchange   the longest of
-      network  2 max(1, W / S) M / R      all gradients go before the sums come: the loss is waited for in between
+      network  2 max(1, W / S) M / R      all gradients go before the sums come: requests wait behind them
       summing  W M / (S s)                s: bytes/s that a server takes, adds and gives back, without a network
       packing  p                          with gradients in two bits, where M is smaller
 
