@@ -129,7 +129,7 @@ BESIDE_WORKFLOWS = {"tools", "workflows", "gluon_alexnet", "errors", "version"}
 def test_a_command_calls_workflows_and_nothing_below_them(module):
     """Beside them it may use the public API, the two kinds of errors and the version.
 
-    What a help text needs before anything runs, such as the names of the recipes, is in workflows/choices.py.
+    What a help text needs before anything runs, such as the names of the recipes, is in workflows/option_choices.py.
     """
     ours = {name for name in imported(module, SOURCES[module]) if name in SOURCES}
     assert {name for name in ours if room_of(name) not in BESIDE_WORKFLOWS} == set()
@@ -153,7 +153,6 @@ def test_the_checks_above_see_what_they_look_for(tmp_path):
     assert not neutral & {
         "gluon_alexnet",
         "gluon_alexnet.backend",
-        "gluon_alexnet.inside_plots",
         "gluon_alexnet.recipes.schema",
     }
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}

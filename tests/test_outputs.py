@@ -187,7 +187,7 @@ READERS = {
     "gluon_alexnet.exporters.pytorch": "what its own child has written",
     "gluon_alexnet.features.binary_codes": "once its digest is the right one, which safe_files read",
     "gluon_alexnet.features.npy_file": "its own file, opened to be written, too",
-    "gluon_alexnet.workflows.reproduced": "/proc",
+    "gluon_alexnet.workflows.reproduce.result_table": "/proc",
     "gluon_alexnet.reporting.document": "this package's own style sheet",
     "gluon_alexnet.serving.page": "this package's own page",
     "gluon_alexnet.workflows.check_devices": "/proc",

@@ -12,7 +12,7 @@ import click
 
 from gluon_alexnet.errors import InvalidRequest, MissingDataset, OperationFailed
 from gluon_alexnet.version import __version__
-from gluon_alexnet.workflows.failures import check_threads, mxnet_sentence
+from gluon_alexnet.workflows.mxnet_errors import check_threads, mxnet_sentence
 
 from .console import has_colours
 from .option_names import with_options

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from gluon_alexnet.errors import InvalidRequest
-from gluon_alexnet.workflows.outputs import check_drawing, check_file, check_folder
+from gluon_alexnet.workflows.output_paths import check_drawing, check_file, check_folder
 
 from .progress import tell, warn
 
@@ -106,7 +106,7 @@ def checkpoint_choice(parameter: str, always: bool = False) -> Callable[[Command
         )
         @functools.wraps(command)
         def chosen(*args: Any, checkpoint: str, **values: Any) -> Any:
-            from gluon_alexnet.workflows.folders import RUNS
+            from gluon_alexnet.workflows.default_paths import RUNS
             from gluon_alexnet.workflows.run_data import choose_checkpoint, newest_run
 
             from .progress import say

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.workflows.folders import DATA_DEFAULT
+from gluon_alexnet.workflows.default_paths import DATA_DEFAULT
 
 from .console import verbosity
 from .options import OutputFolder, devices, names_of
@@ -18,7 +18,7 @@ class NamedFolder(click.ParamType):
     name = "NAME=DIR"
 
     def convert(self, value, param, ctx):
-        from gluon_alexnet.workflows.reproduce_table import DATA_SETS
+        from gluon_alexnet.workflows.reproduce.tables_1_and_2 import DATA_SETS
 
         if isinstance(value, tuple):
             return value
@@ -56,7 +56,13 @@ def _table(table, command):
 
 
 def _reproduce(table, plan_only, rows, data, rehearsal, out, devices, **changes):
-    from gluon_alexnet.workflows.reproduce_table import DATA_SETS, plan_of, rehearsed, reproduce_table, write_results
+    from gluon_alexnet.workflows.reproduce.tables_1_and_2 import (
+        DATA_SETS,
+        plan_of,
+        rehearsed,
+        reproduce_table,
+        write_results,
+    )
 
     if plan_only:
         click.echo(plan_of(table, rows))

@@ -21,7 +21,7 @@ from ..evaluation.ensemble import average, predict
 from ..evaluation.metrics import ErrorCounter, Score, best_classes
 from ..evaluation.predictions import Description, Net, Predictions, PredictionsWriter, compatible
 from ..training.run_folder import newest_run
-from .folders import RUNS
+from .default_paths import RUNS
 from .progress import ImageProgress, silent
 
 VIEWS_PER_PASS = 160  # shared among the nets, each of which keeps its own buffers

@@ -17,7 +17,7 @@ from gluon_alexnet.recordio.sources.class_folders import class_folder, split_hal
 from gluon_alexnet.recordio.sources.ilsvrc import find_ilsvrc
 
 from ..errors import InvalidRequest, OperationFailed
-from .folders import DATA_DEFAULT, folder_of_year
+from .default_paths import DATA_DEFAULT, folder_of_year
 from .progress import silent
 
 MISSING_SHOWN = 10  # classes named when val or test has no image of them

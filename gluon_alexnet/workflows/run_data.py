@@ -11,7 +11,7 @@ from ..errors import InvalidRequest
 from ..exporters import symbol
 from ..training import run_folder
 from ..training.run_folder import choose_checkpoint, newest_run
-from .folders import DATA_DEFAULT
+from .default_paths import DATA_DEFAULT
 
 __all__ = ["check_model", "choose_checkpoint", "data_of", "data_of_run", "newest_run", "recorded_data"]
 

@@ -29,8 +29,8 @@ from ..training.callbacks import (
     WorkerCallback,
 )
 from ..training.trainer import Trainer
-from .cluster import check_compression, check_parts, joined_workers, take_residuals
 from .devices import Devices
+from .distributed_training import check_compression, check_parts, joined_workers, take_residuals
 from .learning_options import with_learning
 from .training_data import TrainingData
 from .training_plan import (
@@ -53,7 +53,9 @@ class TrainingOptions:
 
     checkpoint_minutes: float = 30.0  # between two checkpoints within an epoch
     on_damaged: str = "stop"  # or "skip": leave damaged records out and count them
-    job: Any = None  # the job of several processes that this is a worker of, from workflows.cluster.join_job
+    job: Any = (
+        None  # the job of several processes that this is a worker of, from workflows.distributed_training.join_job
+    )
     kvstore: str | None = None  # "dist_sync" or "dist_async", with a job
 
 

@@ -19,8 +19,8 @@ from ..recipes.schema import Recipe
 from ..training import finetune, run_folder, run_log
 from ..training.callbacks import TrainingCallback
 from ..training.trainer import Trainer
+from .default_paths import DATA_DEFAULT, RUNS
 from .devices import Devices, open_devices
-from .folders import DATA_DEFAULT, RUNS
 from .layer_files import check_memory
 from .learning_options import with_learning
 from .run_data import recorded_data

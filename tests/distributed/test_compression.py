@@ -86,7 +86,7 @@ def test_what_compression_needs_is_said(tmp_path, monkeypatch):
     said = command(*words, "--compress", "2bit", code=2)
     assert "--compress 2bit is for what several workers send each other" in said
     assert not (tmp_path / "run").exists()
-    from gluon_alexnet.workflows.cluster import check_compression
+    from gluon_alexnet.workflows.distributed_training import check_compression
 
     learning = dataclasses.replace(presets.PAPER.learning, compress="2bit")
     two, one = SimpleNamespace(workers=2), SimpleNamespace(workers=1)

@@ -15,7 +15,7 @@ from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.recordio.dataset.manifest import ClassInfo, Manifest, Shard, Split
 from gluon_alexnet.training import checkpoint, run_folder
 from gluon_alexnet.training.callbacks import TrainingCallback
-from gluon_alexnet.workflows.reproduce_table import check_data_set, reproduce_table
+from gluon_alexnet.workflows.reproduce.tables_1_and_2 import check_data_set, reproduce_table
 
 KERNELS = {"conv1": 8, "conv2": 12, "conv3": 16, "conv4": 16, "conv5": 12, "conv6": 12}
 NEURONS = {"fc6": 20, "fc7": 20, "bottleneck": 8}

@@ -19,7 +19,7 @@ from gluon_alexnet.experiments import cifar as experiments
 from gluon_alexnet.experiments import config as cifar_recipe
 from gluon_alexnet.experiments import trials
 from gluon_alexnet.recordio.sources import cifar10
-from gluon_alexnet.workflows.cifar import Watching, reproduce_normalization
+from gluon_alexnet.workflows.reproduce.cifar10 import Watching, reproduce_normalization
 
 BATCH = 40  # images in each of the made batches
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.workflows.folders import folder_of_year
+from gluon_alexnet.workflows.default_paths import folder_of_year
 
 from ..console import verbosity
 from ..options import checkpoint_choice, devices, names_of, on_damaged, report_damaged

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.workflows.choices import KINDS
+from gluon_alexnet.workflows.option_choices import KINDS
 
 from ..console import verbosity
 from ..options import OutputNames, devices, names_of

@@ -37,7 +37,7 @@ def command(run, rate, layers, biases):
     it is one more change of the run's timetable, which holds till the timetable says otherwise. The run saves a
     checkpoint with it, and log.jsonl says who set it, and when.
     """
-    from gluon_alexnet.workflows.learning_rate import set_learning_rate
+    from gluon_alexnet.workflows.set_learning_rate import set_learning_rate
 
     if not set_learning_rate(run, rate, layers or (), biases):
         click.echo(f"{run} has not taken the rate yet (a validation?); it will after its next step.")

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import click
 
-from gluon_alexnet.workflows.choices import ENCODINGS, SMALL
-from gluon_alexnet.workflows.folders import DATA_DEFAULT
+from gluon_alexnet.workflows.default_paths import DATA_DEFAULT
+from gluon_alexnet.workflows.option_choices import ENCODINGS, SMALL
 
 from ..console import verbosity
 from ..options import OutputFolder, report_shared

@@ -171,7 +171,7 @@ def units(model, devices, data, split, layer, units, count, output):
 
     The receptive field, which is all that a unit sees of an image, is framed, and what lies in it is drawn beneath.
     """
-    from gluon_alexnet.workflows.inside_figures import plot_units
+    from gluon_alexnet.workflows.plot_units import plot_units
 
     found = plot_units(
         model,
@@ -208,7 +208,7 @@ def saliency(model, images, devices, wanted, output):
 
     It is the gradient of the class's output in front of the softmax, in each pixel of the centre view.
     """
-    from gluon_alexnet.workflows.inside_figures import plot_saliency
+    from gluon_alexnet.workflows.plot_saliency import plot_saliency
 
     followed = plot_saliency(model, images, output, wanted=wanted, device=names_of(devices))
     for one in followed:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.workflows.choices import CIFAR, FIGURE_ONE, NORMALIZATION_TEST, RECIPES
-from gluon_alexnet.workflows.folders import DATA_DEFAULT
+from gluon_alexnet.workflows.default_paths import CIFAR, DATA_DEFAULT
+from gluon_alexnet.workflows.option_choices import FIGURE_ONE, NORMALIZATION_TEST, RECIPES
 
 from ..console import verbosity
 from ..options import OutputFolder, devices, names_of
@@ -103,7 +103,7 @@ def figure_1(source, out, devices, **changes):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet.workflows.cifar import reproduce_figure_one
+    from gluon_alexnet.workflows.reproduce.cifar10 import reproduce_figure_one
 
     with _watching(out) as watching:
         done = reproduce_figure_one(source, out, device=names_of(devices), watching=watching, **changes)
@@ -133,7 +133,7 @@ def lrn(source, out, devices, views, **changes):
     Ctrl-C saves; the same command goes on. Each net is tested on all test images over all views: of a short trial that
     can take longer than the training, and --views and --test-images make it less.
     """
-    from gluon_alexnet.workflows.cifar import reproduce_normalization
+    from gluon_alexnet.workflows.reproduce.cifar10 import reproduce_normalization
 
     counts = [int(count) for count in views.split(",")]
     with _watching(out) as watching:
@@ -167,7 +167,7 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
 
     Ctrl-C saves; the same command goes on.
     """
-    from gluon_alexnet.workflows.reproduce import train_and_measure
+    from gluon_alexnet.workflows.reproduce.ablations import train_and_measure
 
     from ..console_callbacks import ConsoleCallback, StopOnSignal
 
@@ -192,7 +192,7 @@ def ablations(data, recipe, variants, epochs, batch_size, out, devices):
 @contextmanager
 def _watching(out):
     """Progress of trainings; says how to go on when the user stops them."""
-    from gluon_alexnet.workflows.cifar import Interrupted, Watching
+    from gluon_alexnet.workflows.reproduce.cifar10 import Interrupted, Watching
 
     from ..console_callbacks import StopOnSignal
 

@@ -25,7 +25,7 @@ def command(file, year, kit, truth):
 
     Prints the kit's flat error, the share of images whose class is not among the first 1…5 guesses.
     """
-    from gluon_alexnet.workflows.score import score_submission
+    from gluon_alexnet.workflows.score_submission import score_submission
 
     score = score_submission(file, kit, int(year), truth)
     click.echo("guesses  flat error")

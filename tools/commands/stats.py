@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.workflows.folders import DATA_DEFAULT
+from gluon_alexnet.workflows.default_paths import DATA_DEFAULT
 
 from ..options import DrawingFile
 

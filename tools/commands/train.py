@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from gluon_alexnet.workflows.choices import RECIPES
-from gluon_alexnet.workflows.folders import DATA_DEFAULT, RUNS
+from gluon_alexnet.workflows.default_paths import DATA_DEFAULT, RUNS
+from gluon_alexnet.workflows.option_choices import RECIPES
 
 from ..console import verbosity
 from ..options import (
@@ -109,7 +109,7 @@ def command(
     Every epoch ends with the validation error (centre view), a checkpoint and a line in RUN/log.jsonl.
     Ctrl-C saves a checkpoint and stops; --resume goes on exactly there.
     """
-    from gluon_alexnet.workflows.cluster import join_job
+    from gluon_alexnet.workflows.distributed_training import join_job
     from gluon_alexnet.workflows.train import TrainingOptions, train
     from gluon_alexnet.workflows.training_plan import InitFrom
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gluon_alexnet.errors import OperationFailed
-from gluon_alexnet.workflows.folders import DATA_DEFAULT
+from gluon_alexnet.workflows.default_paths import DATA_DEFAULT
 
 from ..console import verbosity
 from ..options import report_shared

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from gluon_alexnet.recordio.sources.cifar10 import read_cifar
 
-from ..errors import InvalidRequest
-from ..experiments import cifar, config, plots, tables, trials
-from ..experiments.trials import Interrupted, Report
-from .devices import open_device
-from .progress import ImageProgress, silent
-from .reproduced import Reproduced, write_table
+from ...errors import InvalidRequest
+from ...experiments import cifar, config, plots, tables, trials
+from ...experiments.trials import Interrupted, Report
+from ..devices import open_device
+from ..progress import ImageProgress, silent
+from .result_table import Reproduced, write_table
 
 __all__ = ["Interrupted", "Watching", "reproduce_figure_one", "reproduce_normalization"]
 

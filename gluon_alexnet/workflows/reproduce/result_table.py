@@ -7,8 +7,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import backend
-from ..atomic_files import write_text
+from ... import backend
+from ...atomic_files import write_text
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.features.activations import open_layers
 from gluon_alexnet.plots import saliency, units
 from gluon_alexnet.recordio.reading.reader import Reader
-from gluon_alexnet.workflows.inside import find_class
 from gluon_alexnet.workflows.load import open_graph
+from gluon_alexnet.workflows.plot_saliency import find_class
 
 
 @pytest.fixture(scope="module")

@@ -12,24 +12,24 @@ from typing import Any
 
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 
-from .. import safe_json
-from ..atomic_files import write_text
-from ..errors import InvalidRequest, OperationFailed
-from ..experiments import plots, tables
-from ..experiments.tables import Ablation
-from ..recipes import variants as recipe_variants
-from ..recipes.presets import RECIPES
-from ..recipes.published import DIFFERENCES
-from ..recipes.schema import Recipe
-from ..safe_files import read_text
-from ..training import checkpoint, run_folder
-from ..training.callbacks import TrainingCallback
-from .devices import Devices
-from .evaluate import evaluate
-from .learning_options import with_learning
-from .progress import ImageProgress, silent
-from .reproduced import Reproduced, write_table
-from .train import train
+from ... import safe_json
+from ...atomic_files import write_text
+from ...errors import InvalidRequest, OperationFailed
+from ...experiments import plots, tables
+from ...experiments.tables import Ablation
+from ...recipes import variants as recipe_variants
+from ...recipes.presets import RECIPES
+from ...recipes.published import DIFFERENCES
+from ...recipes.schema import Recipe
+from ...safe_files import read_text
+from ...training import checkpoint, run_folder
+from ...training.callbacks import TrainingCallback
+from ..devices import Devices
+from ..evaluate import evaluate
+from ..learning_options import with_learning
+from ..progress import ImageProgress, silent
+from ..train import train
+from .result_table import Reproduced, write_table
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 DATA_DEFAULT = Path("data/ilsvrc2012")
 RUNS = Path("runs")
+CIFAR = Path("data/cifar-10-binary.tar.gz")
 
 
 def folder_of_year(year: int) -> Path:

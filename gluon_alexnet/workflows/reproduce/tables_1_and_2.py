@@ -13,21 +13,21 @@ from typing import Any
 
 from gluon_alexnet.recordio.dataset.manifest import MANIFEST, Manifest, read_manifest
 
-from ..atomic_files import write_text
-from ..errors import InvalidRequest
-from ..evaluation.predictions import Predictions
-from ..experiments import paper_tables
-from ..experiments.paper_tables import DATA_SETS, TABLES, Row, Step, rows_of, steps_of
-from ..recipes.presets import RECIPES, an_eighth
-from ..recipes.schema import Recipe
-from ..training import checkpoint, lr_schedule, run_folder
-from ..training.callbacks import TrainingCallback
-from .devices import Devices
-from .evaluate import Evaluation, EvaluationFiles, average_predictions, evaluate
-from .learning_options import with_learning
-from .progress import ImageProgress, silent
-from .train import train
-from .training_plan import InitFrom
+from ...atomic_files import write_text
+from ...errors import InvalidRequest
+from ...evaluation.predictions import Predictions
+from ...experiments import paper_tables
+from ...experiments.paper_tables import DATA_SETS, TABLES, Row, Step, rows_of, steps_of
+from ...recipes.presets import RECIPES, an_eighth
+from ...recipes.schema import Recipe
+from ...training import checkpoint, lr_schedule, run_folder
+from ...training.callbacks import TrainingCallback
+from ..devices import Devices
+from ..evaluate import Evaluation, EvaluationFiles, average_predictions, evaluate
+from ..learning_options import with_learning
+from ..progress import ImageProgress, silent
+from ..train import train
+from ..training_plan import InitFrom
 
 __all__ = [
     "DATA_SETS",

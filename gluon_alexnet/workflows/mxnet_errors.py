@@ -1,4 +1,4 @@
-"""What is wrong around the work: MXNet's own errors in one sentence, and an environment that cannot work."""
+"""MXNet's own errors in one sentence, and settings of the environment that it would end the process for."""
 
 from __future__ import annotations
 
