@@ -119,7 +119,12 @@ def sync(path: Path) -> None:
 
 def sha256(file: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
-    digest = hashlib.sha256()
+    return digest_of(file, "sha256")
+
+
+def digest_of(file: Path, algorithm: str) -> str:
+    """Hexadecimal digest of a file's content by one of hashlib's algorithms."""
+    digest = hashlib.new(algorithm)
     with opened(file) as stream:
         for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)

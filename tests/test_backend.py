@@ -6,11 +6,10 @@ import types
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from helpers.runner import run
 
 from gluon_alexnet import backend
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
-from gluon_alexnet.tools.main import main
 
 OLD, TURING, ADA = backend.Gpu("K80", (3, 7)), backend.Gpu("T4", (7, 5)), backend.Gpu("RTX 4090", (8, 9))
 HOPPER = backend.Gpu("H100", (9, 0))
@@ -106,9 +105,7 @@ def test_a_missing_library_names_its_package(monkeypatch):
     assert backend.missing_libraries() == [("libnone.so.1", "libnone1")]
     with pytest.raises(OperationFailed, match=r"lacks libnone\.so\.1; on Debian or Ubuntu: apt-get install libnone1"):
         backend._prepare()
-    result = CliRunner().invoke(main, ["doctor"])
-    assert result.exit_code == 1
-    assert "libnone.so.1 is missing: apt-get install libnone1" in result.output
+    assert "libnone.so.1 is missing: apt-get install libnone1" in run("doctor", code=1)
 
 
 def test_the_cuda_build_without_a_driver_is_said(monkeypatch):
@@ -126,11 +123,10 @@ def test_a_cuda_library_that_is_missing_is_named(monkeypatch):
 
 
 def test_doctor_says_that_training_works():
-    result = CliRunner().invoke(main, ["doctor"])
-    assert result.exit_code == 0, result.output
+    said = run("doctor")
     for name in ("Python", "numpy", "MXNet build", "cores", "GPUs", "contexts"):
-        assert name in result.output
-    assert result.output.splitlines()[-1].split() == ["training", "works"]
+        assert name in said
+    assert said.splitlines()[-1].split() == ["training", "works"]
 
 
 def driver(init=0, counting=0):
@@ -163,16 +159,9 @@ def test_gpus_are_those_that_the_driver_lists(monkeypatch):
         assert backend.gpus() == []
 
 
-def doctor(code):
-    result = CliRunner().invoke(main, ["doctor"])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.output
-
-
 def test_doctor_names_each_gpu_and_whether_it_can_be_used(monkeypatch):
     monkeypatch.setattr(backend, "gpus", lambda: [TURING, HOPPER])
-    said = doctor(0)  # with the CPU build training works, on the CPU
+    said = run("doctor", code=0)  # with the CPU build training works, on the CPU
     assert "T4, compute capability 7.5, supported" in said
     assert "H100, compute capability 9.0, not supported: MXNet 1.9.1 has no code for it" in said
     assert "GPUs are there, but MXNet is the CPU build" in said
@@ -182,7 +171,7 @@ def test_doctor_says_what_computes_wrongly(monkeypatch):
     monkeypatch.setattr(
         backend.mx.nd, "Convolution", lambda *_, **__: types.SimpleNamespace(asscalar=lambda: np.float32(8))
     )
-    said = doctor(1)
+    said = run("doctor", code=1)
     assert "a convolution of ones on cpu(0) gives 8.0, not 9" in said
     assert "works" not in said
 
@@ -196,7 +185,7 @@ def test_doctor_says_what_cannot_be_loaded(monkeypatch, error, words):
         raise error
 
     monkeypatch.setattr(backend.mx.nd, "ones", broken)
-    said = doctor(1)
+    said = run("doctor", code=1)
     assert words in said and "works" not in said
 
 
@@ -205,4 +194,4 @@ def test_doctor_says_what_mxnet_says(monkeypatch):
         raise backend.mx.base.MXNetError("Traceback\n  [bt] (0)\nCUDA: Check failed: e == cudaSuccess: out of memory")
 
     monkeypatch.setattr(backend.mx.nd, "ones", broken)
-    assert "MXNet failed: CUDA: Check failed: e == cudaSuccess: out of memory" in doctor(1)
+    assert "MXNet failed: CUDA: Check failed: e == cudaSuccess: out of memory" in run("doctor", code=1)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 
 import click
 
@@ -33,7 +32,10 @@ def verbosity(command):
             raise click.UsageError("Give -v or -q, not both.", context)
         context.meta[_LEVEL] = 1 if parameter.name == "verbose" else -1
         if parameter.name == "verbose":
-            context.with_resource(_details())
+            # Let the library's log tell what is done, not only what is odd; `tools.main` prints it.
+            log = logging.getLogger("gluon_alexnet")
+            context.call_on_close(partial(log.setLevel, log.level))
+            log.setLevel(logging.INFO)
 
     for words, text in (
         (("-q", "--quiet"), "Print results and errors alone."),
@@ -41,15 +43,3 @@ def verbosity(command):
     ):
         command = click.option(*words, is_flag=True, expose_value=False, callback=choose, help=text)(command)
     return command
-
-
-@contextmanager
-def _details() -> Iterator[None]:
-    """Let the library's log tell what is done, not only what is odd; `tools.main` prints it."""
-    log = logging.getLogger("gluon_alexnet")
-    before = log.level
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.setLevel(before)

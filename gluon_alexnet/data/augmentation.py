@@ -162,7 +162,7 @@ class EpochCrops:
         if mirrored:
             window = cv2.flip(window, 1)
         if changes is None:
-            self._shift(*cv2.split(window), mean, shift, self._scale, out)
+            self._shift(cv2.split(window), mean, shift, self._scale, out)
             return
         out[:] = window.transpose(2, 0, 1)
         jitter.change(out, *changes)
@@ -179,41 +179,24 @@ def _compiled_shift() -> Callable[..., None]:
     except ImportError:
         return _shift
 
-    def one(plane: np.ndarray, mean: np.ndarray, shift: np.float32, scale: np.float32, out: np.ndarray) -> None:
-        for y in range(out.shape[0]):
-            for x in range(out.shape[1]):
-                out[y, x] = (np.float32(plane[y, x]) - mean[y, x] + shift) * scale
-
-    one = numba.njit(nogil=True)(one)
-
     @numba.njit(nogil=True)
     def shifted(
-        red: np.ndarray,
-        green: np.ndarray,
-        blue: np.ndarray,
-        mean: np.ndarray,
-        shift: np.ndarray,
-        scale: np.float32,
-        out: np.ndarray,
+        planes: Sequence[np.ndarray], mean: np.ndarray, shift: np.ndarray, scale: np.float32, out: np.ndarray
     ) -> None:
-        one(red, mean[0], shift[0], scale, out[0])
-        one(green, mean[1], shift[1], scale, out[1])
-        one(blue, mean[2], shift[2], scale, out[2])
+        for channel in range(3):
+            plane, patch, addend, crop = planes[channel], mean[channel], shift[channel], out[channel]
+            for y in range(crop.shape[0]):
+                for x in range(crop.shape[1]):
+                    crop[y, x] = (np.float32(plane[y, x]) - patch[y, x] + addend) * scale
 
     return shifted
 
 
 def _shift(
-    red: np.ndarray,
-    green: np.ndarray,
-    blue: np.ndarray,
-    mean: np.ndarray,
-    shift: np.ndarray,
-    scale: np.float32,
-    out: np.ndarray,
+    planes: Sequence[np.ndarray], mean: np.ndarray, shift: np.ndarray, scale: np.float32, out: np.ndarray
 ) -> None:
     """(colours - mean + shift) · scale into `out`, float32 (3, size, size)."""
-    for plane, patch, addend, crop in zip((red, green, blue), mean, shift, out):
+    for plane, patch, addend, crop in zip(planes, mean, shift, out):
         np.subtract(plane, patch, out=crop)
         crop += addend
         crop *= scale

@@ -188,16 +188,17 @@ def _kind_of(files: Sequence[Path]) -> str:
 
 
 def _of_caffe(files: Sequence[Path], mean: Path | None, context: Any) -> _Draft:
+    from ..atomic_files import digest_of
     from ..importers.caffe import network, weights
     from ..importers.caffe.architecture import read_architecture
-    from ..importers.caffe.files import PUBLISHED, in_order, sha1
+    from ..importers.caffe.files import PUBLISHED, in_order
 
     prototxt, caffemodel = in_order(files)
     architecture = read_architecture(prototxt)
     values = weights.read_weights(caffemodel, architecture)
     means = np.array(weights.CHANNEL_MEANS, np.float32) if mean is None else weights.read_mean(mean)
     classifier = network.build_classifier(architecture, values, means, context)
-    digest = sha1(caffemodel)
+    digest = digest_of(caffemodel, "sha1")
     provenance = {
         "caffemodel": caffemodel.name,
         "sha1": digest,

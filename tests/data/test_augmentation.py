@@ -164,8 +164,8 @@ def test_compiled_or_not_the_crops_are_the_same(rng):
     mean = rng.uniform(100, 130, (3, 50, 60)).astype(np.float32)
     shift, scale = rng.normal(0, 10, 3).astype(np.float32), np.float32(1 / 1.1)
     compiled, plain = np.zeros((2, 3, 50, 60), np.float32)
-    augmentation_module._compiled_shift()(*planes, mean, shift, scale, compiled)
-    augmentation_module._shift(*planes, mean, shift, scale, plain)
+    augmentation_module._compiled_shift()(tuple(planes), mean, shift, scale, compiled)
+    augmentation_module._shift(planes, mean, shift, scale, plain)
     assert (compiled == plain).all()
     expected = (planes - mean.astype(np.float64) + shift[:, None, None].astype(np.float64)) / 1.1
     np.testing.assert_allclose(plain, expected, atol=1e-4)

@@ -13,15 +13,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from helpers.images import packed
 from helpers.processes import Processes, free_port
+from helpers.runner import run
 
 from gluon_alexnet.distributed import process_group as jobs
 from gluon_alexnet.distributed.collectives import SingleWorker, WorkerGroup
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.recipes import presets
-from gluon_alexnet.tools.main import main
 
 TOOLS = [sys.executable, "-m", "gluon_alexnet.tools.main"]
 GOOD = {
@@ -146,10 +145,7 @@ def test_processes_that_do_not_come_are_waited_for_and_then_given_up(monkeypatch
 
 
 def refused(*words):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    return result.output
+    return run(*words, code=2)
 
 
 def test_train_says_what_a_job_needs(monkeypatch):

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
-from click.testing import CliRunner
 from helpers.images import coloured_classes
+from helpers.runner import run
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
@@ -21,17 +21,9 @@ from gluon_alexnet.model.alexnet import initial_parameters
 from gluon_alexnet.model.classifier import build_classifier
 from gluon_alexnet.recordio.dataset.images import shorter_side_256
 from gluon_alexnet.recordio.reading.reader import Reader
-from gluon_alexnet.tools.main import main
 
 CLASSES = 6
 FACTS = {"classes": [{"wnid": f"n{i}", "name": f"class {i}"} for i in range(7)], "provenance": {"variants": []}}
-
-
-def invoke(*words, code=0):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.output
 
 
 @pytest.fixture
@@ -198,9 +190,9 @@ def place(tmp_path_factory):
     """Images, a data set of them, and a run of one epoch on it."""
     folder = tmp_path_factory.mktemp("int8")
     images = coloured_classes(folder / "images", CLASSES, {"train": 4, "val": 3})
-    invoke("pack", "--train", images / "train", "--val", images / "val", "--data", folder / "data")
+    run("pack", "--train", images / "train", "--val", images / "val", "--data", folder / "data")
     words = ["--recipe", "narrow", "--cpus", 0, "--batch-size", 8, "--epochs", 1]
-    invoke("train", "--data", folder / "data", "--run", folder / "run", *words)
+    run("train", "--data", folder / "data", "--run", folder / "run", *words)
     return folder
 
 
@@ -212,7 +204,7 @@ def quick(monkeypatch):
 
 def test_export_writes_all_three_and_eval_reads_int8(place, quick, tmp_path):
     out = tmp_path / "net"
-    said = invoke("export", place / "run", out, "--onnx", "--int8", "--cpus", 0, "--max-drop", 100)
+    said = run("export", place / "run", out, "--onnx", "--int8", "--cpus", 0, "--max-drop", 100)
     assert "largest difference in a probability over 8 images: SymbolBlock" in said
     assert all(f"{program} " in said for program in ("Module", "onnxruntime", "OpenCV"))
     assert f"calibrated on {4 * CLASSES} images of {place / 'data'} (train)" in said
@@ -230,7 +222,7 @@ def test_export_writes_all_three_and_eval_reads_int8(place, quick, tmp_path):
     assert "validation_error" not in description
     for name, key in (("net", "float32"), ("net-int8", "int8")):
         words = ["--model", tmp_path / name, "--data", place / "data", "--views", 1, "--cpus", 0, "--json"]
-        (score,) = json.loads(invoke("eval", *words))["scores"]
+        (score,) = json.loads(run("eval", *words))["scores"]
         assert score["images"] == 18
         assert score["top1_error"] == pytest.approx(compared[key]["top1_error"])
     # The same errors by programs that know nothing of eval: onnxruntime, and MXNet's executor.
@@ -250,23 +242,23 @@ def test_a_folder_calibrates_and_what_is_no_image_is_counted(place, quick, tmp_p
     folder = shutil.copytree(place / "images" / "train", tmp_path / "own")
     (folder / "notes.txt").write_text("no image")
     words = ["--int8", "--cpus", 0, "--max-drop", 100, "--compare-images", 4]
-    said = invoke("export", place / "run", tmp_path / "net", "--calibration", folder, *words)
+    said = run("export", place / "run", tmp_path / "net", "--calibration", folder, *words)
     assert "1 files are no images" in said
     assert f"calibrated on 24 images of {folder}" in said
     files = [cv2.imread(str(file))[:, :, ::-1] for file in sorted(folder.rglob("*.png"))]
     np.testing.assert_array_equal(given[0], [shorter_side_256(image)[16:240, 16:240] for image in files])
     assert "of 4 images of" in said
     (tmp_path / "empty").mkdir()
-    said = invoke("export", place / "run", tmp_path / "b", "--calibration", tmp_path / "empty", *words, code=2)
+    said = run("export", place / "run", tmp_path / "b", "--calibration", tmp_path / "empty", *words, code=2)
     assert "holds no image that this program reads" in said
-    said = invoke("export", place / "run", tmp_path / "b", "--calibration", tmp_path / "none", *words, code=2)
+    said = run("export", place / "run", tmp_path / "b", "--calibration", tmp_path / "none", *words, code=2)
     assert "is no folder of images" in said
     assert not list(tmp_path.glob("*b-*")) and not list(tmp_path.glob("b.*"))
 
 
 def test_more_error_than_allowed_is_refused_and_nothing_is_written(place, quick, tmp_path):
     # No net is 101 points better than another, so this allowance cannot be met, whatever int8 does.
-    said = invoke("export", place / "run", tmp_path / "net", "--int8", "--cpus", 0, "--max-drop", -101, code=1)
+    said = run("export", place / "run", tmp_path / "net", "--int8", "--cpus", 0, "--max-drop", -101, code=1)
     assert "--max-drop allows -101; nothing was written" in said
     assert list(tmp_path.iterdir()) == []
 
@@ -280,7 +272,7 @@ def test_more_error_than_allowed_is_refused_and_nothing_is_written(place, quick,
     ],
 )
 def test_wrong_use_of_export(place, tmp_path, words, sentence):
-    assert sentence in invoke("export", place / "run", tmp_path / "net", *words, code=2)
+    assert sentence in run("export", place / "run", tmp_path / "net", *words, code=2)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from helpers import caffemodels
+from helpers import caffemodels, runner
 from helpers.caffemodels import ALEXNET, CAFFENET, blob, written
 
 from gluon_alexnet.backend import mx
@@ -37,10 +37,7 @@ def imported(prototxt, caffemodel, mean=MEAN):
 
 
 def run(*words, code=0):
-    result = CliRunner().invoke(main, ["import", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.output
+    return runner.run("import", *words, code=code)
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["layer", "layers"])
@@ -141,8 +138,7 @@ def test_eval_measures_an_imported_net(rng, tmp_path):
             file = tmp_path / split / str(label) / "a.png"
             file.parent.mkdir(parents=True)
             assert cv2.imwrite(str(file), rng.integers(0, 256, (256, 256, 3), dtype=np.uint8))
-    words = ["pack", "--train", tmp_path / "train", "--val", tmp_path / "val", "--data", tmp_path / "data"]
-    assert CliRunner().invoke(main, [str(word) for word in words]).exit_code == 0
+    runner.run("pack", "--train", tmp_path / "train", "--val", tmp_path / "val", "--data", tmp_path / "data")
     files = written(tmp_path, rng)
     assert "images of" in run(*files, tmp_path / "out", "--cpus", 0, "--images", tmp_path / "val")
     words = ["eval", "--model", tmp_path / "out", "--data", tmp_path / "data", "--views", 1, "--cpus", 0, "--json"]

@@ -4,21 +4,16 @@ import struct
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from helpers import caffemodels
+from helpers import caffemodels, runner
 from helpers.caffemodels import ALEXNET, blob, field, written
 
 from gluon_alexnet.errors import InvalidRequest, OperationFailed
 from gluon_alexnet.importers.caffe import architecture as caffe
 from gluon_alexnet.importers.caffe import weights as caffe_weights
-from gluon_alexnet.tools.main import main
 
 
 def run(*words, code=0):
-    result = CliRunner().invoke(main, ["import", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.output
+    return runner.run("import", *words, code=code)
 
 
 CHANGES = {
@@ -218,6 +213,4 @@ def test_any_byte_may_be_wrong(rng, tmp_path):
 
 
 def test_a_device_that_never_ends_is_no_file(tmp_path):
-    result = CliRunner().invoke(main, ["import", "/dev/zero", "/dev/zero", str(tmp_path / "out")])
-    assert result.exit_code == 2
-    assert "/dev/zero is not a regular file" in result.output
+    assert "/dev/zero is not a regular file" in run("/dev/zero", "/dev/zero", tmp_path / "out", code=2)

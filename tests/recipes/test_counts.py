@@ -27,15 +27,9 @@ CHANGED = {
     "net-146-2012-2011": SIX,
     "net-146-2012-2009": SIX,
     "six-conv-2009-half": SIX,
-    "narrow": {
-        "conv1": (11, 3, 12),
-        "conv2": (5, 6, 32),
-        "conv3": (3, 32, 48),
-        "conv4": (3, 24, 48),
-        "conv5": (3, 24, 32),
-        "fc6": (6 * 6 * 32, 512),
-        "fc7": (512, 512),
-        "fc8": (512, 1000),
+    "narrow": {  # an eighth of all but the colours and the classes
+        name: (*kernel, inputs if name == "conv1" else inputs // 8, outputs if name == "fc8" else outputs // 8)
+        for name, (*kernel, inputs, outputs) in PAPER.items()
     },
     "one-weird-trick": {
         "conv1": (11, 3, 64),

@@ -7,23 +7,15 @@ import json
 import shutil
 
 import pytest
-from click.testing import CliRunner
 from helpers.images import packed
+from helpers.runner import run
 
 from gluon_alexnet.distributed.collectives import SingleWorker
 from gluon_alexnet.recipes.presets import RECIPES
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
-from gluon_alexnet.tools.main import main
 from gluon_alexnet.workflows.training_data import TrainingData
 
 NARROW = ["--recipe", "narrow", "--cpus", "0", "--batch-size", "4", "--epochs", "2", "--lr", "0.001"]
-
-
-def run(*words, code=0):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.output
 
 
 def spoil(folder, split, positions):

@@ -10,13 +10,12 @@ import sys
 import time
 
 import pytest
-from click.testing import CliRunner
 from helpers.images import class_tree, contents, file_bytes, photo
+from helpers.runner import attempt
 
 from gluon_alexnet.recordio.dataset.manifest import DatasetError
 from gluon_alexnet.recordio.packing import dask_backend, shard_worker
 from gluon_alexnet.recordio.sources.class_folders import Source
-from gluon_alexnet.tools.main import main
 
 DASK = [sys.executable, "-m", "dask"]
 TOOL = [sys.executable, "-W", "ignore", "-m", "gluon_alexnet.tools.main"]
@@ -139,9 +138,8 @@ def test_scheduler_is_killed(tmp_path, cluster, trees, begin):
 
 
 def run(*arguments):
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stderr
+    code, _, err = attempt(*arguments)
+    return code, err
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "gopher://x", "nonsense"])

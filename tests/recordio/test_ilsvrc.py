@@ -8,25 +8,22 @@ import tarfile
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from helpers.challenge import NAMES, WNIDS, make_challenge, tar_bytes, unpack, write_train
 from helpers.images import contents, file_bytes, photo, pixels_by_pillow, records_by_mxnet
+from helpers.runner import attempt
 from PIL import Image
 
 from gluon_alexnet.recordio.dataset.images import shorter_side_256
 from gluon_alexnet.recordio.dataset.manifest import UNLABELLED, read_manifest
 from gluon_alexnet.recordio.reading.reader import Reader
 from gluon_alexnet.recordio.reading.verify import verify
-from gluon_alexnet.tools.main import main
 
 RED = file_bytes(np.full((300, 300, 3), (250, 5, 5), np.uint8), "JPEG")
 
 
 def run(*arguments):
     """(exit code, stdout, stderr) of `alexnet-tools pack`; a traceback fails the test."""
-    result = CliRunner().invoke(main, ["pack", *map(str, arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stdout, result.stderr
+    return attempt("pack", *arguments)
 
 
 def packed_from(source, year, out, *options):

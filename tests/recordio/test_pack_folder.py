@@ -11,12 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from helpers.images import class_tree, contents, packed, records_by_mxnet
 from helpers.runner import attempt
 
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
-from gluon_alexnet.tools.main import main
 
 
 def run(*arguments):
@@ -133,8 +131,7 @@ def test_without_data_the_default_folder_is_used(tmp_path, monkeypatch):
     for split in ("train", "val"):
         (tmp_path / split / "one").mkdir(parents=True)
         assert cv2.imwrite(str(tmp_path / split / "one" / "a.png"), np.zeros((9, 9, 3), np.uint8))
-    result = CliRunner().invoke(main, ["pack", "--train", "train", "--val", "val"])
-    assert result.exit_code == 0, result.output
+    assert run("--train", "train", "--val", "val")[0] == 0
     assert (tmp_path / "data" / "ilsvrc2012" / "dataset.json").exists()
 
 

@@ -6,21 +6,13 @@ import os
 import shutil
 
 import pytest
-from click.testing import CliRunner
 from helpers.images import class_tree, contents, records_by_mxnet
 from helpers.processes import killer
+from helpers.runner import attempt
 
 from gluon_alexnet.recordio.dataset.manifest import SourceError, read_manifest
 from gluon_alexnet.recordio.dataset.statistics import read_statistics
 from gluon_alexnet.recordio.reading.reader import Reader
-from gluon_alexnet.tools.main import main
-
-
-def run(*arguments):
-    """(exit code, stdout, stderr); a traceback fails the test."""
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture
@@ -34,18 +26,18 @@ def sources(tmp_path):
 def parts(tmp_path, sources):
     folders = [tmp_path / "parts" / str(part) for part in (1, 2, 3)]
     for part, folder in enumerate(folders, 1):
-        assert run(*sources, "--part", f"{part}/3", "--data", folder)[0] == 0
+        assert attempt(*sources, "--part", f"{part}/3", "--data", folder)[0] == 0
     return folders
 
 
 @pytest.fixture
 def reference(tmp_path, sources):
-    assert run(*sources, "--data", tmp_path / "reference")[0] == 0
+    assert attempt(*sources, "--data", tmp_path / "reference")[0] == 0
     return tmp_path / "reference"
 
 
 def test_merged_parts_are_the_data_set_packed_at_once(tmp_path, parts, reference):
-    code, out, err = run("merge", *reversed(parts), "--data", tmp_path / "out")
+    code, out, err = attempt("merge", *reversed(parts), "--data", tmp_path / "out")
     assert (code, err) == (0, "")
     assert out.startswith("merged 3 parts: 12 train, 6 val; rejected 1; ")
     assert contents(tmp_path / "out") == contents(reference)
@@ -62,7 +54,7 @@ def test_each_shard_is_in_one_part_alone(parts):
 def test_shards_are_not_copied_and_outlive_the_parts(tmp_path, parts, reference):
     inodes = {path.name: path.stat().st_ino for folder in parts for path in folder.glob("*.rec")}
     assert len(inodes) == 10
-    assert run("merge", *parts, "--data", tmp_path / "out")[0] == 0
+    assert attempt("merge", *parts, "--data", tmp_path / "out")[0] == 0
     assert {path.name: path.stat().st_ino for path in (tmp_path / "out").glob("*.rec")} == inodes
     shutil.rmtree(tmp_path / "parts")
     assert contents(tmp_path / "out") == contents(reference)
@@ -75,7 +67,7 @@ def test_without_hard_links_the_parts_must_stay_and_it_says_so(tmp_path, parts, 
 
     monkeypatch.setattr(os, "link", link)
     monkeypatch.chdir(tmp_path)
-    code, _, err = run("merge", *(path.relative_to(tmp_path) for path in parts), "--data", "out")
+    code, _, err = attempt("merge", *(path.relative_to(tmp_path) for path in parts), "--data", "out")
     assert code == 0
     for part in parts:
         assert f"{part.relative_to(tmp_path)}: on another file system, so out holds links into it: keep that" in err
@@ -86,7 +78,7 @@ def test_without_hard_links_the_parts_must_stay_and_it_says_so(tmp_path, parts, 
 
 
 def test_statistics_are_exact(tmp_path, parts, reference):
-    run("merge", *parts, "--data", tmp_path / "out")
+    attempt("merge", *parts, "--data", tmp_path / "out")
     ours, theirs = read_statistics(tmp_path / "out"), read_statistics(reference)
     assert ours.images == theirs.images == 12
     for name in ("mean_image", "covariance", "eigenvalues", "axes", "sum_image", "sum_products", "source_sizes"):
@@ -100,28 +92,28 @@ def test_a_part_is_no_data_set(parts):
 
 def test_a_part_is_resumed_and_replaced_like_a_whole(tmp_path, sources, parts):
     before = contents(parts[1])
-    assert run(*sources, "--part", "2/3", "--data", parts[1])[0] == 2
-    code, _, err = run(*sources, "--part", "2/3", "--data", parts[1], "--resume")
+    assert attempt(*sources, "--part", "2/3", "--data", parts[1])[0] == 2
+    code, _, err = attempt(*sources, "--part", "2/3", "--data", parts[1], "--resume")
     assert code == 0
     assert "images had been done before" in err
-    assert run(*sources, "--part", "1/3", "--data", parts[1], "--resume")[0] == 2
+    assert attempt(*sources, "--part", "1/3", "--data", parts[1], "--resume")[0] == 2
     assert contents(parts[1]) == before
-    assert run(*sources, "--part", "2/3", "--data", parts[1], "--overwrite")[0] == 0
+    assert attempt(*sources, "--part", "2/3", "--data", parts[1], "--overwrite")[0] == 0
     assert contents(parts[1]) == before
-    assert run(*sources, "--data", parts[1], "--overwrite")[0] == 0
+    assert attempt(*sources, "--data", parts[1], "--overwrite")[0] == 0
     assert len(read_manifest(parts[1]).split("train").shards) == 5
     assert not (parts[1] / "part.json").exists()
 
 
 def test_more_parts_than_shards(tmp_path, sources):
-    code, _, err = run(*sources, "--shards", 2, "--part", "1/3", "--data", tmp_path / "out")
+    code, _, err = attempt(*sources, "--shards", 2, "--part", "1/3", "--data", tmp_path / "out")
     assert code == 2
     assert "2 training shards cannot be shared among 3 parts; give every part the same --shards of 3 or more" in err
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3"])
 def test_what_is_no_part(tmp_path, sources, part):
-    code, _, err = run(*sources, "--part", part, "--data", tmp_path / "out")
+    code, _, err = attempt(*sources, "--part", part, "--data", tmp_path / "out")
     assert code == 2
     assert "is not a part such as 2/8, the second of eight" in err
 
@@ -132,10 +124,10 @@ def test_parts_without_a_image_in_some_split(tmp_path, sources, reference):
     for path in list(val.rglob("*.JPEG"))[1:]:
         path.write_bytes(b"junk")
     for part in (1, 2, 3, 4, 5):
-        assert run(*sources, "--part", f"{part}/5", "--data", tmp_path / str(part))[0] == 0
-    assert run("merge", *(tmp_path / str(part) for part in range(1, 6)), "--data", tmp_path / "out")[0] == 0
+        assert attempt(*sources, "--part", f"{part}/5", "--data", tmp_path / str(part))[0] == 0
+    assert attempt("merge", *(tmp_path / str(part) for part in range(1, 6)), "--data", tmp_path / "out")[0] == 0
     assert read_manifest(tmp_path / "out").split("val").images == 1
-    assert run(*sources, "--data", reference, "--overwrite")[0] == 0
+    assert attempt(*sources, "--data", reference, "--overwrite")[0] == 0
     assert contents(tmp_path / "out") == contents(reference)
 
 
@@ -143,27 +135,27 @@ def test_parts_without_a_image_in_some_split(tmp_path, sources, reference):
 
 
 def test_missing_part(tmp_path, parts):
-    code, _, err = run("merge", parts[0], parts[2], "--data", tmp_path / "out")
+    code, _, err = attempt("merge", parts[0], parts[2], "--data", tmp_path / "out")
     assert (code, err) == (2, "Error: part 2/3 is missing; pack it and name its folder too\n")
     assert not (tmp_path / "out").exists()
 
 
 def test_part_given_twice(tmp_path, parts):
-    code, _, err = run("merge", *parts, parts[0], "--data", tmp_path / "out")
+    code, _, err = attempt("merge", *parts, parts[0], "--data", tmp_path / "out")
     assert (code, err) == (2, f"Error: {parts[0]}: part 1/3 again, {parts[0]} holds it too; leave one out\n")
 
 
 @pytest.mark.parametrize("option", [("--seed", 4), ("--encoding", "raw")])
 def test_part_of_another_pack(tmp_path, sources, parts, option):
-    assert run(*sources, *option, "--part", "3/3", "--data", tmp_path / "other")[0] == 0
-    code, _, err = run("merge", *parts[:2], tmp_path / "other", "--data", tmp_path / "out")
+    assert attempt(*sources, *option, "--part", "3/3", "--data", tmp_path / "other")[0] == 0
+    code, _, err = attempt("merge", *parts[:2], tmp_path / "other", "--data", tmp_path / "out")
     assert code == 2
     assert err == f"Error: {tmp_path / 'other'}: packed from other images, or with other options, than {parts[0]}\n"
 
 
 def test_part_of_another_number_of_parts(tmp_path, sources, parts):
-    assert run(*sources, "--part", "3/4", "--data", tmp_path / "other")[0] == 0
-    code, _, err = run("merge", *parts[:2], tmp_path / "other", "--data", tmp_path / "out")
+    assert attempt(*sources, "--part", "3/4", "--data", tmp_path / "other")[0] == 0
+    code, _, err = attempt("merge", *parts[:2], tmp_path / "other", "--data", tmp_path / "out")
     assert (code, err) == (2, f"Error: {tmp_path / 'other'}: one of 4 parts, and {parts[0]} is one of 3\n")
 
 
@@ -173,14 +165,14 @@ def test_folder_that_is_no_part(tmp_path, parts, reference, what):
     (tmp_path / "file").touch()
     if what == "unfinished":
         (parts[2] / "part.json").rename(parts[2] / "gone")
-    code, _, err = run("merge", *parts[:2], folder, "--data", tmp_path / "out")
+    code, _, err = attempt("merge", *parts[:2], folder, "--data", tmp_path / "out")
     assert (code, err) == (2, f"Error: {folder}: no finished part of a data set; pack it with --part, to its end\n")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"classes": [], "splits": [], "seed": 0, "part": [9, 3]}'])
 def test_damaged_part(tmp_path, parts, content):
     (parts[1] / "part.json").write_bytes(content)
-    code, _, err = run("merge", *parts, "--data", tmp_path / "out")
+    code, _, err = attempt("merge", *parts, "--data", tmp_path / "out")
     assert code == 1
     assert err.startswith(f"Error: {parts[1] / 'part.json'}: damaged or of another version")
 
@@ -193,31 +185,31 @@ def test_part_with_a_file_missing_or_cut(tmp_path, parts, suffix, cut):
         path.write_bytes(path.read_bytes()[:-1])
     else:
         path.unlink()
-    code, _, err = run("merge", *parts, "--data", tmp_path / "out")
+    code, _, err = attempt("merge", *parts, "--data", tmp_path / "out")
     assert code == 1
     assert str(path.with_suffix("")) in err and "pack that part again with --overwrite" in err
     assert not (tmp_path / "out").exists()
 
 
 def test_merging_into_a_data_set(tmp_path, sources, parts, reference):
-    code, _, err = run("merge", *parts, "--data", parts[0])
+    code, _, err = attempt("merge", *parts, "--data", parts[0])
     assert code == 2
     assert "holds a data set already" in err
-    assert run(*sources, "--seed", 4, "--data", reference, "--overwrite")[0] == 0
-    assert run("merge", *parts, "--data", reference)[0] == 2
-    assert run("merge", *parts, "--data", reference, "--overwrite")[0] == 0
+    assert attempt(*sources, "--seed", 4, "--data", reference, "--overwrite")[0] == 0
+    assert attempt("merge", *parts, "--data", reference)[0] == 2
+    assert attempt("merge", *parts, "--data", reference, "--overwrite")[0] == 0
     assert read_manifest(reference).seed == 0
-    code, _, err = run("merge", *parts, "--data", reference)
+    code, _, err = attempt("merge", *parts, "--data", reference)
     assert (code, err) == (2, f"Error: {reference}: holds a data set already; add --overwrite to replace it\n")
 
 
 def test_merging_again_takes_the_parts_as_they_are_now(tmp_path, sources, parts):
-    assert run("merge", *parts, "--data", tmp_path / "out")[0] == 0
+    assert attempt("merge", *parts, "--data", tmp_path / "out")[0] == 0
     (sources[2] / "bee" / "cut.jpg").write_bytes((sources[2] / "bee" / "bee_0.JPEG").read_bytes())
     for part, folder in enumerate(parts, 1):
-        assert run(*sources, "--part", f"{part}/3", "--data", folder, "--overwrite")[0] == 0
+        assert attempt(*sources, "--part", f"{part}/3", "--data", folder, "--overwrite")[0] == 0
     assert read_manifest(tmp_path / "out").split("train").images == 12
-    assert run("merge", *parts, "--data", tmp_path / "out", "--overwrite")[0] == 0
+    assert attempt("merge", *parts, "--data", tmp_path / "out", "--overwrite")[0] == 0
     assert read_manifest(tmp_path / "out").split("train").images == 13
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from helpers.runner import attempt
 
 from gluon_alexnet.recordio.dataset.images import decode, shorter_side_256
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.recordio.packing import shard_worker
 from gluon_alexnet.recordio.reading.reader import Reader
-from gluon_alexnet.tools.main import main
 
 ODD = Path(__file__).parents[1] / "data" / "odd-images"
 MEAN = [127, 120, 105]  # cuda-convnet2's means of ILSVRC-2012's colours, 127.30, 119.72 and 104.91
@@ -31,9 +30,8 @@ LARGE = [(256, 256), (256, 400), (300, 257), (700, 512)]
 
 
 def run(*arguments):
-    result = CliRunner().invoke(main, list(map(str, arguments)))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stderr
+    code, _, err = attempt(*arguments)
+    return code, err
 
 
 def placed(image, rows, columns):

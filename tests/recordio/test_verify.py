@@ -11,12 +11,11 @@ import zlib
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from helpers.images import packed
+from helpers.runner import attempt
 
 from gluon_alexnet.recordio.dataset.manifest import read_manifest
 from gluon_alexnet.recordio.reading.reader import Reader
-from gluon_alexnet.tools.main import main
 
 
 @pytest.fixture(scope="module", params=["jpeg", "raw"])
@@ -31,9 +30,8 @@ def folder(whole, tmp_path):
 
 def verify(folder):
     """(exit code, lines on stdout, stderr); a traceback fails the test."""
-    result = CliRunner().invoke(main, ["verify", "--data", str(folder)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stdout.splitlines(), result.stderr
+    code, out, err = attempt("verify", "--data", folder)
+    return code, out.splitlines(), err
 
 
 def places(folder, shard):
@@ -208,8 +206,5 @@ def test_no_data_set(tmp_path):
 
 def test_workers_change_nothing(folder):
     change(folder / read_manifest(folder).split("train").shards[0].name, 300, b"\0" * 9)
-    results = [
-        CliRunner().invoke(main, ["verify", "--data", str(folder), "--workers", str(workers)]).stdout
-        for workers in (1, 4)
-    ]
+    results = [attempt("verify", "--data", folder, "--workers", workers)[1] for workers in (1, 4)]
     assert results[0] == results[1] != ""

@@ -8,12 +8,10 @@ import sys
 import time
 
 import pytest
-from click.testing import CliRunner
 from helpers.images import class_tree, contents
-from helpers.runner import run
+from helpers.runner import attempt, run
 
 from gluon_alexnet.recordio.packing import shard_worker
-from gluon_alexnet.tools.main import main
 from gluon_alexnet.tools.process import exit_code
 from gluon_alexnet.training.callbacks import CheckpointWriter
 
@@ -57,9 +55,8 @@ def at_call(monkeypatch, place, name, number, act):
 
 
 def invoke(*words):
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert "Traceback" not in result.output
-    return result.exit_code, result.stderr
+    code, _, err = attempt(*words)
+    return code, err
 
 
 @pytest.mark.parametrize("number", SIGNALS)

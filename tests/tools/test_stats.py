@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from helpers.images import class_tree, file_bytes, packed, photo, pixels_by_pillow, records_by_mxnet
+from helpers.runner import run
 from PIL import Image
 
 from gluon_alexnet.drawing import headless_pyplot
@@ -16,14 +16,10 @@ from gluon_alexnet.recordio.dataset.manifest import ClassInfo, read_manifest
 from gluon_alexnet.recordio.dataset.statistics import read_statistics
 from gluon_alexnet.recordio.packing.pack import pack
 from gluon_alexnet.recordio.sources.class_folders import class_folder
-from gluon_alexnet.tools.main import main
 
 
 def stats(*words, code=0):
-    result = CliRunner().invoke(main, ["stats", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result.output
+    return run("stats", *words, code=code)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
-
-from gluon_alexnet.tools.main import main
+from helpers.runner import run
 
 KILLS = 12
 PROGRAM = [sys.executable, "-c", "from gluon_alexnet.tools.main import main; main()"]
@@ -33,8 +31,7 @@ def data(tmp_path_factory):
                 file = folder / split / f"class{label}" / f"{index}.png"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(file), made.integers(0, 60 + 60 * label, (80, 90, 3), dtype=np.uint8))
-    words = ["pack", "--train", folder / "train", "--val", folder / "val", "--data", folder / "data"]
-    assert CliRunner().invoke(main, [str(word) for word in words]).exit_code == 0
+    run("pack", "--train", folder / "train", "--val", folder / "val", "--data", folder / "data")
     return folder / "data"
 
 
@@ -66,11 +63,11 @@ def test_killed_and_resumed_is_uninterrupted(data, tmp_path, cpus):
     print(kills, "kills")
     assert kills >= KILLS // 2
     for name in ("parameters.params", "momentum.params"):
-        killed, uninterrupted = (tmp_path / run / "latest" / name for run in ("killed", "whole"))
+        killed, uninterrupted = (tmp_path / folder / "latest" / name for folder in ("killed", "whole"))
         assert killed.read_bytes() == uninterrupted.read_bytes()
     logs = []
-    for run in ("killed", "whole"):
-        records = [json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]
+    for folder in ("killed", "whole"):
+        records = [json.loads(line) for line in (tmp_path / folder / "log.jsonl").read_text().splitlines()]
         epochs = [record for record in records if record["event"] == "epoch"]
         logs.append([{k: v for k, v in epoch.items() if k not in ("time", "seconds")} for epoch in epochs])
     assert logs[0] == logs[1]

@@ -6,12 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from helpers.runner import run
 
 from gluon_alexnet import backend
 from gluon_alexnet.errors import InvalidRequest
 from gluon_alexnet.model import column_parallel
-from gluon_alexnet.tools.main import main
 from gluon_alexnet.workflows import check_devices as check
 from gluon_alexnet.workflows.measure_device import Measurement, Order, measure, relative_difference
 
@@ -82,10 +81,8 @@ def test_what_is_a_fault(changes, tf32, expected):
 
 def test_the_command_says_that_training_can_be_trusted_and_writes_its_report(tmp_path):
     report = tmp_path / "check.json"
-    arguments = ["doctor", "--check", "--cpus", "0,1", "--recipe", "narrow", "--batch-size", "4"]
-    result = CliRunner().invoke(main, [*arguments, "--report", str(report)])
-    assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[-1] == "Training can be trusted on cpu(0), cpu(1)."
+    words = ["--cpus", "0,1", "--recipe", "narrow", "--batch-size", 4, "--report", report]
+    assert run("doctor", "--check", *words).splitlines()[-1] == "Training can be trusted on cpu(0), cpu(1)."
     written = json.loads(report.read_text())
     assert written["trusted"] and written["results"][0]["devices"] == ["cpu(0)", "cpu(1)"]
     assert written["machine"]["mxnet"] == "1.9.1"
@@ -94,9 +91,8 @@ def test_the_command_says_that_training_can_be_trusted_and_writes_its_report(tmp
 def test_the_command_fails_where_training_cannot_be_trusted(tmp_path, monkeypatch):
     wrong = dataclasses.replace(GOOD, differences={**GOOD.differences, "updates": 0.5})
     monkeypatch.setattr(check, "_run", lambda one, tf32: GOOD if one.reference is None else wrong)
-    result = CliRunner().invoke(main, ["doctor", "--check", "--cpus", "0,1", "--report", str(tmp_path / "r.json")])
-    assert result.exit_code == 1
-    assert "Do not train on cpu(0), cpu(1): updates differ by 5.0e-01 (conv1_weight)" in result.stderr
+    said = run("doctor", "--check", "--cpus", "0,1", "--report", tmp_path / "r.json", code=1)
+    assert "Do not train on cpu(0), cpu(1): updates differ by 5.0e-01 (conv1_weight)" in said
 
 
 def test_the_batch_that_fits_is_named(monkeypatch):
@@ -163,5 +159,4 @@ def test_devices_that_cannot_be_compared_are_refused(devices, words):
 
 
 def test_options_of_the_check_need_the_check():
-    result = CliRunner().invoke(main, ["doctor", "--cpus", "0,1"])
-    assert result.exit_code == 2 and "--check" in result.stderr
+    assert "--check" in run("doctor", "--cpus", "0,1", code=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,12 +34,3 @@ def in_order(files: Sequence[Path]) -> tuple[Path, Path]:
         )
     first, second = files
     return (second, first) if is_text(second) and not is_text(first) else (first, second)
-
-
-def sha1(file: Path) -> str:
-    """Hexadecimal SHA-1 of a file."""
-    digest = hashlib.sha1()
-    with opened(file) as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
