@@ -26,9 +26,9 @@ def scaled_centre(image: np.ndarray, height: int, width: int) -> np.ndarray:
     pixels = _words(np.ascontiguousarray(image), rows * columns - 1)
     last = np.zeros(3 * (columns + _GROUP) + 1, np.uint8)
     last[: 3 * columns] = image[-1].reshape(-1)
-    out = np.empty(SIZE * SIZE * 3 + 1, np.uint8)
-    _scale(pixels, _words(last, columns + _GROUP), rows, columns, height, width, _words(out, SIZE * SIZE))
-    return out[:-1].reshape(SIZE, SIZE, 3)
+    out = np.empty((SIZE, SIZE, 3), np.uint8)
+    _scale(pixels, _words(last, columns + _GROUP), rows, columns, height, width, out.reshape(-1))
+    return out
 
 
 def _words(memory: np.ndarray, count: int) -> np.ndarray:
@@ -105,9 +105,9 @@ def _round(sums: np.ndarray, out: np.ndarray) -> None:
 
 
 @compiled
-def _store(row: np.ndarray, begin: int, out: np.ndarray) -> None:
-    for i in range(len(row)):
-        out[np.uint64(begin) + np.uint64(i)] = row[i]
+def _store(words: np.ndarray, out: np.ndarray) -> None:
+    for i in range(SIZE):
+        out[3 * i], out[3 * i + 1], out[3 * i + 2] = words[4 * i], words[4 * i + 1], words[4 * i + 2]
 
 
 @compiled
@@ -148,7 +148,7 @@ def _scale(
     firsts, spread = _of_bytes(first, weights, columns)
     words = np.empty((_GROUP, SIZE), np.uint32)
     row, sums = np.empty(4 * SIZE, np.float32), np.empty(4 * SIZE, np.float32)
-    done = np.empty(SIZE, np.uint32)
+    done = np.empty(4 * SIZE, np.uint8)
     filtered = -1
     for y in range(SIZE):
         for k in range(row_weights.shape[1]):
@@ -165,5 +165,5 @@ def _scale(
                 _begin(row, weight, sums)
             else:
                 _add(row, weight, sums)
-        _round(sums, done.view(np.uint8))
-        _store(done, y * SIZE, out)
+        _round(sums, done)
+        _store(done, out[3 * SIZE * y : 3 * SIZE * (y + 1)])

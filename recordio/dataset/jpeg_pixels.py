@@ -40,9 +40,9 @@ def decoded(image: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 @compiled
 def add_sums(colours: np.ndarray, image_sums: np.ndarray, products: np.ndarray) -> None:
-    """Add an image, uint8 (n · 3,) RGB, to uint32 (n · 3,) sums and int64 (6,) sums of RR, GG, BB, RG, RB, GB."""
+    """Add an image, uint8 (n · 3,) RGB, to uint16 (n · 3,) sums and int64 (6,) sums of RR, GG, BB, RG, RB, GB."""
     for i in range(len(colours)):
-        image_sums[i] += colours[i]
+        image_sums[i] += np.uint16(colours[i])
     rows = len(colours) // (3 * SIZE)
     for y in range(rows):
         row = colours[y * 3 * SIZE : (y + 1) * 3 * SIZE]

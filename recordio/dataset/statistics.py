@@ -28,7 +28,7 @@ from .manifest import SIZE, STATISTICS, DatasetError, PathLike, read_manifest
 _SHAPE = (SIZE, SIZE, 3)
 _PIXELS = SIZE * SIZE
 _SYMMETRIC = np.array([[0, 3, 4], [3, 1, 5], [4, 5, 2]])  # where RR, GG, BB, RG, RB, GB stand in the products
-_FLUSH = 2**24  # images; 2**24 · 255 still fits 32 bits
+_FLUSH = 257  # images; 257 · 255 still fits 16 bits
 
 # Sides of the source images are counted in steps of an eighth of a doubling, from 16 pixels to 4,096.
 # A table of fixed size: those of parts of a data set add up.
@@ -48,7 +48,9 @@ class Sums:
         self.image = np.zeros(_SHAPE, np.int64)
         self.products = np.zeros((3, 3), np.int64)
         self.sizes = np.zeros(_SIZES, np.int64)
-        self._recent = np.zeros(_SHAPE, np.uint32)  # adding bytes to 32 bits takes a third of the time of 64
+        # Adding bytes to 16 bits takes a quarter of the memory of 64, and the sums of each thread stay in its cache.
+        self._recent = np.zeros(_SHAPE, np.uint16)
+        self._recent_products = np.zeros(6, np.int64)
         self._recent_images = 0
 
     def add(self, image: np.ndarray, source_size: tuple[int, int]) -> None:
@@ -59,9 +61,8 @@ class Sums:
             self._recent += image
             self._add_products(image)
         else:
-            found = np.zeros(6, np.int64)
-            add_sums(np.ascontiguousarray(image).reshape(-1), self._recent.reshape(-1), found)
-            self.products += found[_SYMMETRIC]
+            flat = np.ascontiguousarray(image).reshape(-1)
+            add_sums(flat, self._recent.reshape(-1), self._recent_products)
         self._recent_images += 1
         self.images += 1
         if self._recent_images == _FLUSH:
@@ -87,9 +88,11 @@ class Sums:
         self.sizes += other.sizes
 
     def flush(self) -> None:
-        """Bring `image` up to date with the images added last."""
+        """Bring `image` and `products` up to date with the images added last."""
         self.image += self._recent
+        self.products += self._recent_products[_SYMMETRIC]
         self._recent[:] = 0
+        self._recent_products[:] = 0
         self._recent_images = 0
 
     def statistics(self) -> Statistics:

@@ -25,9 +25,11 @@ from ..sources.class_folders import Source
 from .load_loops import WORTH, load
 from .shard_writer import ShardWriter, write_receipt
 
-# Images in work per worker: enough that a slow one does not stall the others, few enough for flat memory.
 _LOG = logging.getLogger(__name__)
-_LOOK_AHEAD = 16
+# Images that a worker takes at once, and how often per worker: enough that a slow one does not stall the others, few
+# enough for flat memory.
+_AT_ONCE = 4
+_LOOK_AHEAD = 4
 
 
 # What is wrong with one file; any other error, such as a disk that fails, would reject all that follow.
@@ -92,15 +94,21 @@ def _in_order(
     pool: ThreadPoolExecutor, look_ahead: int, job: ShardJob, sums: SumsPool | None
 ) -> Iterator[tuple[Source, tuple[bytes | None, str | None]]]:
     """(source, result) for each source of a job, in their order, with a bounded number of images in work."""
-    running: deque[tuple[Source, Future]] = deque()
-    waiting = iter(job.sources)
+    running: deque[tuple[list[Source], Future]] = deque()
+    waiting = iter(range(0, len(job.sources), _AT_ONCE))
     while True:
-        while len(running) < look_ahead and (source := next(waiting, None)) is not None:
-            running.append((source, pool.submit(_image, source, job, sums)))
+        while len(running) < look_ahead and (begin := next(waiting, None)) is not None:
+            few = job.sources[begin : begin + _AT_ONCE]
+            running.append((few, pool.submit(_images, few, job, sums)))
         if not running:
             return
-        source, future = running.popleft()
-        yield source, future.result()
+        few, future = running.popleft()
+        yield from zip(few, future.result())
+
+
+def _images(sources: list[Source], job: ShardJob, sums: SumsPool | None) -> list[tuple[bytes | None, str | None]]:
+    """For each image what :func:`_image` says."""
+    return [_image(source, job, sums) for source in sources]
 
 
 def _image(source: Source, job: ShardJob, sums: SumsPool | None) -> tuple[bytes | None, str | None]:

@@ -29,6 +29,7 @@ from ..dataset.manifest import UNLABELLED, DatasetError, Shard
 from ..dataset.statistics import Sums
 from ..sources.class_folders import Source
 
+_BUFFER = 2**20  # bytes; a call of the system for each record takes twice the time
 _SUMS = ("images", "image", "products", "sizes")
 
 
@@ -61,7 +62,7 @@ class ShardWriter:
         with ExitStack() as stack:
             for path in self._paths:
                 path.unlink(missing_ok=True)  # whoever began it was killed, or its cluster gave up waiting for it
-            self._files = [stack.enter_context(open(path, "xb")) for path in self._paths]
+            self._files = [stack.enter_context(open(path, "xb", buffering=_BUFFER)) for path in self._paths]
             self._opened = stack.pop_all()
         return self
 
