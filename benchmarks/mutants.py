@@ -173,7 +173,7 @@ def _list() -> list[Mutant]:
                "tests/recipes/test_published.py"),
         Mutant("tar order", "recordio/sources/class_folders.py",
                'sorted(names, key=lambda key: key.split("/"))', "sorted(names)",
-               "tests/recordio/test_class_folders.py::test_a_tar_is_in_the_order_of_the_folders_that_it_unpacks_to"),
+               "tests/recordio/test_tar_index.py::test_a_tar_is_in_the_order_of_the_folders_that_it_unpacks_to"),
         Mutant("the auto-encoder's rate does not fall", f"{lib}/features/binary_codes.py",
                "numbers.rate * (1 - done / numbers.updates)", "numbers.rate",
                "tests/features/test_binary_codes.py::test_the_rate_falls_to_nothing_in_a_straight_line"),

@@ -32,6 +32,13 @@ def file_bytes(image: np.ndarray, format: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+def touch(folder: Path, *names: str) -> None:
+    """Files below a folder that hold their own names, with the folders that they need."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+
+
 def class_tree(folder: Path, classes=("ant", "bee", "cat"), images: int = 4, seed: int = 0) -> Path:
     """Write `images` JPEGs of varying shape for each class, and return the folder."""
     for label, name in enumerate(classes):
