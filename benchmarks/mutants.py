@@ -53,7 +53,7 @@ def _list() -> list[Mutant]:
                "[views, views[:, :, :, ::-1]]", "[views, views]",
                "tests/evaluation/test_ensemble.py"),
         Mutant("validation without the mean", f"{run}/trainer.py",
-               "network_order(part) - mean", "network_order(part)",
+               "planes -= mean", "planes -= 0",
                "tests/training/test_replicas.py::test_the_mean_image_is_subtracted_where_the_validation_is_judged"),
         Mutant("unlabelled images of the first shard only", "recordio/packing/finalize.py",
                "sum(part.unlabelled for part in parts)", "parts[0].unlabelled",
