@@ -30,6 +30,8 @@ from ..dataset.statistics import Sums
 from ..sources.class_folders import Source
 
 _BUFFER = 2**20  # bytes; a call of the system for each record takes twice the time
+_WRITE_AHEAD = 2**24  # bytes
+_DIGESTS = "image_digests"  # an older program wrote others as "digests": its shards are packed again
 _SUMS = ("images", "image", "products", "sizes")
 
 
@@ -54,6 +56,7 @@ class ShardWriter:
         self._number = number
         self._counts = np.zeros(classes, np.int64)
         self._images = self._bytes = self._unlabelled = 0
+        self._begun = 0  # bytes that the disk was told to write
         self._digests = [hashlib.sha256() for _ in range(3)]
         self._image_digests = array("Q")
         self._paths = [folder / (stem + suffix) for suffix in (".rec", ".idx", ".keys")]
@@ -86,6 +89,10 @@ class ShardWriter:
         self._image_digests.append(image_digest(image))
         self._images += 1
         self._bytes += len(record)
+        if self._bytes - self._begun > _WRITE_AHEAD:
+            # Without this all is written when the shard is complete, while the workers wait.
+            os.posix_fadvise(self._files[0].fileno(), self._begun, _WRITE_AHEAD, os.POSIX_FADV_DONTNEED)
+            self._begun += _WRITE_AHEAD
         if source.label == UNLABELLED:
             self._unlabelled += 1
         else:
@@ -107,7 +114,7 @@ def write_receipt(path: Path, packed: PackedShard) -> None:
         "unlabelled": packed.unlabelled,
         "rejected": packed.rejected,
     }
-    arrays = {"document": np.frombuffer(json.dumps(document).encode("ascii"), np.uint8), "digests": packed.digests}
+    arrays = {"document": np.frombuffer(json.dumps(document).encode("ascii"), np.uint8), _DIGESTS: packed.digests}
     if packed.sums is not None:
         packed.sums.flush()
         arrays.update({name: np.asarray(getattr(packed.sums, name)) for name in _SUMS})
@@ -122,7 +129,7 @@ def read_receipt(path: Path) -> PackedShard:
         content = read_bytes(path)
         arrays = arrays_of(content)
         document = safe_json.parse(arrays["document"].tobytes())
-        digests = arrays["digests"].astype(np.uint64)
+        digests = arrays[_DIGESTS].astype(np.uint64)
         if len(digests) != document["shard"]["images"]:
             raise ValueError("digests of other images")
         sums = None

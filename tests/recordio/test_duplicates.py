@@ -101,7 +101,7 @@ def test_parts_and_an_interrupted_pack_count_the_same(source, tmp_path, monkeypa
         run(*words(source, tmp_path / "resumed", "--shards", 4), code=1)
     # One receipt as an older program wrote them, without digests: that shard is packed again.
     with np.load(written[0], allow_pickle=False) as arrays:
-        kept = {name: arrays[name] for name in arrays if name != "digests"}
+        kept = {name: arrays[name] for name in arrays if name != "image_digests"}
     buffer = io.BytesIO()
     np.savez(buffer, **kept)
     written[0].write_bytes(buffer.getvalue())
