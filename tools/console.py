@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import partial
 
 import click
 
@@ -32,10 +31,8 @@ def verbosity(command):
             raise click.UsageError("Give -v or -q, not both.", context)
         context.meta[_LEVEL] = 1 if parameter.name == "verbose" else -1
         if parameter.name == "verbose":
-            # Let the library's log tell what is done, not only what is odd; `tools.main` prints it.
-            log = logging.getLogger("gluon_alexnet")
-            context.call_on_close(partial(log.setLevel, log.level))
-            log.setLevel(logging.INFO)
+            # Let the library's log tell what is done, not only what is odd; `tools.main` prints it and sets it back.
+            logging.getLogger("gluon_alexnet").setLevel(logging.INFO)
 
     for words, text in (
         (("-q", "--quiet"), "Print results and errors alone."),

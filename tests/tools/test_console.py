@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import logging
 import os
 import pty
 import re
@@ -200,6 +201,12 @@ def test_quiet_leaves_results_and_errors_and_verbose_tells_details(images, tmp_p
         assert invoke(*words, "-q")[1] == ""
     assert "no data set here" in invoke("verify", "--data", tmp_path / "none", "-q", code=2)[1]
     assert "not both" in run("verify", "--data", data, "-q", "-v", code=2)
+
+
+def test_details_end_with_the_command_also_where_it_never_began():
+    before = logging.getLogger("gluon_alexnet").level
+    run("verify", "-v", "--no-such-option", code=2)
+    assert logging.getLogger("gluon_alexnet").level == before
 
 
 TALKATIVE = ["train", "eval", "pack", "verify", "import", "export", "serve", "report", "reproduce figure-1"]

@@ -12,7 +12,7 @@ from helpers.runner import run
 
 from gluon_alexnet.backend import mx
 from gluon_alexnet.training import checkpoint, run_folder, run_log
-from gluon_alexnet.workflows import learning_rate
+from gluon_alexnet.workflows import set_learning_rate
 
 CLASSES, TRAIN = 4, 4
 PROGRAM = [sys.executable, "-c", "from gluon_alexnet.tools.main import main; main()"]
@@ -95,7 +95,7 @@ def test_a_run_that_ends_before_it_takes_the_rate_is_told(data, tmp_path, monkey
     run("train", "--resume", "--run", folder, "--cpus", 0, "--epochs", 2)
     assert [record["learning_rate"] for record in log(folder, "rate")] == [0.001]
     monkeypatch.setattr(run_log, "is_running", lambda run: True)
-    monkeypatch.setattr(learning_rate, "SECONDS", 0.0)
+    monkeypatch.setattr(set_learning_rate, "SECONDS", 0.0)
     assert "has not taken the rate yet" in run("lr", folder, 0.002)
 
 
