@@ -1,7 +1,7 @@
 """OpenCV's area filter, compiled by Numba: the same bits, and only the pixels that the centre keeps (paper Sec. 2).
 
 OpenCV adds up one product after the other; here each step is a loop over all pixels of a row, which the compiler
-vectorises.
+vectorises. It does so best within bounds that it knows and with few slices, which Numba counts as Python its objects.
 """
 
 from __future__ import annotations
@@ -64,29 +64,6 @@ def _weights(side: int, scaled: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
-def _gather(pixels: np.ndarray, begin: int, first: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
-    for i in range(len(first)):
-        place = np.uint64(begin) + first[i]
-        a[i], b[i], c[i] = pixels[place], pixels[place + np.uint64(1)], pixels[place + np.uint64(2)]
-
-
-@compiled
-def _weigh(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, wa: np.ndarray, wb: np.ndarray, wc: np.ndarray, out: np.ndarray
-) -> None:
-    for i in range(len(out)):
-        out[i] = np.float32(a[i]) * wa[i] + np.float32(b[i]) * wb[i] + np.float32(c[i]) * wc[i]
-
-
-@compiled
-def _weigh_more(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, wa: np.ndarray, wb: np.ndarray, wc: np.ndarray, out: np.ndarray
-) -> None:
-    for i in range(len(out)):
-        out[i] = out[i] + np.float32(a[i]) * wa[i] + np.float32(b[i]) * wb[i] + np.float32(c[i]) * wc[i]
-
-
-@compiled
 def _begin(row: np.ndarray, weight: np.float32, sums: np.ndarray) -> None:
     for i in range(len(sums)):
         sums[i] = weight * row[i]
@@ -112,7 +89,7 @@ def _store(words: np.ndarray, out: np.ndarray) -> None:
 
 @compiled
 def _of_bytes(first: np.ndarray, weights: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel of each group of weights, uint64 (groups, 256), and each weight for every byte of its pixel."""
+    """First pixel of each group of weights, uint64 (groups, 256), and the weights (groups, 3, 1024), of each byte."""
     count = weights.shape[1]
     spread = np.empty((count, 4 * SIZE), np.float32)
     firsts = np.empty((count // _GROUP, SIZE), np.uint64)
@@ -122,21 +99,30 @@ def _of_bytes(first: np.ndarray, weights: np.ndarray, columns: int) -> tuple[np.
                 spread[k, 4 * place + byte] = weights[place, k]
         for group in range(count // _GROUP):  # beyond the end all weights are 0
             firsts[group, place] = min(first[place] + group * _GROUP, columns - 1)
-    return firsts, spread
+    return firsts, spread.reshape(-1, _GROUP, 4 * SIZE)
 
 
 @compiled
 def _filter_row(
-    pixels: np.ndarray, begin: int, firsts: np.ndarray, spread: np.ndarray, words: np.ndarray, row: np.ndarray
+    pixels: np.ndarray,
+    begin: int,
+    firsts: np.ndarray,
+    weights: np.ndarray,
+    words: np.ndarray,
+    colours: np.ndarray,  # the bytes of the words
+    row: np.ndarray,
 ) -> None:
-    colours = words.view(np.uint8)
     for group in range(len(firsts)):
-        _gather(pixels, begin, firsts[group], words[0], words[1], words[2])
-        w = spread[group * _GROUP : (group + 1) * _GROUP]
-        if group == 0:
-            _weigh(colours[0], colours[1], colours[2], w[0], w[1], w[2], row)
-        else:
-            _weigh_more(colours[0], colours[1], colours[2], w[0], w[1], w[2], row)
+        for i in range(SIZE):
+            place = np.uint64(begin) + firsts[group, i]
+            words[0, i] = pixels[place]
+            words[1, i] = pixels[place + np.uint64(1)]
+            words[2, i] = pixels[place + np.uint64(2)]
+        for i in range(4 * SIZE):
+            left = np.float32(colours[0, i]) * weights[group, 0, i]
+            middle = np.float32(colours[1, i]) * weights[group, 1, i]
+            right = np.float32(colours[2, i]) * weights[group, 2, i]
+            row[i] = (row[i] if group else np.float32(0)) + left + middle + right
 
 
 @compiled
@@ -147,6 +133,7 @@ def _scale(
     first, weights = _weights(columns, width)
     firsts, spread = _of_bytes(first, weights, columns)
     words = np.empty((_GROUP, SIZE), np.uint32)
+    colours = words.view(np.uint8)
     row, sums = np.empty(4 * SIZE, np.float32), np.empty(4 * SIZE, np.float32)
     done = np.empty(4 * SIZE, np.uint8)
     filtered = -1
@@ -157,9 +144,9 @@ def _scale(
                 continue
             if source != filtered:
                 if source == rows - 1:
-                    _filter_row(last_row, 0, firsts, spread, words, row)
+                    _filter_row(last_row, 0, firsts, spread, words, colours, row)
                 else:
-                    _filter_row(pixels, source * columns, firsts, spread, words, row)
+                    _filter_row(pixels, source * columns, firsts, spread, words, colours, row)
                 filtered = source
             if k == 0:
                 _begin(row, weight, sums)

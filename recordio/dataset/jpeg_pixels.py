@@ -70,16 +70,14 @@ def _decoded(colours: np.ndarray, steps: np.ndarray, out: np.ndarray) -> None:
     _to_ycc(colours, luma.reshape(-1), full[0].reshape(-1), full[1].reshape(-1))
     chroma = np.empty((2, _HALF, _HALF), np.int16)
     _through_coefficients(luma, steps[0])
+    _halve(full, chroma)
     for channel in range(2):
-        for y in range(_HALF):
-            _halve(full[channel, 2 * y], full[channel, 2 * y + 1], chroma[channel, y])
         _through_coefficients(chroma[channel], steps[1])
     sums, wide = np.empty((2, _HALF + 2), np.int16), np.empty((2, SIZE), np.int16)
     for y in range(SIZE):
         near, far = y // 2, min(max(y // 2 + (1 if y % 2 else -1), 0), _HALF - 1)
-        for channel in range(2):
-            _double(chroma[channel, near], chroma[channel, far], sums[channel], wide[channel])
-        _to_rgb(luma[y], wide[0], wide[1], out[3 * SIZE * y : 3 * SIZE * (y + 1)])
+        _double(chroma, near, far, sums, wide)
+        _to_rgb(luma[y], wide, out[3 * SIZE * y : 3 * SIZE * (y + 1)])
 
 
 @compiled
@@ -92,26 +90,32 @@ def _to_ycc(colours: np.ndarray, luma: np.ndarray, blue: np.ndarray, red: np.nda
 
 
 @compiled
-def _halve(above: np.ndarray, below: np.ndarray, out: np.ndarray) -> None:
-    for x in range(len(out) // 2):  # libjpeg rounds the means of four down and up in turn
-        out[2 * x] = ((above[4 * x] + above[4 * x + 1] + below[4 * x] + below[4 * x + 1] + 1) >> 2) - 128
-        out[2 * x + 1] = ((above[4 * x + 2] + above[4 * x + 3] + below[4 * x + 2] + below[4 * x + 3] + 2) >> 2) - 128
+def _halve(full: np.ndarray, out: np.ndarray) -> None:
+    for c in range(2):
+        for y in range(_HALF):
+            for x in range(_HALF // 2):  # libjpeg rounds the means of four down and up in turn
+                even = full[c, 2 * y, 4 * x] + full[c, 2 * y, 4 * x + 1]
+                even += full[c, 2 * y + 1, 4 * x] + full[c, 2 * y + 1, 4 * x + 1]
+                odd = full[c, 2 * y, 4 * x + 2] + full[c, 2 * y, 4 * x + 3]
+                odd += full[c, 2 * y + 1, 4 * x + 2] + full[c, 2 * y + 1, 4 * x + 3]
+                out[c, y, 2 * x], out[c, y, 2 * x + 1] = ((even + 1) >> 2) - 128, ((odd + 2) >> 2) - 128
 
 
 @compiled
-def _double(near: np.ndarray, far: np.ndarray, sums: np.ndarray, out: np.ndarray) -> None:
-    for x in range(_HALF):
-        sums[x + 1] = 3 * near[x] + far[x]
-    sums[0], sums[_HALF + 1] = sums[1], sums[_HALF]
-    for x in range(_HALF):
-        out[2 * x] = (3 * sums[x + 1] + sums[x] + 8) >> 4
-        out[2 * x + 1] = (3 * sums[x + 1] + sums[x + 2] + 7) >> 4
+def _double(chroma: np.ndarray, near: int, far: int, sums: np.ndarray, out: np.ndarray) -> None:
+    for c in range(2):
+        for x in range(_HALF):
+            sums[c, x + 1] = 3 * chroma[c, near, x] + chroma[c, far, x]
+        sums[c, 0], sums[c, _HALF + 1] = sums[c, 1], sums[c, _HALF]
+        for x in range(_HALF):
+            out[c, 2 * x] = (3 * sums[c, x + 1] + sums[c, x] + 8) >> 4
+            out[c, 2 * x + 1] = (3 * sums[c, x + 1] + sums[c, x + 2] + 7) >> 4
 
 
 @compiled
-def _to_rgb(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, out: np.ndarray) -> None:
-    for x in range(len(luma)):
-        y, b, r = np.int32(luma[x]), np.int32(blue[x]) - 128, np.int32(red[x]) - 128
+def _to_rgb(luma: np.ndarray, chroma: np.ndarray, out: np.ndarray) -> None:
+    for x in range(SIZE):
+        y, b, r = np.int32(luma[x]), np.int32(chroma[0, x]) - 128, np.int32(chroma[1, x]) - 128
         out[3 * x] = min(max(y + ((91881 * r + _ROUND) >> _SHIFT), 0), 255)
         out[3 * x + 1] = min(max(y + ((-22554 * b - 46802 * r + _ROUND) >> _SHIFT), 0), 255)
         out[3 * x + 2] = min(max(y + ((116130 * b + _ROUND) >> _SHIFT), 0), 255)
