@@ -36,6 +36,7 @@ def turn(command: list[str]) -> tuple[str, float, float]:
 
 
 def _wait_for_calm():
+    os.sync()  # what the program before left to be written is not the next one's work
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         before = _busy()[0]
