@@ -1,7 +1,7 @@
 """OpenCV's area filter, compiled by Numba: the same bits, and only the pixels that the centre keeps (paper Sec. 2).
 
 OpenCV adds up one product after the other; here each step is a loop over all pixels of a row, which the compiler
-vectorises. It does so best within bounds that it knows and with few slices, which Numba counts as Python its objects.
+vectorises. It does so best where it knows the bounds; each slice costs a reference count.
 """
 
 from __future__ import annotations
