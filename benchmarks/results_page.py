@@ -38,7 +38,8 @@ def error(result: dict, views: int) -> str:
 
 def main() -> None:
     """Write the page: one table of all results, their curves over each other, then each with its epochs."""
-    found = {file.parent.name: json.loads(file.read_text()) for file in sorted(RESULTS.glob("*/result.json"))}
+    logs = sorted(RESULTS.glob("*/log.jsonl"), key=lambda log: json.loads(log.read_text().partition("\n")[0])["time"])
+    found = {log.parent.name: json.loads((log.parent / "result.json").read_text()) for log in logs}
     rows = [
         f"| [{one['title']}](#{name}) | {one['epochs']} | {error(one, 10)} | {error(one, 1)} |"
         for name, one in found.items()

@@ -13,6 +13,7 @@ MINOR_TICKS = 150  # epochs up to which each has its tick
 LINE_STYLES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (3, 1.5, 1, 1.5)))  # of runs beyond the seven colours
 LEGEND = 100  # characters that have room in a line of the legend
 RATES_SHOWN = 8  # changes of the rate that are named; more would lie on each other
+LABEL = 0.07  # of the axis, the room that a named rate takes
 
 
 def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
@@ -48,7 +49,7 @@ def draw_curves(runs: Mapping[str, Sequence[dict]], file: Path) -> None:
     errors.set_ylim(0, min(100, 1.08 * errors.get_ylim()[1]))
     what = "validation error (centre view)" + (" and training loss" if losses else "")
     title = f"{next(iter(runs))}: {what}" if len(runs) == 1 else what.capitalize()
-    errors.set_title(in_lines(title, 80), fontsize=11, pad=16)
+    errors.set_title(in_lines(title, 80), fontsize=11, pad=26)
     legend = figure.legend(
         handles=_legend(runs), loc="outside lower left", fontsize=9, frameon=False, handlelength=2.4, borderpad=0
     )
@@ -98,15 +99,19 @@ def _mark_rates(panels: Sequence[Any], runs: Mapping[str, Sequence[dict]]) -> No
         for place, (before, after) in enumerate(itertools.pairwise(rates), 1):
             if after is not None and after != before:
                 changes.setdefault((place, after), []).append(number)
-    for (place, rate), whose in changes.items():
+    rows = [-LABEL] * 2  # where the last name in each row stands
+    for (place, rate), whose in sorted(changes.items()):
         shared = len(whose) > 1 or len(runs) == 1
         colour = "0.35" if shared else COLOURS[whose[0] % len(COLOURS)]
         for axes in panels:
             axes.axvline(place, color=colour, linestyle=":", linewidth=1.2)
         if len(changes) <= RATES_SHOWN:
+            along = place / max(len(epochs) for epochs in runs.values())
+            row = 0 if along - rows[0] >= LABEL else 1
+            rows[row] = along
             panels[0].annotate(
-                f"{rate:g}", (place, 1), xycoords=("data", "axes fraction"), xytext=(0, 2), textcoords="offset points",
-                fontsize=8, color=colour, ha="center", va="bottom",
+                f"{rate:g}", (place, 1), xycoords=("data", "axes fraction"), xytext=(0, 2 + 10 * row),
+                textcoords="offset points", fontsize=8, color=colour, ha="center", va="bottom",
             )  # fmt: skip
 
 
