@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import shutil
 import statistics
 from pathlib import Path
 
+import numpy as np
 from report import environment
 
 RESULTS = Path(__file__).parent / "results"
+GREY = 0.2
 DOCS = Path(__file__).parent.parent / "docs"
 COLUMNS = (
     "epoch",
@@ -55,15 +58,31 @@ def errors(predictions: Path) -> list[dict]:
     ]
 
 
-def draw(name: str, run: Path, predictions: Path, views: bool) -> None:
-    """The net's pictures in docs/: kernels-NAME.png, confusion-NAME.png and, if asked for, views-NAME.png."""
+def machine() -> str:
+    """The machine and the versions, without the load of now, which is not that of the training."""
+    return re.sub(r", load [0-9., ]+(?=, )", "", environment("mxnet"))
+
+
+def layer_1(name: str, run: Path) -> dict[str, list[int]]:
+    """Draw kernels-NAME.png in docs/; how many each column has, and how many with little of their squares in colour."""
+    from gluon_alexnet.workflows.figures import plot_filters
+
+    kernels = plot_filters(run, DOCS / f"kernels-{name}.png")
+    columns = json.loads((run / "recipe.json").read_text())["recipe"]["network"]["columns"]
+    colour = kernels - kernels.mean(axis=1, keepdims=True)
+    share = (colour**2).sum(axis=(1, 2, 3)) / (kernels**2).sum(axis=(1, 2, 3))
+    grey = [int((column < GREY).sum()) for column in np.split(share, columns)]
+    return {"kernels": [len(kernels) // columns] * columns, "grey_kernels": grey}
+
+
+def draw(name: str, predictions: Path, run: Path | None) -> None:
+    """Draw confusion-NAME.png and, of a run, views-NAME.png in docs/."""
     import sklearn.datasets
 
     from gluon_alexnet.workflows import figures
 
-    figures.plot_filters(run, DOCS / f"kernels-{name}.png")
     figures.plot_confusion(predictions, DOCS / f"confusion-{name}.png", views=10)
-    if views:
+    if run:
         photograph = Path(sklearn.datasets.__file__).parent / "images" / "china.jpg"
         figures.plot_views(run, [photograph], DOCS / f"views-{name}.png")
 
@@ -76,6 +95,7 @@ def main() -> None:
         parser.add_argument(option, type=Path, required=True)
     for option in ("--title", "--words", "--command"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--no-kernels", action="store_true", help="not of a net whose layer 1 others have trained")
     parser.add_argument("--views", action="store_true", help="draw the ten views of a photograph of scikit-learn")
     given = parser.parse_args()
     folder = RESULTS / given.name
@@ -87,19 +107,20 @@ def main() -> None:
         writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(done)
+    draw(given.name, given.predictions, given.run if given.views else None)
     speeds = [record["images"] / record["seconds"] for record in done]
     result = {
         "title": given.title,
         "words": given.words,
         "command": given.command,
-        "machine": environment("mxnet"),
+        "machine": machine(),
         "epochs": len(done),
         "seconds": round(sum(record["seconds"] for record in done)),
         "images_per_second": {"median": round(statistics.median(speeds), 1), "best": round(max(speeds), 1)},
         "errors": errors(given.predictions),
+        **({} if given.no_kernels else layer_1(given.name, given.run)),
     }
     (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    draw(given.name, given.run, given.predictions, given.views)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,11 @@ Nets that were trained with this program, each with its log, its recipe, its epo
 validation images: the numbers are the paper's, and what differs is said.
 """
 PICTURES = (
-    ("kernels", "Its kernels of layer 1, the columns one above the other as in Fig. 3:"),
+    (
+        "kernels",
+        "Its kernels of layer 1, the columns one above the other as in Fig. 3. Grey, with less than a fifth of "
+        "their squares in colour, are {grey}:",
+    ),
     ("confusion", "What it takes for what, over ten views:"),
     (
         "views",
@@ -34,6 +38,12 @@ def error(result: dict, views: int) -> str:
     """Top-1 and top-5 error over so many views, in per cent."""
     found = next((one for one in result["errors"] if one["views"] == views), None)
     return f"{found['top1']:.2f} / {found['top5']:.2f}" if found else "not measured"
+
+
+def grey(result: dict) -> str:
+    """How many kernels of each column are grey."""
+    counts = [f"{found} of {count}" for found, count in zip(result.get("grey_kernels", []), result.get("kernels", []))]
+    return " and ".join(counts)
 
 
 def main() -> None:
@@ -68,7 +78,7 @@ def main() -> None:
         head = "| epoch | learning rate | training loss | top-1 error, % | top-5 error, % |\n|---|---|---|---|---|\n"
         parts.append(head + "\n".join(lines) + "\n")
         parts += [
-            f"{words}\n\n![{kind.capitalize()}]({kind}-{name}.png)\n"
+            f"{words.format(grey=grey(one))}\n\n![{kind.capitalize()}]({kind}-{name}.png)\n"
             for kind, words in PICTURES
             if (DOCS / f"{kind}-{name}.png").exists()
         ]
