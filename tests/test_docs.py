@@ -189,6 +189,7 @@ def parse(words):
         assert found is not None, f"there is no command {words[0]!r}"
         command, words = found, words[1:]
     command.make_context(command.name, list(words), parent=context)
+    context.find_root().close()
     if command.name == "launch" and "--" in words:
         parse(words[words.index("--") + 1 :])
 

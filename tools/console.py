@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 
 import click
 
@@ -31,8 +32,11 @@ def verbosity(command):
             raise click.UsageError("Give -v or -q, not both.", context)
         context.meta[_LEVEL] = 1 if parameter.name == "verbose" else -1
         if parameter.name == "verbose":
-            # Let the library's log tell what is done, not only what is odd; `tools.main` prints it and sets it back.
-            logging.getLogger("gluon_alexnet").setLevel(logging.INFO)
+            # Let the library's log tell what is done, not only what is odd; `tools.main` prints it.
+            log = logging.getLogger("gluon_alexnet")
+            # The root is closed also where this command's own words are wrong.
+            context.find_root().call_on_close(partial(log.setLevel, log.level))
+            log.setLevel(logging.INFO)
 
     for words, text in (
         (("-q", "--quiet"), "Print results and errors alone."),

@@ -7,7 +7,6 @@ import logging
 import shlex
 import signal
 import sys
-from functools import partial
 
 import click
 
@@ -73,7 +72,6 @@ class CommandLine(click.Group):
         listener, library = SayLogged(), logging.getLogger("gluon_alexnet")
         library.addHandler(listener)
         ctx.call_on_close(lambda: library.removeHandler(listener))
-        ctx.call_on_close(partial(library.setLevel, library.level))  # -v changes it
         try:
             check_threads()
             return super().invoke(ctx)
