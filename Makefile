@@ -36,9 +36,10 @@ test: $(VENV)/made
 	$(BIN)/pytest -q -n auto -m "not slow and not browser"
 
 # PyTorch, the peer of proofs and benchmarks, has an environment of its own: gluoncv changes where it finds PyTorch.
+# What `export --pytorch` writes needs safetensors beside it.
 .venv-bench/made:
 	$(PYTHON) -m venv --clear .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "numpy<2"
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 "numpy<2" safetensors
 	@touch $@
 
 test-slow: $(VENV)/made .venv-bench/made
