@@ -64,7 +64,9 @@ def commands(text):
             if word == "alexnet-tools":
                 rest = [other for other in words[place + 1 :] if other != "$@"]  # a script's own words
                 ends = [index for index, other in enumerate(rest) if other in ("|", "&&", ";", ">", "alexnet-tools")]
-                yield rest[: ends[0]] if ends else rest
+                rest = rest[: ends[0]] if ends else rest
+                if rest:  # a shell's completion names the program alone
+                    yield rest
 
 
 SHOWN = [(page, words) for page in PAGES for words in commands(page.read_text())]

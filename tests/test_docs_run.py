@@ -19,6 +19,7 @@ from test_docs import SHOWN
 from gluon_alexnet.exporters import processor
 
 NOTEBOOK = Path(__file__).parent.parent / "docs" / "tour.ipynb"
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 # Words that stand for something of the reader's.
 STANDS_FOR = {
     "RUN": "runs/a",
@@ -27,9 +28,13 @@ STANDS_FOR = {
     "IMAGES": "photo.jpg",
     "DATA": "data/ilsvrc2012",
     "DIR": "written",
+    "demo/run": "runs/a",
+    "demo/data": "data/ilsvrc2012",
+    "demo/digits/val/7/1719.png": "photo.jpg",
     "n02102040": "n02119789",  # a class of the made challenge
     "3,130": "3,13",  # units of the narrow net
     "--gpus": "--cpus",
+    "as-run.timetable": str(RESULTS / "imagenette-as-run-2026-11-24" / "as-run.timetable"),
 }
 # What is not run here, and the tests that run it.
 ELSEWHERE = {

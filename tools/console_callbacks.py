@@ -119,7 +119,8 @@ class TensorBoardWriter(TrainingCallback):
         epoch = state.epochs[-1]
         self._writer.add_scalar("validation/top1_error", epoch["validation_top1"], epoch["step"])
         self._writer.add_scalar("validation/top5_error", epoch["validation_top5"], epoch["step"])
-        self._writer.add_scalar("training/images_per_second", epoch["images"] / epoch["seconds"], epoch["step"])
+        if epoch["seconds"]:  # in tenths: 0 for a handful of images
+            self._writer.add_scalar("training/images_per_second", epoch["images"] / epoch["seconds"], epoch["step"])
 
     def end(self):
         self._writer.close()

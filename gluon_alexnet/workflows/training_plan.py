@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ def plan_new_run(
 
     Raises InvalidRequest where ``run`` is in use, the data set is smaller than a batch, or the memory too small.
     """
-    run = run or RUNS / "-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants])
+    run = run or _unused("-".join([time.strftime("%Y%m%d-%H%M%S"), recipe.name, *recipe.variants]))
     if (run / "recipe.json").exists():
         raise InvalidRequest(f"{run} holds a run already; continue it with `resume` or name another folder.")
     if run.exists() and not run.is_dir():
@@ -85,6 +86,12 @@ def plan_new_run(
         recipe, classes, str(folder.absolute()), manifest.digest, backend.versions()
     )
     return TrainingPlan(run, description, contexts, folder, manifest)
+
+
+def _unused(name: str) -> Path:
+    """The folder of that name in runs, with -2, -3, … behind it where runs of the same second are there."""
+    numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+    return next(folder for folder in numbered if not folder.exists())
 
 
 def plan_resumed_run(
