@@ -21,7 +21,7 @@ import numpy as np
 from report import environment
 
 RESULTS = Path(__file__).parent / "results"
-GREY = 0.2
+GREY = 0.2  # of a kernel's squares, the most that is colour
 DOCS = Path(__file__).parent.parent / "docs"
 COLUMNS = (
     "epoch",
@@ -100,8 +100,10 @@ def main() -> None:
     given = parser.parse_args()
     folder = RESULTS / given.name
     folder.mkdir(exist_ok=True)
-    for name in ("log.jsonl", "recipe.json"):
-        shutil.copy(given.run / name, folder / name)
+    shutil.copy(given.run / "log.jsonl", folder)
+    description = json.loads((given.run / "recipe.json").read_text())
+    description["data"] = Path(description["data"]).name  # not where it lay on this machine
+    (folder / "recipe.json").write_text(json.dumps(description, indent=1) + "\n")
     done = epochs(folder / "log.jsonl")
     with open(folder / "epochs.csv", "w", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore")

@@ -50,6 +50,7 @@ def main() -> None:
     """Write the page: one table of all results, their curves over each other, then each with its epochs."""
     logs = sorted(RESULTS.glob("*/log.jsonl"), key=lambda log: json.loads(log.read_text().partition("\n")[0])["time"])
     found = {log.parent.name: json.loads((log.parent / "result.json").read_text()) for log in logs}
+    done = {name: epochs(RESULTS / name / "log.jsonl") for name in found}
     rows = [
         f"| [{one['title']}](#{name}) | {one['epochs']} | {error(one, 10)} | {error(one, 1)} |"
         for name, one in found.items()
@@ -59,7 +60,7 @@ def main() -> None:
     )
     parts = [HEAD, table + "\n"]
     if len(found) > 1:
-        draw_curves({one["title"]: epochs(RESULTS / name / "log.jsonl") for name, one in found.items()}, CURVES)
+        draw_curves({one["title"]: done[name] for name, one in found.items()}, CURVES)
         parts.append(f"![Errors and losses of all of them over the epochs]({CURVES.name})\n")
     for name, one in found.items():
         speed = one["images_per_second"]
@@ -73,7 +74,7 @@ def main() -> None:
         lines = [
             f"| {epoch['epoch']} | {epoch['learning_rate']:g} | {epoch['training_loss']:.3f} | "
             f"{epoch['validation_top1']:.2f} | {epoch['validation_top5']:.2f} |"
-            for epoch in epochs(RESULTS / name / "log.jsonl")
+            for epoch in done[name]
         ]
         head = "| epoch | learning rate | training loss | top-1 error, % | top-5 error, % |\n|---|---|---|---|---|\n"
         parts.append(head + "\n".join(lines) + "\n")

@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import resource
-import shutil
 import statistics
 import sys
 import time
@@ -38,8 +37,6 @@ PEERS = {
     "torch-compile-kept": "torch.compile, kept",
     "jax": "JAX jit",
 }
-# glibc's malloc as it keeps large arrays that are freed: PyTorch frees them in each step, and new pages must be zeroed.
-KEPT = "GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184"
 # The fastest of channels_last or not and PyTorch's own normalisation or the composed, tried in turns.
 EAGER = ["--own-lrn"]
 COMPILED: list[str] = []
@@ -125,7 +122,7 @@ def commands(given, peers: list[str]) -> dict[str, list[str]]:
     peer = {
         "torch": [*torch, *EAGER],
         "torch-compile": [*torch, "--compile", *COMPILED],
-        "torch-compile-kept": [str(shutil.which("env")), KEPT, *torch, "--compile", *COMPILED],
+        "torch-compile-kept": [*torch, "--compile", *COMPILED, "--keep-memory"],
         "jax": [given.jax, str(HERE / "peer_jax.py"), *numbers, *network],
     }
     sides = {

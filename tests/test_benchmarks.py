@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -30,6 +31,21 @@ def test_an_unknown_peer_is_one_sentence(name):
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line.startswith("There is no peer 'theano'; the peers are ") and "torch-compile" in line
+
+
+def test_every_side_of_a_program_that_is_not_there_has_a_row(sides, tmp_path):
+    import training
+
+    absent = str(tmp_path / "python")
+    given = argparse.Namespace(batch=128, steps=1, torch=absent, jax=absent, data=None)
+    peers = {name: training.commands(given, list(training.PEERS))[name] for name in training.PEERS.values()}
+    found = sides.take_turns(peers, 1)
+    assert [sides.missing(found[name]) for name in found] == [f"not installed ({absent})"] * 4
+
+
+@pytest.mark.parametrize("file", sorted(BENCHMARKS.glob("results/*/recipe.json")), ids=lambda file: file.parent.name)
+def test_a_kept_recipe_tells_no_folder_of_the_machine(file):
+    assert "/" not in json.loads(file.read_text())["data"]
 
 
 def test_what_is_not_installed_has_a_row_and_the_rest_runs(sides, tmp_path):
